@@ -1,0 +1,1 @@
+"""Reading ELF files: what they need, carry and claim."""

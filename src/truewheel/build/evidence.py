@@ -1,0 +1,72 @@
+"""What a build leaves behind for the checks: CMake's cache and the compile commands."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+_ENTRY = re.compile(r"^(?P<key>[^#/:=]+):(?P<kind>[A-Z]+)=(?P<value>.*)$")
+
+
+class CompileUnit(msgspec.Struct, frozen=True):
+    """One compiler call.
+
+    Attributes:
+        file: the source file, relative to the source tree where it is inside.
+        march: every `-march=` and `-mcpu=` value in order.
+        features: every other `-m` option in order.
+        target: the object file.
+    """
+
+    file: str
+    march: tuple[str, ...]
+    features: tuple[str, ...]
+    target: str
+
+
+class Evidence(NamedTuple):
+    """What CMake and the compilers were really told.
+
+    Attributes:
+        cmake_cache: CMake's cache by key.
+        units: every compiler call.
+    """
+
+    cmake_cache: dict[str, str]
+    units: tuple[CompileUnit, ...]
+
+
+class _Command(msgspec.Struct):
+    directory: str
+    file: str
+    command: str = ""
+    output: str = ""
+
+
+def read_evidence(build: Path, source: Path) -> Evidence:
+    """Read the evidence from a build folder; what is not there is empty."""
+    cache, units = {}, []
+    cache_file, commands_file = build / "CMakeCache.txt", build / "compile_commands.json"
+    if cache_file.is_file():
+        for line in cache_file.read_text(errors="replace").splitlines():
+            if match := _ENTRY.match(line):
+                cache[match["key"]] = match["value"]
+    if commands_file.is_file():
+        for command in msgspec.json.decode(commands_file.read_bytes(), type=list[_Command]):
+            units.append(_unit(command, source))
+    return Evidence(cache, tuple(units))
+
+
+def _unit(command: _Command, source: Path) -> CompileUnit:
+    words = shlex.split(command.command)
+    march = tuple(word.split("=", 1)[1] for word in words if word.startswith(("-march=", "-mcpu=")))
+    features = tuple(
+        word for word in words if word.startswith("-m") and not word.startswith(("-march=", "-mcpu=", "-mtune="))
+    )
+    path = Path(command.file)
+    file = path.relative_to(source).as_posix() if path.is_relative_to(source) else path.name
+    return CompileUnit(file, march, features, command.output)

@@ -1,0 +1,49 @@
+"""What a build prints, read as it comes: ninja's counts, and the first real error."""
+
+from __future__ import annotations
+
+import re
+
+_NINJA = re.compile(r"^\[(\d+)/(\d+)\] (?:Building|Linking|Generating|Creating|Re-running)? ?(.*)$")
+_ERRORS = (
+    re.compile(r"^(?P<text>\S.*?:\d+(?::\d+)?: (?:fatal )?error: .*)$"),
+    re.compile(r"^(?P<text>.*: undefined reference to .*)$"),
+    re.compile(r"^(?P<text>(?:ld\.lld|ld|lld|collect2|clang\S*|gcc\S*|g\+\+\S*|zig|zig\S*|error): .*(?:error|cannot|not found).*)$"),
+    re.compile(r"^(?P<text>CMake Error.*)$"),
+    re.compile(r"^(?P<text>.*(?:No space left on device|internal compiler error|Killed signal terminated).*)$"),
+)
+
+
+class BuildReader:
+    """Follow a build's output line by line.
+
+    Attributes:
+        done: build steps finished.
+        total: build steps in all; 0 before ninja began.
+        detail: the step that finished last.
+        error: the first line that says what went wrong, or empty.
+    """
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.total = 0
+        self.detail = ""
+        self.error = ""
+        self._cmake_error = False
+
+    def feed(self, line: str) -> bool:
+        """Take one line; return whether it moved the progress."""
+        if match := _NINJA.match(line):
+            self.done, self.total, self.detail = int(match[1]), int(match[2]), match[3].rsplit("/", 1)[-1]
+            return True
+        if self._cmake_error and line.strip():
+            # CMake says where first and what is wrong on the next line.
+            self.error = f"{self.error} {line.strip()}"
+            self._cmake_error = False
+        elif not self.error:
+            for pattern in _ERRORS:
+                if found := pattern.match(line):
+                    self.error = found["text"].strip()
+                    self._cmake_error = self.error.startswith("CMake Error") and self.error.endswith(":")
+                    break
+        return False

@@ -1,0 +1,218 @@
+"""Build a wheel through the engine's own PEP 517 backend, scikit-build-core."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from truewheel import process
+from truewheel.build.cache import CompileCache
+from truewheel.build.environment import build_environment
+from truewheel.build.evidence import Evidence, read_evidence
+from truewheel.build.progress import BuildReader
+from truewheel.console import Console
+from truewheel.errors import BuildError
+from truewheel.plan import BUILD_PLACEHOLDER, SOURCE_PLACEHOLDER, Plan
+from truewheel.source import SourceTree
+from truewheel.toolchain.probe import Toolchain
+from truewheel.toolchain.tools import Tool, search_path
+
+
+class BuiltWheel(NamedTuple):
+    """What the backend made, and the evidence of how.
+
+    Attributes:
+        path: the wheel as the backend wrote it.
+        plan: the plan that was carried out.
+        source: the tree that it was built from.
+        evidence: CMake's cache and compile commands.
+        cpuid_library: a helper that reads CPUID, built for plain x86-64.
+        compiler: the compiler's own version line.
+    """
+
+    path: Path
+    plan: Plan
+    source: SourceTree
+    evidence: Evidence
+    cpuid_library: bytes
+    compiler: str
+
+
+class BuildTools(NamedTuple):
+    """The programs of one build.
+
+    Attributes:
+        toolchain: compilers.
+        cmake: cmake.
+        ninja: ninja.
+        cache: compile cache, or None for none.
+    """
+
+    toolchain: Toolchain
+    cmake: Tool
+    ninja: Tool
+    cache: CompileCache | None
+
+
+def build_wheel(
+    plan: Plan, source: SourceTree, tools: BuildTools, *, work: Path, log: Path, jobs: int, console: Console
+) -> BuiltWheel:
+    """Carry a plan out in a folder that is always the same, so that compile caches hit.
+
+    Args:
+        plan: what to build.
+        source: the patched tree.
+        tools: compilers and helpers.
+        work: the folder; what it held before is deleted.
+        log: gets everything that is printed.
+        jobs: compilers at once.
+        console: shows the progress.
+
+    Raises:
+        BuildError: the engine did not configure, compile or link; names the log and the first error.
+    """
+    shutil.rmtree(work, ignore_errors=True)
+    (work / "wheel").mkdir(parents=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
+    environment = _environment(plan, source, tools, jobs)
+    settings = config_settings(plan, source.path, work / "build", tools)
+    with console.steps("compiling") as steps:
+        reader = BuildReader()
+
+        def follow(line: str) -> None:
+            if reader.feed(line):
+                steps.advance(reader.done, reader.total, reader.detail)
+
+        _call_backend(source.path, work / "wheel", settings, environment, log, follow, reader)
+    wheels = list((work / "wheel").glob("*.whl"))
+    if len(wheels) != 1:
+        raise BuildError(f"the backend left {len(wheels)} wheels instead of one", hint=f"the full log is {log}")
+    return BuiltWheel(
+        path=wheels[0],
+        plan=plan,
+        source=source,
+        evidence=read_evidence(work / "build", source.path),
+        cpuid_library=_build_cpuid(tools.toolchain, work, environment, log),
+        compiler=_compiler_line(tools.toolchain),
+    )
+
+
+def config_settings(plan: Plan, source: Path, build: Path, tools: BuildTools) -> dict[str, str | list[str]]:
+    """Return scikit-build-core's settings for a plan."""
+    settings: dict[str, str | list[str]] = {
+        "build-dir": str(build),
+        "build.verbose": "false",
+        "cmake.build-type": "Release",
+        "cmake.args": ["-G", "Ninja"],
+        "cmake.site-packages": "false",
+        "logging.level": "WARNING",
+        "wheel.exclude": list(plan.wheel_exclude),
+    }
+    flags = " ".join(shlex.quote(_place(flag, source, build)) for flag in plan.c_flags)
+    defines = {
+        **plan.defines,
+        "CMAKE_C_FLAGS": flags,
+        "CMAKE_CXX_FLAGS": flags,
+        "CMAKE_SHARED_LINKER_FLAGS": " ".join(plan.link_flags),
+        "CMAKE_MODULE_LINKER_FLAGS": " ".join(plan.link_flags),
+        "CMAKE_MAKE_PROGRAM": str(tools.ninja.path),
+    }
+    for name, path in (("CMAKE_AR", tools.toolchain.ar), ("CMAKE_RANLIB", tools.toolchain.ranlib)):
+        if path:
+            defines[name] = path
+    if tools.cache is not None:
+        defines |= {
+            "CMAKE_C_COMPILER_LAUNCHER": tools.cache.launcher,
+            "CMAKE_CXX_COMPILER_LAUNCHER": tools.cache.launcher,
+        }
+    settings |= {f"cmake.define.{key}": value for key, value in defines.items()}
+    return settings
+
+
+def _place(text: str, source: Path, build: Path) -> str:
+    return text.replace(SOURCE_PLACEHOLDER, str(source)).replace(BUILD_PLACEHOLDER, str(build))
+
+
+def _environment(plan: Plan, source: SourceTree, tools: BuildTools, jobs: int) -> dict[str, str]:
+    extra = {
+        "CC": tools.toolchain.cc,
+        "CXX": tools.toolchain.cxx,
+        "CMAKE_EXECUTABLE": str(tools.cmake.path),
+        "CMAKE_GENERATOR": "Ninja",
+        "CMAKE_BUILD_PARALLEL_LEVEL": str(jobs),
+        "NINJA_STATUS": "[%f/%t] ",
+        **(tools.cache.environment if tools.cache else {}),
+    }
+    path = search_path(tools.cmake, tools.ninja)
+    return build_environment(plan.environment, source=source.path, search_path=path, extra=extra)
+
+
+def _call_backend(
+    source: Path,
+    target: Path,
+    settings: dict[str, str | list[str]],
+    environment: dict[str, str],
+    log: Path,
+    follow: object,
+    reader: BuildReader,
+) -> None:
+    """Call the backend's hooks in children whose output is logged and followed."""
+    from build import BuildException, ProjectBuilder
+
+    def runner(
+        command: Sequence[str],
+        cwd: str | os.PathLike[str] | None = None,
+        extra_environ: Mapping[str, str] | None = None,
+    ) -> None:
+        done = process.run(
+            command,
+            env={**environment, **(extra_environ or {})},
+            cwd=Path(cwd) if cwd is not None else None,
+            log=log,
+            on_line=follow,  # type: ignore[arg-type]
+        )
+        if done.returncode != 0:
+            reason = reader.error or process_reason(done.output)
+            raise BuildError(f"the build failed: {reason}", hint=f"the full log is {log}")
+
+    try:
+        builder = ProjectBuilder(source, python_executable=sys.executable, runner=runner)
+        builder.build("wheel", target, settings)
+    except BuildException as error:
+        raise BuildError(f"the engine's build cannot be started: {error}", hint=f"the full log is {log}") from error
+
+
+def process_reason(output: str) -> str:
+    """Return the last line of an output that says something."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "it printed nothing"
+
+
+def _build_cpuid(toolchain: Toolchain, work: Path, environment: dict[str, str], log: Path) -> bytes:
+    """Compile the CPUID helper for plain x86-64, without any run-time library."""
+    from importlib import resources
+
+    source = work / "cpuid.c"
+    source.write_bytes(resources.files("truewheel.repair").joinpath("cpuid.c").read_bytes())
+    library = work / "cpuid.so"
+    flags = ["-shared", "-fPIC", "-O2", "-march=x86-64", "-nostdlib", "-s", "-Wl,--build-id=none"]
+    if toolchain.kind == "zig":
+        flags = [flag.replace("-march=x86-64", "-march=x86_64") for flag in flags]
+    command = [toolchain.cc, *flags, "cpuid.c", "-o", "cpuid.so"]
+    done = process.run(command, cwd=work, env=environment, log=log, timeout=300)
+    if done.returncode != 0:
+        raise BuildError(
+            f"the CPUID helper cannot be compiled: {process_reason(done.output)}", hint=f"the full log is {log}"
+        )
+    return library.read_bytes()
+
+
+def _compiler_line(toolchain: Toolchain) -> str:
+    done = process.run([toolchain.cc, "--version"], timeout=20)
+    return done.output.splitlines()[0] if done.returncode == 0 and done.output else toolchain.version

@@ -1,0 +1,53 @@
+"""Did the wheel answer, in a locked-down process of its own?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from truewheel.checks.finding import Facts, Finding
+
+CODES = {
+    "SMOKE-FAILED": "A step of the smoke test raised an exception, gave a wrong answer, or the child left without one.",
+    "SMOKE-ILLEGAL": "The process died of an illegal instruction: the wheel ran code that this CPU, or this "
+    "operating system, refuses. Either it was built for another CPU, or its compiler made wrong code.",
+    "SMOKE-SEGFAULT": "The process died of a segmentation fault.",
+    "SMOKE-ABORT": "The engine aborted the process instead of raising an exception.",
+    "SMOKE-MEMORY": "The process was killed, or gave up, for want of memory.",
+    "SMOKE-TIMEOUT": "The process did not finish in its time.",
+    "SMOKE-ESCAPE": "The process tried to start another process, to open a socket or to trace one. An in-process engine "
+    "does nothing of the kind.",
+    "SMOKE-DIED": "The process died by another signal.",
+    "SMOKE-UNLOCKED": "This system does not let a process lock itself down (no seccomp), so the promise that the engine "
+    "starts no process and opens no socket cannot be shown here.",
+    "SMOKE-NOT-RUN": "The wheel was not run.",
+}
+"""What each code means."""
+
+
+def check(facts: Facts) -> Iterator[Finding]:
+    """Yield how the smoke test ended when it did not pass."""
+    record = facts.smoke
+    if record is None:
+        if facts.plan is not None:
+            yield Finding(
+                code="SMOKE-NOT-RUN",
+                severity="error",
+                where=facts.wheel.path.name,
+                message="a wheel that was never run is not proven",
+            )
+    elif record.code:
+        yield Finding(
+            code=record.code,
+            severity="error",
+            where=f"model {record.model}",
+            message=record.ending,
+            hint=_HINTS.get(record.code, "the last lines that it printed are in the report"),
+        )
+
+
+_HINTS = {
+    "SMOKE-ILLEGAL": "build the wheel for this machine with `truewheel build`",
+    "SMOKE-MEMORY": "free memory, or try `--model tiny`",
+    "SMOKE-ESCAPE": "the traceback in the report names the place",
+    "SMOKE-UNLOCKED": "run it where the kernel has seccomp",
+}

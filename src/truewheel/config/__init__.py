@@ -1,0 +1,1 @@
+"""Recipes and profiles: the tables, their reader and their schema."""

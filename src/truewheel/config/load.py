@@ -1,0 +1,153 @@
+"""TOML to tables, with errors that say file, key, reason and the nearest right key."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from truewheel.config.locations import data_root
+from truewheel.config.tables import Profile, Recipe
+from truewheel.errors import LoadError
+
+_T = TypeVar("_T", Recipe, Profile)
+_UNKNOWN_KEY = re.compile(r"Object contains unknown field `(?P<key>[^`]+)`(?: - at `(?P<path>[^`]+)`)?")
+_MISSING_KEY = re.compile(r"Object missing required field `(?P<key>[^`]+)`(?: - at `(?P<path>[^`]+)`)?")
+_AT_PATH = re.compile(r"(?P<reason>.*?) - at `(?:key in )?(?P<path>[^`]+)`$")
+
+
+class LoadedRecipe(NamedTuple):
+    """A recipe and the folder that its patches and paths are relative to."""
+
+    recipe: Recipe
+    folder: Path
+
+
+def load_recipe(name: str) -> LoadedRecipe:
+    """Load a recipe by engine name, or by the path of a `recipe.toml` or of its folder.
+
+    Raises:
+        LoadError: there is none, or it does not follow the format.
+    """
+    path = _find(name, "recipes", "recipe.toml")
+    return LoadedRecipe(_decode(path, Recipe), path.parent)
+
+
+def load_profile(name: str) -> Profile:
+    """Load a profile by label, or by the path of a TOML file.
+
+    Raises:
+        LoadError: there is none, or it does not follow the format.
+    """
+    path = _find(name, "profiles", "")
+    profile = _decode(path, Profile)
+    if profile.label != path.stem:
+        raise LoadError(
+            f"{path}: label: {profile.label!r} is not the file's name {path.stem!r}",
+            hint=f'write label = "{path.stem}", or rename the file',
+        )
+    return profile
+
+
+def available(kind: str) -> list[str]:
+    """Return the names of the recipes (`kind` is `recipes`) or profiles (`profiles`) that are here."""
+    root = data_root() / kind
+    if kind == "recipes":
+        return sorted(path.parent.name for path in root.glob("*/recipe.toml"))
+    return sorted(path.stem for path in root.glob("*.toml"))
+
+
+def _find(name: str, kind: str, inner: str) -> Path:
+    if "/" in name or name.endswith(".toml"):
+        path = Path(name)
+        path = path / inner if inner and path.is_dir() else path
+        if not path.is_file():
+            raise LoadError(f"no such file: {path}", hint=f"name one of {', '.join(available(kind))}, or a TOML file")
+        return path
+    path = data_root() / kind / (f"{name}/{inner}" if inner else f"{name}.toml")
+    names = available(kind)
+    if name not in names:
+        singular = kind.removesuffix("s")
+        near = difflib.get_close_matches(name, names, n=1)
+        known = f"known are: {', '.join(names)}"
+        raise LoadError(
+            f"there is no {singular} named {name!r}", hint=f"did you mean {near[0]!r}? {known}" if near else known
+        )
+    return path
+
+
+def _decode(path: Path, kind: type[_T]) -> _T:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LoadError(f"cannot read {path}: {error}", hint="a recipe or profile is a TOML file in UTF-8") from error
+    try:
+        return msgspec.toml.decode(text, type=kind)
+    except msgspec.ValidationError as error:
+        raise _explain(path, kind, text, str(error)) from error
+    except msgspec.DecodeError as error:
+        raise LoadError(f"{path}: not valid TOML: {error}", hint="the place is named in the message") from error
+
+
+def _explain(path: Path, kind: type[_T], text: str, message: str) -> LoadError:
+    """Turn msgspec's message into file, line, key, reason and a suggestion."""
+    if match := _UNKNOWN_KEY.match(message):
+        key, parents = match["key"], _keys(match["path"])
+        known = _fields_at(kind, text, parents)
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        where = ".".join([*parents, key])
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        return LoadError(
+            f"{path}{_line_of(text, parents, key)}: {where}: unknown key",
+            hint=f"{hint}known here are: {', '.join(known)}",
+        )
+    if match := _MISSING_KEY.match(message):
+        where = ".".join([*_keys(match["path"]), match["key"]])
+        return LoadError(f"{path}: {where}: required key is missing", hint="`truewheel schema` describes every key")
+    if match := _AT_PATH.match(message):
+        parents = _keys(match["path"])
+        key = parents[-1] if parents else ""
+        line = _line_of(text, parents[:-1], key)
+        return LoadError(
+            f"{path}{line}: {'.'.join(parents)}: {match['reason']}", hint="`truewheel schema` describes every key"
+        )
+    return LoadError(f"{path}: {message}", hint="`truewheel schema` describes every key")
+
+
+def _keys(path: str | None) -> list[str]:
+    """Turn msgspec's `$.build.define[...]` into key names."""
+    return [part for part in re.split(r"[.\[\]]+", path or "") if part not in ("", "$", "...")]
+
+
+def _fields_at(kind: type[msgspec.Struct], text: str, parents: list[str]) -> list[str]:
+    """Return the key names that the table at `parents` knows."""
+    info = msgspec.inspect.type_info(kind)
+    table = msgspec.toml.decode(text)
+    for parent in parents:
+        if not isinstance(info, msgspec.inspect.StructType):
+            return []
+        info = next((field.type for field in info.fields if field.encode_name == parent), info)
+        table = table.get(parent, {})
+        if isinstance(info, msgspec.inspect.UnionType):
+            options = [option for option in info.types if isinstance(option, msgspec.inspect.StructType)]
+            info = next((option for option in options if option.tag == table.get("type")), options[0])
+    if not isinstance(info, msgspec.inspect.StructType):
+        return []
+    return sorted(field.encode_name for field in info.fields)
+
+
+def _line_of(text: str, parents: list[str], key: str) -> str:
+    """Return `:LINE` of a key in its table, or nothing where it cannot be told."""
+    table: list[str] = []
+    pattern = re.compile(rf"^\s*\"?{re.escape(key)}\"?\s*=")
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"^\s*\[([^\[\]]+)\]", line):
+            table = [part.strip() for part in header[1].split(".")]
+            if [*parents, key] == table:
+                return f":{number}"
+        elif table == parents and pattern.match(line):
+            return f":{number}"
+    return ""

@@ -1,0 +1,128 @@
+"""The only writer to the terminal: data to stdout, talk to stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+class Steps:
+    """Progress of one stage, fed with counts; a bar on a terminal, sparse lines elsewhere.
+
+    Args:
+        console: where to talk.
+        title: what is being done.
+    """
+
+    _LINE_EVERY_SECONDS = 15.0
+
+    def __init__(self, console: Console, title: str) -> None:
+        self._console = console
+        self._title = title
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._last_line = time.monotonic()
+
+    def __enter__(self) -> Steps:
+        if self._console.animated:
+            from rich.console import Console as RichConsole
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+            self._progress = Progress(
+                TextColumn("  {task.description}"),
+                BarColumn(bar_width=30),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[detail]}", style="dim"),
+                console=RichConsole(file=self._console.talk_stream),
+                transient=True,
+            )
+            self._progress.start()
+            self._task = self._progress.add_task(self._title, total=None, detail="")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def advance(self, done: int, total: int, detail: str = "") -> None:
+        """Show that `done` of `total` units are finished."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=done, total=total, detail=detail[-40:])
+            return
+        now = time.monotonic()
+        if now - self._last_line >= self._LINE_EVERY_SECONDS or done == total:
+            self._last_line = now
+            self._console.say(f"  {self._title}: {done} of {total}")
+
+
+class Console:
+    """What the program says and to whom.
+
+    Args:
+        quiet: leave out everything but warnings and errors.
+        environ: the environment that says whether colour, animation and fold groups are wanted.
+    """
+
+    def __init__(self, *, quiet: bool = False, environ: dict[str, str] | None = None) -> None:
+        environment = dict(os.environ) if environ is None else environ
+        self.quiet = quiet
+        self.talk_stream: TextIO = sys.stderr
+        terminal = self.talk_stream.isatty() and environment.get("TERM") != "dumb"
+        self._colour = terminal and "NO_COLOR" not in environment
+        self.animated = terminal and not quiet and "CI" not in environment
+        self._folds = environment.get("GITHUB_ACTIONS") == "true"
+
+    def style(self, text: str, code: str) -> str:
+        """Wrap text in an ANSI style when the terminal takes colour."""
+        return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
+
+    def say(self, text: str = "") -> None:
+        """Write one line of talk."""
+        if not self.quiet:
+            self._write(text)
+
+    def warn(self, text: str) -> None:
+        """Write a warning; it is shown even when quiet."""
+        self._write(f"{self.style('warning:', '1;33')} {text}")
+
+    def error(self, text: str, hint: str = "") -> None:
+        """Write an error, and after an empty line the hint."""
+        self._write(f"{self.style('error:', '1;31')} {text}")
+        if hint:
+            self._write(f"\n{self.style('hint:', '1;36')} {hint}")
+
+    def data(self, text: str) -> None:
+        """Write data to stdout."""
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.flush()
+
+    @contextlib.contextmanager
+    def stage(self, name: str, what: str) -> Iterator[None]:
+        """Frame one stage: its name before, its wall time behind it; folded on CI."""
+        if self._folds and not self.quiet:
+            self._write(f"::group::{name}: {what}")
+        else:
+            self.say(f"{self.style(f'{name:>7}', '1;32')}  {what}")
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            if self._folds and not self.quiet:
+                self._write("::endgroup::")
+        self.say(self.style(f"{'':>7}  {name} took {time.monotonic() - start:.1f} s", "2"))
+
+    def steps(self, title: str) -> Steps:
+        """Return a progress display; use it as a context manager."""
+        return Steps(self, title)
+
+    def _write(self, text: str) -> None:
+        self.talk_stream.write(text + "\n")
+        self.talk_stream.flush()

@@ -1,0 +1,132 @@
+"""What this machine is, and what it can and cannot build."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from truewheel.config.load import available, load_profile, load_recipe
+from truewheel.config.locations import cache_root, wheelhouse_root
+from truewheel.cpu.host import Host, available_memory, detect_host
+from truewheel.errors import LoadError, PlanError
+from truewheel.plan import check_platform
+from truewheel.toolchain.probe import Toolchain, candidates, try_toolchain
+from truewheel.toolchain.tools import Tool, in_cache, on_machine, tool_pins
+
+_NEEDED_DISK = 3 << 30
+_NEEDED_MEMORY = 2 << 30
+
+
+class ToolState(msgspec.Struct, frozen=True):
+    """A helper program: where it comes from, or what fetching it would take."""
+
+    name: str
+    version: str
+    origin: str
+    path: str
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """One engine with one profile: whether it can be built here, with what, or why not."""
+
+    engine: str
+    profile: str
+    buildable: bool
+    reason: str
+
+
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """Everything that `doctor` shows.
+
+    Attributes:
+        host: the machine.
+        compilers: every compiler found, each with its trial.
+        tools: helper programs.
+        cells: what can be built.
+        memory_available: bytes.
+        disk_free: bytes, where the caches are.
+        cache: our cache folder.
+        wheelhouse: the wheelhouse.
+        problems: what would stop a build, in words.
+    """
+
+    host: Host
+    compilers: tuple[Toolchain, ...]
+    tools: tuple[ToolState, ...]
+    cells: tuple[Cell, ...]
+    memory_available: int
+    disk_free: int
+    cache: str
+    wheelhouse: str
+    problems: tuple[str, ...]
+
+
+def diagnose() -> Diagnosis:
+    """Look at everything; compilers that are here are tried, nothing is fetched."""
+    host = detect_host()
+    cache = cache_root()
+    free = shutil.disk_usage(_existing(cache)).free
+    compilers = tuple(
+        try_toolchain(candidate, host) for kind in ("clang", "gcc", "zig") for candidate in candidates(kind)
+    )
+    problems = []
+    try:
+        check_platform(host)
+    except PlanError as error:
+        problems.append(error.message)
+    if free < _NEEDED_DISK:
+        problems.append(f"only {free >> 20} MiB of disk are free at {cache}; a build needs about {_NEEDED_DISK >> 30} GiB")
+    if available_memory() < _NEEDED_MEMORY:
+        problems.append(f"only {available_memory() >> 20} MiB of memory are available; a build may need {_NEEDED_MEMORY >> 30} GiB")
+    return Diagnosis(
+        host=host,
+        compilers=compilers,
+        tools=tuple(_tool_state(name) for name in ("cmake", "ninja", "ccache", "sccache", "ziglang")),
+        cells=tuple(_cells(compilers, problems)),
+        memory_available=available_memory(),
+        disk_free=free,
+        cache=str(cache),
+        wheelhouse=str(wheelhouse_root()),
+        problems=tuple(problems),
+    )
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _tool_state(name: str) -> ToolState:
+    tool: Tool | None = (on_machine(name) if name != "ziglang" else None) or in_cache(name)
+    if tool is not None:
+        return ToolState(name, tool.version, tool.origin, str(tool.path))
+    pin = tool_pins()[name]
+    if pin.version:
+        return ToolState(name, pin.version, f"can be fetched ({pin.mebibytes} MiB)", "")
+    return ToolState(name, "", "not here, not needed", "")
+
+
+def _cells(compilers: tuple[Toolchain, ...], problems: list[str]) -> list[Cell]:
+    cells = []
+    for engine in available("recipes"):
+        for label in available("profiles"):
+            try:
+                load_recipe(engine)
+                profile = load_profile(label)
+            except LoadError as error:
+                cells.append(Cell(engine, label, False, error.message))
+                continue
+            fit = [tried for kind in profile.toolchain for tried in compilers if tried.kind == kind and not tried.refusal]
+            if problems:
+                cells.append(Cell(engine, label, False, problems[0]))
+            elif fit:
+                cells.append(Cell(engine, label, True, f"with {fit[0].kind} {fit[0].version}"))
+            elif "zig" in profile.toolchain:
+                pin = tool_pins()["ziglang"]
+                cells.append(Cell(engine, label, True, f"with zig {pin.version}, which will be fetched ({pin.mebibytes} MiB)"))
+            else:
+                cells.append(Cell(engine, label, False, f"no fit compiler among {', '.join(profile.toolchain)}"))
+    return cells

@@ -1,0 +1,118 @@
+"""Packages by name, version and hash, through pip, so that the user's own index settings decide where from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from truewheel import process
+from truewheel.errors import FetchError
+
+_NETWORK_SIGNS = ("NewConnectionError", "Temporary failure in name resolution", "Network is unreachable", "ConnectTimeout")
+_TIMEOUT_SECONDS = 1800.0
+PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input")
+
+
+def pip_environment() -> dict[str, str]:
+    """Return our environment without what would change pip's meaning of a requirement."""
+    dropped = ("PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_ROOT", "PIP_REQUIREMENT", "PIP_CONSTRAINT", "PIP_NO_DEPS")
+    return {key: value for key, value in os.environ.items() if key not in dropped}
+
+
+def run_pip(arguments: Sequence[str], *, what: str, log: Path | None = None) -> str:
+    """Run this interpreter's pip and return its output.
+
+    Args:
+        arguments: pip's arguments.
+        what: what is fetched, for the message.
+        log: a file that gets pip's whole output.
+
+    Raises:
+        FetchError: pip failed; the message says why in one line.
+    """
+    done = process.run(
+        [sys.executable, *PIP, *arguments], env=pip_environment(), log=log, timeout=_TIMEOUT_SECONDS
+    )
+    if done.returncode != 0:
+        raise _explain(done.output, what)
+    return done.output
+
+
+def _explain(output: str, what: str) -> FetchError:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    if "No module named pip" in output:
+        return FetchError(f"cannot fetch {what}: this Python has no pip", hint="python3 -m ensurepip")
+    if "THESE PACKAGES DO NOT MATCH THE HASHES" in output:
+        got = next((line for line in lines if line.startswith("Got")), "").split()
+        return FetchError(
+            f"{what} does not have the hash it should: got {got[-1] if got else 'another one'}",
+            hint="if you changed the version, change sha256 with it; otherwise the index served something else",
+        )
+    if any(sign in output for sign in _NETWORK_SIGNS):
+        return FetchError(
+            f"cannot fetch {what}: the package index cannot be reached",
+            hint="connect once; what was fetched before is in the cache and needs no network",
+        )
+    errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:] or ["pip said nothing"]
+    return FetchError(f"cannot fetch {what}: {errors[-1][:300]}", hint="try `python3 -m pip download` with that name")
+
+
+def download_source(name: str, version: str, sha256: str, folder: Path) -> Path:
+    """Download a source distribution whose hash is known and return its path in `folder`.
+
+    Raises:
+        FetchError: it cannot be had, or has another hash.
+    """
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        requirements = Path(scratch) / "requirements.txt"
+        requirements.write_text(f"{name}=={version} --hash=sha256:{sha256}\n")
+        # Build isolation would install the engine's build requirements only to read its name.
+        arguments = ["download", "--no-deps", "--no-build-isolation", "--no-binary", ":all:", "--require-hashes"]
+        run_pip([*arguments, "-d", scratch, "-r", str(requirements)], what=f"the source of {name} {version}")
+        found = [path for path in Path(scratch).iterdir() if path.name.endswith((".tar.gz", ".zip"))]
+        if len(found) != 1:
+            raise FetchError(f"pip left {len(found)} archives for {name} {version} instead of one")
+        target = folder / found[0].name
+        found[0].replace(target)
+    return target
+
+
+def download_wheel(name: str, version: str, sha256: str, folder: Path) -> Path:
+    """Download a wheel whose hash is known and return its path in `folder`.
+
+    Raises:
+        FetchError: it cannot be had, or has another hash.
+    """
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        requirements = Path(scratch) / "requirements.txt"
+        requirements.write_text(f"{name}=={version} --hash=sha256:{sha256}\n")
+        arguments = ["download", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
+        run_pip([*arguments, "-d", scratch, "-r", str(requirements)], what=f"{name} {version}")
+        found = next(Path(scratch).glob("*.whl"))
+        target = folder / found.name
+        found.replace(target)
+    return target
+
+
+def install_tool(name: str, version: str, sha256: str, folder: Path) -> None:
+    """Install one tool from its wheel into `folder`, whole or not at all.
+
+    Raises:
+        FetchError: it cannot be had, or has another hash.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        requirements = scratch / "requirements.txt"
+        requirements.write_text(f"{name}=={version} --hash=sha256:{sha256}\n")
+        target = scratch / "tool"
+        arguments = ["install", "--no-deps", "--no-compile", "--only-binary", ":all:", "--require-hashes"]
+        run_pip([*arguments, "--target", str(target), "-r", str(requirements)], what=f"{name} {version}")
+        if not folder.exists():
+            target.replace(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Programs that run inside the locked-down child, with the standard library alone."""

@@ -1,0 +1,119 @@
+"""Give up, for the rest of this process's life, what inference does not need. Standard library only.
+
+A seccomp filter (Linux, x86-64) forbids new processes and programs, sockets and tracing; resource limits
+bound CPU time, memory and file size. A forbidden call ends the process with SIGSYS, and the traceback
+of the thread that made it is printed first.
+"""
+
+import ctypes
+import faulthandler
+import os
+import resource
+import signal
+import struct
+import sys
+
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_DUMPABLE = 4
+_SYS_SECCOMP = 317
+_SECCOMP_SET_MODE_FILTER = 1
+_FILTER_FLAG_TSYNC = 1
+
+_ALLOW = 0x7FFF0000
+_TRAP = 0x00030000
+_KILL = 0x80000000
+_ERRNO = 0x00050000
+_EPERM, _ENOSYS = 1, 38
+
+_AUDIT_ARCH_X86_64 = 0xC000003E
+_X32_BIT = 0x40000000
+_CLONE_THREAD = 0x00010000
+_AF_UNIX = 1
+
+_SYSCALLS = {
+    "socket": 41, "clone": 56, "fork": 57, "vfork": 58, "execve": 59, "ptrace": 101,
+    "execveat": 322, "process_vm_readv": 310, "process_vm_writev": 311, "bpf": 321,
+    "io_uring_setup": 425, "clone3": 435, "mount": 165, "unshare": 272, "setns": 308,
+}  # fmt: skip
+
+_LOAD_NUMBER, _LOAD_ARCH, _LOAD_ARGUMENT_0 = 0, 4, 16
+_LD, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
+
+
+def _instruction(code, value, if_true=0, if_false=0):
+    return struct.pack("=HBBI", code, if_true, if_false, value)
+
+
+def build_filter():
+    """Return the filter program as bytes; each rule is a comparison followed by what it leads to."""
+    program = [
+        _instruction(_LD, _LOAD_ARCH),
+        _instruction(_JEQ, _AUDIT_ARCH_X86_64, 1, 0),
+        _instruction(_RET, _KILL),
+        _instruction(_LD, _LOAD_NUMBER),
+        _instruction(_JGE, _X32_BIT, 0, 1),
+        _instruction(_RET, _KILL),
+    ]
+
+    def when(name, *body):
+        program.append(_instruction(_JEQ, _SYSCALLS[name], 0, len(body)))
+        program.extend(body)
+
+    for name in ("fork", "vfork", "execve", "execveat", "ptrace", "process_vm_readv", "process_vm_writev"):
+        when(name, _instruction(_RET, _TRAP))
+    for name in ("bpf", "io_uring_setup", "mount", "unshare", "setns"):
+        when(name, _instruction(_RET, _ERRNO | _EPERM))
+    # The C library falls back to clone, whose flags can be looked at.
+    when("clone3", _instruction(_RET, _ERRNO | _ENOSYS))
+    when(
+        "clone",
+        _instruction(_LD, _LOAD_ARGUMENT_0),
+        _instruction(_JSET, _CLONE_THREAD, 0, 1),
+        _instruction(_RET, _ALLOW),
+        _instruction(_RET, _TRAP),
+    )
+    # Name services try a local socket before they read files; told no, they go on.
+    when(
+        "socket",
+        _instruction(_LD, _LOAD_ARGUMENT_0),
+        _instruction(_JEQ, _AF_UNIX, 0, 1),
+        _instruction(_RET, _ERRNO | _EPERM),
+        _instruction(_RET, _TRAP),
+    )
+    program.append(_instruction(_RET, _ALLOW))
+    return b"".join(program)
+
+
+class _Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+
+
+def limit(cpu_seconds, memory_bytes, file_bytes):
+    """Bound CPU time, address space and the size of written files; forbid core dumps."""
+    for kind, value in (
+        (resource.RLIMIT_CPU, cpu_seconds),
+        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_FSIZE, file_bytes),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, 256),
+    ):
+        hard = resource.getrlimit(kind)[1]
+        value = int(value) if hard == resource.RLIM_INFINITY else min(int(value), hard)
+        resource.setrlimit(kind, (value, value))
+
+
+def forbid():
+    """Install the filter for every thread; return an empty text, or why it could not be done."""
+    if os.uname().machine != "x86_64":
+        return "no filter is written for " + os.uname().machine
+    libc = ctypes.CDLL(None, use_errno=True)
+    faulthandler.register(signal.SIGSYS, file=sys.stderr, all_threads=True, chain=True)
+    code = build_filter()
+    buffer = ctypes.create_string_buffer(code, len(code))
+    program = _Program(len(code) // 8, ctypes.cast(buffer, ctypes.c_void_p))
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        return "no_new_privs: " + os.strerror(ctypes.get_errno())
+    libc.syscall.restype = ctypes.c_long
+    if libc.syscall(_SYS_SECCOMP, _SECCOMP_SET_MODE_FILTER, _FILTER_FLAG_TSYNC, ctypes.byref(program)) != 0:
+        return "seccomp: " + os.strerror(ctypes.get_errno())
+    return ""

@@ -1,0 +1,107 @@
+"""The models of the smoke test: `tiny`, made on the spot; `smollm2`, from a package; or any GGUF file."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import zipfile
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from filelock import FileLock
+
+from truewheel import index
+from truewheel.config.locations import cache_root
+from truewheel.errors import FetchError
+from truewheel.inference.gguf_header import read_gguf_header
+
+DEFAULT_PROMPT = "Once upon a time"
+
+
+class Model(NamedTuple):
+    """A model that was checked and may be loaded in a locked-down child.
+
+    Attributes:
+        name: `tiny`, `smollm2`, or the file's name.
+        path: the GGUF file.
+        prompt: what the smoke test asks it.
+        expect: what its greedy continuation must contain; empty for anything.
+        vocabulary_round_trips: whether every text must survive tokenizing and back, byte for byte.
+    """
+
+    name: str
+    path: Path
+    prompt: str
+    expect: str
+    vocabulary_round_trips: bool
+
+
+class PackagedModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `models.toml` says of a model."""
+
+    package: str
+    version: str
+    sha256: str
+    member: str
+    prompt: str
+    expect: str
+
+
+@functools.cache
+def packaged_models() -> dict[str, PackagedModel]:
+    """Return the models that packages carry, by name."""
+    text = resources.files("truewheel.inference").joinpath("models.toml").read_bytes()
+    return msgspec.toml.decode(text, type=dict[str, PackagedModel])
+
+
+def find_model(name: str) -> Model:
+    """Return a model by name or path, made or fetched when it is not in the cache.
+
+    Raises:
+        LoadError: the file is no sound GGUF.
+        FetchError: the package cannot be had.
+    """
+    folder = cache_root() / "models"
+    if name == "tiny":
+        return Model("tiny", _make_tiny(folder), DEFAULT_PROMPT, "", vocabulary_round_trips=True)
+    if name in packaged_models():
+        packaged = packaged_models()[name]
+        path = _fetch(name, packaged, folder)
+        return Model(name, path, packaged.prompt, packaged.expect, vocabulary_round_trips=False)
+    path = Path(name).absolute()
+    read_gguf_header(path)
+    return Model(path.name, path, DEFAULT_PROMPT, "", vocabulary_round_trips=False)
+
+
+def _make_tiny(folder: Path) -> Path:
+    from truewheel.inference.tiny import REVISION, write_tiny_model
+
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"tiny-{REVISION}.gguf"
+    with FileLock(folder / ".lock"):
+        if not path.is_file():
+            write_tiny_model(path)
+    read_gguf_header(path)
+    return path
+
+
+def _fetch(name: str, packaged: PackagedModel, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}-{packaged.version}-{packaged.sha256[:12]}.gguf"
+    with FileLock(folder / ".lock"):
+        if not path.is_file():
+            wheel = index.download_wheel(packaged.package, packaged.version, packaged.sha256, folder)
+            beside = path.with_suffix(".part")
+            try:
+                with zipfile.ZipFile(wheel) as archive, archive.open(packaged.member) as stream, beside.open("wb") as sink:
+                    shutil.copyfileobj(stream, sink, 1 << 20)
+                beside.replace(path)
+            except KeyError as error:
+                raise FetchError(f"{packaged.package} {packaged.version} holds no {packaged.member}") from error
+            finally:
+                beside.unlink(missing_ok=True)
+                wheel.unlink()
+    read_gguf_header(path)
+    return path

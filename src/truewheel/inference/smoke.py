@@ -1,0 +1,237 @@
+"""The smoke test: one wheel, one model, one locked-down child, and an account of every step."""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from truewheel import process
+from truewheel.console import Console
+from truewheel.errors import LoadError
+from truewheel.inference.environment import Environment, fresh_environment
+from truewheel.inference.models import Model
+from truewheel.wheel.archive import WheelFile
+
+STEPS = ("import", "system-info", "load", "tokenize", "prefill", "decode", "stream", "embed", "state", "alone")
+DRIVERS = {"llama-cpp-python": "llama_cpp"}
+"""Which driver runs which project's wheels."""
+
+_WALL_SECONDS = 300.0
+_CPU_SECONDS = 900
+_BASE_MEMORY = 4 << 30
+_FILE_BYTES = 64 << 20
+_DECODE_TOKENS = 24
+_TAIL_LINES = 12
+_FILTER_OFF_EXIT = 97
+_FAILED_EXIT = 98
+
+
+class SmokeStep(msgspec.Struct, frozen=True):
+    """One step of the smoke test.
+
+    Attributes:
+        name: one of `STEPS`.
+        state: `passed`, `failed`, `died` or `not reached`.
+        seconds: wall time.
+        reason: why it failed; empty when it passed.
+        facts: what it measured.
+    """
+
+    name: str
+    state: str
+    seconds: float = 0.0
+    reason: str = ""
+    facts: dict[str, Any] = {}
+
+
+class SmokeRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What a smoke test showed.
+
+    Attributes:
+        model: name of the model.
+        steps: every step in order, also those not reached.
+        ending: `passed`, or how the child ended, in words.
+        code: finding code of the ending; empty when it passed.
+        locked: whether the child could lock itself down.
+        output: last lines of what the child printed; empty when it passed.
+    """
+
+    model: str
+    steps: tuple[SmokeStep, ...]
+    ending: str
+    code: str
+    locked: bool
+    output: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Return whether every step passed."""
+        return not self.code
+
+    def facts(self, step: str) -> dict[str, Any]:
+        """Return what a step measured; empty when it did not pass."""
+        return next((item.facts for item in self.steps if item.name == step), {})
+
+
+def run_smoke(
+    wheel: WheelFile,
+    model: Model,
+    *,
+    threads: int,
+    console: Console,
+    in_process: bool = True,
+    wall_seconds: float = _WALL_SECONDS,
+    log: Path | None = None,
+) -> SmokeRecord:
+    """Install a wheel into a fresh environment and run one inference in a locked-down child.
+
+    Args:
+        wheel: the wheel, ours or anybody's.
+        model: a model whose header was checked.
+        threads: threads of the engine.
+        console: shows the steps.
+        in_process: fail when the child cannot be kept from starting processes and opening sockets.
+        wall_seconds: after which the child is ended.
+        log: gets everything that is printed.
+
+    Raises:
+        LoadError: no driver knows this project.
+        CheckError: the wheel cannot be installed here.
+        FetchError: a dependency cannot be had.
+    """
+    driver = driver_for(wheel.name.project)
+    with fresh_environment(wheel, log) as environment:
+        request = _request(environment, model, threads, in_process=in_process)
+        here = Path(__file__).resolve().parent / "drivers" / f"{driver}.py"
+        child = {"PATH": "/usr/bin:/bin", "HOME": str(environment.scratch), "TMPDIR": str(environment.scratch)}
+        child |= {"LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
+        done = process.run(
+            [environment.python, "-I", "-S", "-B", "-X", "faulthandler", here],
+            env=child,
+            cwd=environment.scratch,
+            log=log,
+            timeout=wall_seconds,
+            stdin=msgspec.json.encode(request),
+        )
+        events = _read_events(Path(request["events"]))
+    record = judge(model.name, events, done)
+    for step in record.steps:
+        if step.state == "passed":
+            console.say(f"         {step.name:<12} {step.seconds:6.2f} s  {_summary(step)}".rstrip())
+    return record
+
+
+def driver_for(project: str) -> str:
+    """Return the driver that runs a project's wheels.
+
+    Raises:
+        LoadError: there is none.
+    """
+    if project not in DRIVERS:
+        raise LoadError(
+            f"no smoke driver knows the project {project!r}", hint=f"known projects are: {', '.join(sorted(DRIVERS))}"
+        )
+    return DRIVERS[project]
+
+
+def _request(environment: Environment, model: Model, threads: int, *, in_process: bool) -> dict[str, Any]:
+    return {
+        "model": str(model.path),
+        "prompt": model.prompt,
+        "expect": model.expect,
+        "round-trip": model.vocabulary_round_trips,
+        "decode": _DECODE_TOKENS,
+        "threads": threads,
+        "site": str(environment.site),
+        "events": str(environment.scratch / "events.jsonl"),
+        "in-process": in_process,
+        "cpu-seconds": _CPU_SECONDS,
+        "memory-bytes": _BASE_MEMORY + 3 * model.path.stat().st_size,
+        "file-bytes": _FILE_BYTES,
+    }
+
+
+def _read_events(path: Path) -> list[dict[str, Any]]:
+    events = []
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        try:
+            events.append(msgspec.json.decode(line, type=dict[str, Any]))
+        except msgspec.DecodeError:
+            break
+    return events
+
+
+def judge(model: str, events: list[dict[str, Any]], done: process.Completed) -> SmokeRecord:
+    """Turn the child's events and its end into a record.
+
+    A run passes only when every step says so and the child left with 0: a child that stops early,
+    however quietly, has not passed.
+    """
+    states = {str(event.get("step")): event for event in events}
+    steps = []
+    for name in STEPS:
+        event = states.get(name)
+        state = "not reached" if event is None else str(event.get("state"))
+        if event is None or state == "not reached":
+            steps.append(SmokeStep(name, "not reached"))
+        elif state == "begin":
+            steps.append(SmokeStep(name, "died"))
+        else:
+            seconds, reason = float(event.get("seconds", 0.0)), str(event.get("reason", ""))
+            steps.append(SmokeStep(name, state, seconds, reason, event.get("facts") or {}))
+    locked = states.get("lock", {}).get("state") == "passed"
+    where = next((step.name for step in steps if step.state != "passed"), "the end")
+    code, ending = _ending(done, steps, where, str(states.get("lock", {}).get("reason", "")))
+    tail = "\n".join(done.output.splitlines()[-_TAIL_LINES:]) if code else ""
+    return SmokeRecord(model=model, steps=tuple(steps), ending=ending, code=code, locked=locked, output=tail)
+
+
+def _ending(done: process.Completed, steps: list[SmokeStep], where: str, lock_reason: str) -> tuple[str, str]:
+    """Return the finding code and the words for how the child ended."""
+    if done.timed_out:
+        return "SMOKE-TIMEOUT", f"at {where}: ended after {done.seconds:.0f} s without an answer"
+    if done.returncode == 0 and all(step.state == "passed" for step in steps):
+        return "", "passed"
+    if done.returncode == _FILTER_OFF_EXIT:
+        return "SMOKE-UNLOCKED", f"the child cannot lock itself down here ({lock_reason})"
+    if done.returncode < 0:
+        return _death(-done.returncode, done.output, where)
+    failed = next((step for step in steps if step.state == "failed"), None)
+    if failed is not None:
+        code = "SMOKE-MEMORY" if failed.reason.startswith("MemoryError") else "SMOKE-FAILED"
+        return code, f"at {failed.name}: {failed.reason}"
+    return "SMOKE-FAILED", f"at {where}: the child left with exit code {done.returncode} and gave no reason"
+
+
+def _death(number: int, output: str, where: str) -> tuple[str, str]:
+    memory = re.search(r"bad_alloc|MemoryError|[Cc]annot allocate memory|failed to allocate", output)
+    if number == signal.SIGILL:
+        return "SMOKE-ILLEGAL", f"at {where}: illegal instruction: the wheel ran code that this CPU refuses"
+    if number == signal.SIGSEGV or number == signal.SIGBUS:
+        return "SMOKE-SEGFAULT", f"at {where}: segmentation fault"
+    if number == signal.SIGSYS:
+        return "SMOKE-ESCAPE", f"at {where}: it tried to start a process, open a socket or trace another"
+    if number == signal.SIGXCPU:
+        return "SMOKE-TIMEOUT", f"at {where}: used up its CPU time"
+    if number == signal.SIGKILL or (number == signal.SIGABRT and memory):
+        return "SMOKE-MEMORY", f"at {where}: killed for memory"
+    if number == signal.SIGABRT:
+        return "SMOKE-ABORT", f"at {where}: the engine aborted"
+    return "SMOKE-DIED", f"at {where}: died by {signal.Signals(number).name}"
+
+
+def _summary(step: SmokeStep) -> str:
+    facts = step.facts
+    if step.name == "decode":
+        return f"{facts['text'][:50]!r}, {facts['tokens-per-second']:.0f} tokens/s, smallest margin {min(facts['margins']):.3f}"
+    if step.name == "prefill":
+        return f"{facts['tokens-per-second']:.0f} tokens/s"
+    return ""

@@ -1,0 +1,178 @@
+"""The only caller of subprocesses: argument lists, one log, a time limit, whole groups ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import shlex
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, NamedTuple
+
+_TAIL_LINES = 400
+_GRACE_SECONDS = 3.0
+
+
+class Completed(NamedTuple):
+    """How a command ended.
+
+    Attributes:
+        command: the quoted command line.
+        returncode: exit status; negative is the number of the signal that ended it.
+        output: standard output (and standard error, where merged), at most the last lines asked for.
+        timed_out: whether we ended it because its time was up.
+        seconds: wall time.
+    """
+
+    command: str
+    returncode: int
+    output: str
+    timed_out: bool
+    seconds: float
+
+
+def quote(command: Sequence[str | os.PathLike[str]]) -> str:
+    """Return the command as a person would type it."""
+    return shlex.join(os.fspath(part) for part in command)
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process that we started and everything in its group: first politely, then for good."""
+    for number, patience in ((signal.SIGTERM, _GRACE_SECONDS), (signal.SIGKILL, _GRACE_SECONDS)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=patience)
+        if number == signal.SIGTERM and process.returncode is not None:
+            # Grandchildren may outlive a leader that went at once.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            return
+
+
+def run(
+    command: Sequence[str | os.PathLike[str]],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    log: Path | None = None,
+    timeout: float | None = None,
+    on_line: Callable[[str], None] | None = None,
+    stdin: bytes | None = None,
+    merge_stderr: bool = True,
+    keep_lines: int = _TAIL_LINES,
+) -> Completed:
+    """Run a command to its end and return how it ended; a missing program returns 127.
+
+    Args:
+        command: program and arguments, never a shell line.
+        env: the whole environment; None inherits ours.
+        cwd: the folder to run in.
+        log: a file that everything printed is appended to.
+        timeout: seconds after which the whole process group is ended.
+        on_line: called with each line as it comes.
+        stdin: bytes to feed; None is an empty input.
+        merge_stderr: take standard error together with standard output, else drop it.
+        keep_lines: how many of the last lines are returned.
+    """
+    quoted = quote(command)
+    start = time.monotonic()
+    tail: deque[str] = deque(maxlen=keep_lines)
+    with contextlib.ExitStack() as stack:
+        sink = stack.enter_context(log.open("ab")) if log is not None else None
+        if sink is not None:
+            sink.write(f"$ {quoted}\n".encode())
+            sink.flush()
+        try:
+            process = subprocess.Popen(
+                [os.fspath(part) for part in command],
+                env=dict(env) if env is not None else None,
+                cwd=cwd,
+                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT if merge_stderr else subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            return Completed(quoted, 127, str(error), timed_out=False, seconds=0.0)
+        try:
+            if stdin is not None and process.stdin is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.write(stdin)
+                    process.stdin.close()
+            deadline = None if timeout is None else start + timeout
+            timed_out = _pump(process, sink, tail, on_line, deadline)
+            if timed_out:
+                end_group(process)
+            process.wait()
+        except BaseException:
+            end_group(process)
+            raise
+        finally:
+            if process.stdout is not None:
+                process.stdout.close()
+    return Completed(quoted, process.returncode, "".join(tail), timed_out, time.monotonic() - start)
+
+
+def _pump(
+    process: subprocess.Popen[bytes],
+    sink: IO[bytes] | None,
+    tail: deque[str],
+    on_line: Callable[[str], None] | None,
+    deadline: float | None,
+) -> bool:
+    """Read lines until the pipe closes; return whether the deadline came first."""
+    assert process.stdout is not None
+    descriptor = process.stdout.fileno()
+    pending = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        while True:
+            wait = 1.0 if deadline is None else min(1.0, deadline - time.monotonic())
+            if wait <= 0:
+                return True
+            if not selector.select(timeout=wait):
+                if process.poll() is not None:
+                    # The program is gone; somebody it left behind still holds the pipe.
+                    return False
+                continue
+            chunk = os.read(descriptor, 1 << 16)
+            if sink is not None:
+                sink.write(chunk)
+                sink.flush()
+            pending += chunk
+            *lines, pending = pending.split(b"\n")
+            if not chunk and pending:
+                lines, pending = [pending], b""
+            for raw in lines:
+                line = raw.decode("utf-8", "replace")
+                tail.append(line + "\n")
+                if on_line is not None:
+                    on_line(line)
+            if not chunk:
+                return False
+
+
+@contextlib.contextmanager
+def background(
+    command: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str], log: Path
+) -> Iterator[None]:
+    """Run a helper program beside us and end it, with its group, when the block is left."""
+    with log.open("ab") as sink:
+        process = subprocess.Popen(
+            [os.fspath(part) for part in command],
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
+        )
+    try:
+        yield
+    finally:
+        end_group(process)

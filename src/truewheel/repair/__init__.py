@@ -1,0 +1,1 @@
+"""From the wheel that the backend made to one that may leave the house."""

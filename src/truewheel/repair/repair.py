@@ -1,0 +1,116 @@
+"""BuiltWheel to RepairedWheel: guard, licences, provenance, bill of materials, tags."""
+
+from __future__ import annotations
+
+import hashlib
+from email.generator import BytesGenerator
+from email.parser import BytesParser
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from truewheel.binary.elf import is_elf
+from truewheel.build.evidence import Evidence
+from truewheel.build.scikit_build import BuiltWheel
+from truewheel.errors import CheckError, RepairError
+from truewheel.plan import Plan
+from truewheel.repair.guard import add_guard
+from truewheel.repair.sbom import make_sbom
+from truewheel.wheel.archive import Member, WheelFile, read_wheel
+from truewheel.wheel.name import WheelName
+from truewheel.wheel.writer import write_wheel
+
+BUILD_INFO = "truewheel.json"
+_CACHE_EXTRACT = ("GGML_", "LLAMA_", "LLAVA_", "MTMD_", "BUILD_SHARED_LIBS", "CMAKE_BUILD_TYPE", "CMAKE_C_FLAGS_RELEASE")
+
+
+class RepairedWheel(NamedTuple):
+    """A wheel that is ready to be checked.
+
+    Attributes:
+        wheel: the wheel, read back from its file.
+        plan: the plan that it was built by.
+        evidence: what CMake and the compilers were told.
+    """
+
+    wheel: WheelFile
+    plan: Plan
+    evidence: Evidence
+
+
+def repair_wheel(built: BuiltWheel, folder: Path) -> RepairedWheel:
+    """Write the repaired wheel into `folder` and read it back.
+
+    Raises:
+        RepairError: the built wheel is damaged or lacks what the recipe promises.
+    """
+    try:
+        wheel = read_wheel(built.path)
+    except CheckError as error:
+        raise RepairError(f"the backend made a wheel that cannot be read: {error.message}", hint=error.hint) from error
+    plan = built.plan
+    members = add_guard(wheel.members, plan, built.cpuid_library)
+    members |= _licences(built, wheel.dist_info)
+    libraries = {path: hashlib.sha256(member.data).hexdigest() for path, member in members.items() if is_elf(member.data)}
+    members[f"{wheel.dist_info}/{BUILD_INFO}"] = Member(_build_info(built, libraries))
+    members[f"{wheel.dist_info}/sboms/truewheel.cdx.json"] = Member(make_sbom(plan, libraries))
+    name = WheelName(wheel.name.distribution, wheel.name.version, plan.build_tag, _tags(wheel.name.tags, plan.platform))
+    members[f"{wheel.dist_info}/WHEEL"] = Member(_wheel_metadata(members[f"{wheel.dist_info}/WHEEL"].data, name))
+    target = folder / name.filename
+    write_wheel(target, members, wheel.dist_info)
+    return RepairedWheel(read_wheel(target), plan, built.evidence)
+
+
+def read_build_info(wheel: WheelFile) -> dict[str, Any] | None:
+    """Return what a wheel says of its own build, or None for a wheel that is not ours."""
+    member = wheel.members.get(f"{wheel.dist_info}/{BUILD_INFO}")
+    if member is None:
+        return None
+    try:
+        table: dict[str, Any] = msgspec.json.decode(member.data, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return None
+    return table
+
+
+def _tags(tags: str, platform: str) -> str:
+    python, abi, _ = tags.split("-")
+    return f"{python}-{abi}-{platform}"
+
+
+def _licences(built: BuiltWheel, dist_info: str) -> dict[str, Member]:
+    licences = {}
+    for name in built.plan.license_files:
+        path = built.source.path / name
+        if not path.is_file():
+            raise RepairError(f"the source has no {name}", hint="package.license-files in the recipe names it")
+        licences[f"{dist_info}/licenses/{name}"] = Member(path.read_bytes())
+    return licences
+
+
+def _build_info(built: BuiltWheel, libraries: dict[str, str]) -> bytes:
+    cache = built.evidence.cmake_cache
+    info = {
+        "schema": 1,
+        "plan": built.plan.to_dict(),
+        "compiler": built.compiler,
+        "commit": dict(built.plan.source.commit),
+        "cmake-cache": {key: cache[key] for key in sorted(cache) if key.startswith(_CACHE_EXTRACT)},
+        "libraries": libraries,
+    }
+    return msgspec.json.format(msgspec.json.encode(info), indent=1) + b"\n"
+
+
+def _wheel_metadata(data: bytes, name: WheelName) -> bytes:
+    """Write WHEEL anew so that it agrees with the file name."""
+    message = BytesParser().parsebytes(data)
+    del message["Tag"], message["Build"]
+    for tag in sorted(str(tag) for tag in name.tag_set):
+        message["Tag"] = tag
+    if name.build:
+        message["Build"] = name.build
+    sink = BytesIO()
+    BytesGenerator(sink, maxheaderlen=0).flatten(message)
+    return sink.getvalue()

@@ -1,0 +1,1 @@
+"""The compilers that are here, and the tools that can be had from the package index."""

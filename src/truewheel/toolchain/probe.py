@@ -1,0 +1,252 @@
+"""Find compilers and try each on this very CPU before it is trusted with a build."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+import msgspec
+from packaging.version import Version
+
+from truewheel import process
+from truewheel.config.locations import cache_root
+from truewheel.cpu.features import features_of_macros
+from truewheel.cpu.host import Host
+from truewheel.cpu.levels import level_features
+from truewheel.toolchain import tools
+
+MINIMUM_VERSIONS = {"clang": "15", "gcc": "10", "zig": "0.14"}
+"""Oldest versions that are tried; docs/concepts/toolchains.md says why."""
+
+ZIG_TARGET = "x86_64-linux-gnu.2.17"
+_NEWEST_SUFFIX, _OLDEST_SUFFIX = 40, 10
+_PROBE_SECONDS = 120.0
+_PROBE_OUTPUT = "5120 6129"
+_FORMAT = 3
+_MACRO_LINES = 100_000
+
+
+class Toolchain(msgspec.Struct, frozen=True, kw_only=True):
+    """One compiler for C and C++ and what a trial of it showed.
+
+    Attributes:
+        kind: `clang`, `gcc` or `zig`.
+        version: as the compiler says it.
+        cc: command of the C compiler.
+        cxx: command of the C++ compiler.
+        ar: command of the archiver, or empty for CMake's own choice.
+        ranlib: likewise.
+        native_cpu: what the compiler takes this CPU for.
+        native_features: features that it uses with `-march=native`, sorted.
+        isa_note: whether its linker writes the ELF note that says which level is needed.
+        target: target triple with C library version where the compiler takes one.
+        refusal: why it is passed over; empty when it is fit.
+        unused: features of this CPU that it knows nothing of, sorted.
+    """
+
+    kind: str
+    version: str
+    cc: str
+    cxx: str
+    ar: str = ""
+    ranlib: str = ""
+    native_cpu: str = ""
+    native_features: tuple[str, ...] = ()
+    isa_note: bool = False
+    target: str = ""
+    refusal: str = ""
+    unused: tuple[str, ...] = ()
+
+
+def find_toolchain(kinds: tuple[str, ...], host: Host) -> tuple[Toolchain | None, list[Toolchain]]:
+    """Return the first fit compiler in the order of `kinds`, and those passed over before it.
+
+    Zig is fetched from the package index when the list comes to it and it is not here.
+
+    Raises:
+        FetchError: zig was needed and cannot be had.
+    """
+    passed: list[Toolchain] = []
+    for kind in kinds:
+        if kind == "zig":
+            tools.fetch_tool("ziglang")
+        for candidate in candidates(kind):
+            tried = try_toolchain(candidate, host)
+            if not tried.refusal:
+                return tried, passed
+            passed.append(tried)
+    return None, passed
+
+
+def candidates(kind: str) -> Iterator[Toolchain]:
+    """Yield the compilers of one kind that are on this machine, the best first, untried."""
+    if kind == "zig":
+        if tool := tools.in_cache("ziglang"):
+            yield _zig(tool)
+        return
+    cc, cxx = {"clang": ("clang", "clang++"), "gcc": ("gcc", "g++")}[kind]
+    found: dict[str, Toolchain] = {}
+    for suffix in ["", *(f"-{number}" for number in range(_NEWEST_SUFFIX, _OLDEST_SUFFIX, -1))]:
+        c_path, cxx_path = shutil.which(cc + suffix), shutil.which(cxx + suffix)
+        if c_path and cxx_path and os.path.realpath(c_path) not in found:
+            version = _version(c_path)
+            found[os.path.realpath(c_path)] = Toolchain(kind=kind, version=version, cc=c_path, cxx=cxx_path)
+    yield from sorted(found.values(), key=lambda toolchain: Version(toolchain.version), reverse=True)
+
+
+def try_toolchain(candidate: Toolchain, host: Host) -> Toolchain:
+    """Compile and run the probes; the result is remembered until the compiler or the CPU changes."""
+    record = cache_root() / "probes" / f"{_trial_key(candidate, host)}.json"
+    try:
+        return msgspec.json.decode(record.read_bytes(), type=Toolchain)
+    except (OSError, msgspec.DecodeError):
+        pass
+    result = _try_now(candidate, host)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    beside = record.with_name(f".{record.name}.{os.getpid()}")
+    beside.write_bytes(msgspec.json.encode(result))
+    beside.replace(record)
+    return result
+
+
+def _zig(tool: tools.Tool) -> Toolchain:
+    """Wrap zig's sub-commands in scripts, because CMake wants one program a compiler."""
+    folder = tool.path.parent.parent / "wrappers"
+    folder.mkdir(exist_ok=True)
+    paths = {}
+    for command in ("cc", "c++", "ar", "ranlib"):
+        target = f" -target {ZIG_TARGET}" if command in ("cc", "c++") else ""
+        # The version stands in the script because compile caches tell compilers apart by their content.
+        text = f'#!/bin/sh\n# zig {tool.version}\nexec {shlex.quote(str(tool.path))} {command}{target} "$@"\n'
+        path = folder / f"zig-{command}"
+        if not path.is_file() or path.read_text() != text:
+            beside = path.with_name(f".{path.name}.{os.getpid()}")
+            beside.write_text(text)
+            beside.chmod(0o755)
+            beside.replace(path)
+        paths[command] = str(path)
+    return Toolchain(
+        kind="zig",
+        version=tool.version,
+        cc=paths["cc"],
+        cxx=paths["c++"],
+        ar=paths["ar"],
+        ranlib=paths["ranlib"],
+        target=ZIG_TARGET,
+    )
+
+
+def _version(path: str) -> str:
+    done = process.run([path, "-dumpfullversion", "-dumpversion"], timeout=20)
+    match = re.search(r"\d+(\.\d+)*", done.output)
+    return match[0] if done.returncode == 0 and match else "0"
+
+
+def _trial_key(candidate: Toolchain, host: Host) -> str:
+    import hashlib
+
+    parts = [str(_FORMAT), candidate.kind, candidate.version, candidate.cc, candidate.cxx, host.model, *host.features]
+    for program in (candidate.cc, candidate.cxx):
+        status = Path(program).stat()
+        parts += [os.path.realpath(program), str(status.st_size), str(status.st_mtime_ns)]
+    return f"{candidate.kind}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:24]}"
+
+
+def _try_now(candidate: Toolchain, host: Host) -> Toolchain:
+    if Version(candidate.version) < Version(MINIMUM_VERSIONS[candidate.kind]):
+        return _refuse(candidate, f"too old: {MINIMUM_VERSIONS[candidate.kind]} or newer is needed")
+    macros = process.run(
+        [candidate.cc, "-march=native", "-x", "c", "-dM", "-E", os.devnull],
+        timeout=_PROBE_SECONDS,
+        keep_lines=_MACRO_LINES,
+    )
+    if macros.returncode != 0:
+        return _refuse(candidate, f"does not know this CPU: {first_error(macros.output)}")
+    names = [line.split()[1] for line in macros.output.splitlines() if line.startswith("#define ")]
+    features = features_of_macros(names) | ({"cx16"} if "cx16" in host.features else set())
+    foreign = features - set(host.features)
+    if foreign:
+        return _refuse(candidate, f"takes this CPU for one with {', '.join(sorted(foreign))}, which it has not")
+    missing = level_features(host.level) - features - {"lahf_lm"}
+    if missing:
+        return _refuse(
+            candidate, f"does not know this CPU: -march=native leaves out {', '.join(sorted(missing))} of {host.level}"
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        reason = _compile_and_run(candidate, Path(scratch))
+        if reason:
+            return _refuse(candidate, reason)
+        note = _writes_note(candidate, host, Path(scratch))
+    return msgspec.structs.replace(
+        candidate,
+        native_cpu=_native_cpu(candidate),
+        native_features=tuple(sorted(features)),
+        isa_note=note,
+        unused=tuple(sorted(set(host.features) - features)),
+    )
+
+
+def _refuse(candidate: Toolchain, reason: str) -> Toolchain:
+    return msgspec.structs.replace(candidate, refusal=reason)
+
+
+def _compile_and_run(candidate: Toolchain, scratch: Path) -> str:
+    """Return why the probes fail with this compiler, or nothing."""
+    for compiler, source, flags in (
+        (candidate.cc, "probe.c", ["-O3", "-march=native"]),
+        (candidate.cc, "probe_amx.c", ["-O3", "-march=native"]),
+        (candidate.cxx, "probe.cpp", ["-O2", "-march=native", "-std=c++17", "-pthread"]),
+    ):
+        file = scratch / source
+        file.write_bytes(resources.files("truewheel.toolchain").joinpath(source).read_bytes())
+        program = scratch / "probe"
+        built = process.run([compiler, *flags, str(file), "-o", str(program)], cwd=scratch, timeout=_PROBE_SECONDS)
+        if built.returncode != 0:
+            return f"cannot build {source}: {first_error(built.output)}"
+        ran = process.run([program], timeout=20)
+        if ran.returncode < 0:
+            name = signal.Signals(-ran.returncode).name
+            return f"makes code that dies on this CPU: {source} ended with {name}"
+        if ran.returncode != 0 or (source == "probe.c" and ran.output.strip() != _PROBE_OUTPUT):
+            return f"makes code that computes wrongly on this CPU: {source} printed {ran.output.strip()!r}"
+    return ""
+
+
+def _writes_note(candidate: Toolchain, host: Host, scratch: Path) -> bool:
+    """Try whether the linker writes the ISA note, by reading it back."""
+    from truewheel.binary.elf import read_elf
+
+    if host.level == "x86-64":
+        return False
+    library = scratch / "note.so"
+    source = scratch / "note.c"
+    source.write_text("int note(void) { return 1; }\n")
+    command = [candidate.cc, "-shared", "-fPIC", f"-Wl,-z,{host.level}", str(source), "-o", str(library)]
+    done = process.run(command, cwd=scratch, timeout=_PROBE_SECONDS)
+    return done.returncode == 0 and library.is_file() and read_elf(library.read_bytes()).isa_level == host.level
+
+
+def _native_cpu(candidate: Toolchain) -> str:
+    if candidate.kind == "gcc":
+        done = process.run([candidate.cc, "-march=native", "-Q", "--help=target"], timeout=20, keep_lines=_MACRO_LINES)
+        match = re.search(r"-march=\s+(\S+)", done.output)
+    else:
+        done = process.run([candidate.cc, "-march=native", "-###", "-x", "c", "-c", os.devnull], timeout=20, keep_lines=_MACRO_LINES)
+        names = re.findall(r'"-target-cpu" "([^"]+)"', done.output)
+        match = None
+        if names and not names[-1].startswith(("x86-64", "generic")):
+            return re.sub(r"[^a-z0-9]+", "_", names[-1].lower())
+    return re.sub(r"[^a-z0-9]+", "_", match[1].lower()).strip("_") if match else ""
+
+
+def first_error(output: str) -> str:
+    """Return the first line of a compiler's output that says what is wrong."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return next((line for line in lines if re.search(r"\berror\b", line)), lines[0] if lines else "no message")[:300]

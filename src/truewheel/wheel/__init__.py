@@ -1,0 +1,1 @@
+"""A wheel as a file: its name, its archive, its record."""
