@@ -1,1 +1,82 @@
+"""The front door: every session makes an environment and calls truewheel; no logic of its own."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
 import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.sessions = ["build"]
+nox.options.reuse_existing_virtualenvs = True
+
+ROOT = Path(__file__).resolve().parent
+RUNTIME = ROOT / "ci" / "requirements.txt"
+TESTS = ROOT / "ci" / "requirements-tests.txt"
+
+
+def install(session: nox.Session, lock: Path) -> None:
+    """Install a lock file and this checkout, unless the environment already has just these."""
+    parts = (lock.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), str(ROOT).encode())
+    wanted = hashlib.sha256(b"".join(parts)).hexdigest()
+    stamp = Path(session.virtualenv.location) / "truewheel.stamp"
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return
+    session.install("--require-hashes", "-r", str(lock))
+    session.install("--no-deps", "-e", str(ROOT))
+    stamp.write_text(wanted)
+
+
+@nox.session(venv_backend="venv")
+def build(session: nox.Session) -> None:
+    """Build, prove and store a wheel; arguments after -- go to `truewheel build`."""
+    install(session, RUNTIME)
+    session.run("truewheel", "build", *session.posargs)
+
+
+@nox.session(venv_backend="venv")
+def tests(session: nox.Session) -> None:
+    """Check style and types and run the unit and integration tests; arguments after -- go to pytest."""
+    install(session, TESTS)
+    if not session.posargs:
+        session.run("ruff", "check", ".")
+        session.run("ruff", "format", "--check", ".")
+        session.run("mypy")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(venv_backend="venv")
+def end_to_end(session: nox.Session) -> None:
+    """Build the default wheel for real, then run the smoke tests on it with a real model."""
+    install(session, TESTS)
+    output = session.run("truewheel", "build", *session.posargs, silent=False, log=True)
+    assert output
+    wheelhouse = ROOT / "wheelhouse"
+    session.run("truewheel", "list", "--wheelhouse", str(wheelhouse))
+    session.run("pytest", "tests/smoke", "--wheelhouse", str(wheelhouse), "--model", "smollm2")
+
+
+@nox.session(venv_backend="venv")
+def figures(session: nox.Session) -> None:
+    """Measure the default build against `pip wheel` of the same engine: about half an hour on 2 cores."""
+    install(session, TESTS)
+    session.run("python", "-m", "truewheel.figures", *session.posargs)
+
+
+@nox.session(venv_backend="venv")
+def docs(session: nox.Session) -> None:
+    """Write the reference pages anew from the code."""
+    install(session, RUNTIME)
+    session.run("python", "-m", "truewheel.reference", str(ROOT / "docs" / "reference"))
+
+
+@nox.session(venv_backend="venv")
+def lock(session: nox.Session) -> None:
+    """Resolve the dependencies anew, with hashes and without addresses."""
+    session.install("uv")
+    for target, extras in ((RUNTIME, ()), (TESTS, ("--extra", "test"))):
+        session.run(
+            "uv", "pip", "compile", "--quiet", "--universal", "--upgrade", "--generate-hashes",
+            "--no-header", "--no-annotate", "--python-version", "3.10", *extras, "pyproject.toml", "-o", str(target),
+        )  # fmt: skip

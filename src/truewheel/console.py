@@ -30,7 +30,7 @@ class Steps:
         self._task: TaskID | None = None
         self._last_line = time.monotonic()
 
-    def __enter__(self) -> Steps:
+    def __enter__(self) -> Steps:  # noqa: PYI034 - Self is not in the typing module of Python 3.10
         if self._console.animated:
             from rich.console import Console as RichConsole
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn

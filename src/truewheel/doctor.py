@@ -77,9 +77,13 @@ def diagnose() -> Diagnosis:
     except PlanError as error:
         problems.append(error.message)
     if free < _NEEDED_DISK:
-        problems.append(f"only {free >> 20} MiB of disk are free at {cache}; a build needs about {_NEEDED_DISK >> 30} GiB")
+        problems.append(
+            f"only {free >> 20} MiB of disk are free at {cache}; a build needs about {_NEEDED_DISK >> 30} GiB"
+        )
     if available_memory() < _NEEDED_MEMORY:
-        problems.append(f"only {available_memory() >> 20} MiB of memory are available; a build may need {_NEEDED_MEMORY >> 30} GiB")
+        problems.append(
+            f"only {available_memory() >> 20} MiB of memory are available; a build may need {_NEEDED_MEMORY >> 30} GiB"
+        )
     return Diagnosis(
         host=host,
         compilers=compilers,
@@ -119,14 +123,18 @@ def _cells(compilers: tuple[Toolchain, ...], problems: list[str]) -> list[Cell]:
             except LoadError as error:
                 cells.append(Cell(engine, label, False, error.message))
                 continue
-            fit = [tried for kind in profile.toolchain for tried in compilers if tried.kind == kind and not tried.refusal]
+            fit = [
+                tried for kind in profile.toolchain for tried in compilers if tried.kind == kind and not tried.refusal
+            ]
             if problems:
                 cells.append(Cell(engine, label, False, problems[0]))
             elif fit:
                 cells.append(Cell(engine, label, True, f"with {fit[0].kind} {fit[0].version}"))
             elif "zig" in profile.toolchain:
                 pin = tool_pins()["ziglang"]
-                cells.append(Cell(engine, label, True, f"with zig {pin.version}, which will be fetched ({pin.mebibytes} MiB)"))
+                cells.append(
+                    Cell(engine, label, True, f"with zig {pin.version}, which will be fetched ({pin.mebibytes} MiB)")
+                )
             else:
                 cells.append(Cell(engine, label, False, f"no fit compiler among {', '.join(profile.toolchain)}"))
     return cells

@@ -12,7 +12,12 @@ from pathlib import Path
 from truewheel import process
 from truewheel.errors import FetchError
 
-_NETWORK_SIGNS = ("NewConnectionError", "Temporary failure in name resolution", "Network is unreachable", "ConnectTimeout")
+_NETWORK_SIGNS = (
+    "NewConnectionError",
+    "Temporary failure in name resolution",
+    "Network is unreachable",
+    "ConnectTimeout",
+)
 _TIMEOUT_SECONDS = 1800.0
 PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input")
 
@@ -34,9 +39,7 @@ def run_pip(arguments: Sequence[str], *, what: str, log: Path | None = None) -> 
     Raises:
         FetchError: pip failed; the message says why in one line.
     """
-    done = process.run(
-        [sys.executable, *PIP, *arguments], env=pip_environment(), log=log, timeout=_TIMEOUT_SECONDS
-    )
+    done = process.run([sys.executable, *PIP, *arguments], env=pip_environment(), log=log, timeout=_TIMEOUT_SECONDS)
     if done.returncode != 0:
         raise _explain(done.output, what)
     return done.output

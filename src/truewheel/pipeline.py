@@ -20,16 +20,16 @@ from truewheel.build.scikit_build import BuildTools, BuiltWheel, build_wheel
 from truewheel.checks.run import gather, run_checks
 from truewheel.config.load import LoadedRecipe, load_profile, load_recipe
 from truewheel.config.locations import cache_root
-from truewheel.config.tables import Profile
+from truewheel.config.tables import Engine, Profile
 from truewheel.console import Console
 from truewheel.cpu.host import Host, detect_host
 from truewheel.errors import BuildError, CheckError, FetchError, PlanError, RepairError, StoreError, TruewheelError
 from truewheel.identity import builder_hash
 from truewheel.inference.models import find_model
-from truewheel.inference.smoke import SmokeRecord, run_smoke
+from truewheel.inference.smoke import SmokeRecord, engine_for, run_smoke
 from truewheel.plan import Plan, check_platform, make_plan, planned_source
 from truewheel.repair.repair import RepairedWheel, repair_wheel
-from truewheel.report import Report, make_report
+from truewheel.report import Report, make_report, to_lines
 from truewheel.source import fetch_source, read_patches, tree_hash
 from truewheel.toolchain.probe import Toolchain, find_toolchain
 from truewheel.toolchain.tools import find_tool
@@ -152,7 +152,7 @@ def _build(order: Order, ready: Prepared, house: Wheelhouse, console: Console, s
         with _stage(console, seconds, FetchError, "fetch", f"{plan.source.name} {plan.source.version}"):
             source = fetch_source(ready.recipe, plan.source, ready.patches, cache)
             cmake, ninja = find_tool("cmake"), find_tool("ninja")
-            cache_tool = find_cache_tool() if order.cache else None
+            cache_tool = find_cache_tool(ready.toolchain.kind) if order.cache else None
         what = f"{plan.engine} {plan.profile} with {plan.toolchain.kind} {plan.toolchain.version}"
         with _stage(console, seconds, BuildError, "build", what), contextlib.ExitStack() as stack:
             cache_log = cache / "logs" / "compile-cache.log"
@@ -164,12 +164,13 @@ def _build(order: Order, ready: Prepared, house: Wheelhouse, console: Console, s
             tools = BuildTools(ready.toolchain, cmake, ninja, compile_cache)
             jobs = order.jobs or ready.host.usable_cores
             built = build_wheel(plan, source, tools, work=work, log=log, jobs=jobs, console=console)
-            if compile_cache is not None:
-                console.say(f"         {compile_cache.tool.name}: {cache_statistics(compile_cache)}")
+            if compile_cache is not None and (statistics := cache_statistics(compile_cache)):
+                console.say(f"         {compile_cache.tool.name}: {statistics}")
         with _stage(console, seconds, RepairError, "repair", built.path.name):
             repaired = _repair(built, work)
         with _stage(console, seconds, CheckError, "check", f"smoke on {order.model}, then every check"):
-            record = _smoke(repaired.wheel, order.model, ready.host, console, log, in_process=plan.in_process)
+            engine = ready.recipe.recipe.engine
+            record = _smoke(repaired.wheel, order.model, engine, ready.host, console, log, in_process=plan.in_process)
             facts = gather(repaired.wheel, plan=plan, evidence=repaired.evidence, record=record)
             findings = run_checks(facts)
         report = make_report(facts, findings, seconds)
@@ -179,6 +180,8 @@ def _build(order: Order, ready: Prepared, house: Wheelhouse, console: Console, s
         if not order.keep_work:
             shutil.rmtree(work, ignore_errors=True)
     if not report.passed:
+        for line in to_lines(report):
+            console.say(line)
         raise refusal(report, stored.path)
     return Outcome(stored, fresh=True)
 
@@ -190,10 +193,10 @@ def _repair(built: BuiltWheel, work: Path) -> RepairedWheel:
 
 
 def _smoke(
-    wheel: WheelFile, model: str, host: Host, console: Console, log: Path | None, *, in_process: bool
+    wheel: WheelFile, model: str, engine: Engine, host: Host, console: Console, log: Path | None, *, in_process: bool
 ) -> SmokeRecord:
     found = find_model(model)
-    return run_smoke(wheel, found, threads=host.usable_cores, console=console, in_process=in_process, log=log)
+    return run_smoke(wheel, found, engine, threads=host.usable_cores, console=console, in_process=in_process, log=log)
 
 
 def smoke_wheel(wheel: WheelFile, model: str, console: Console) -> Report:
@@ -208,7 +211,8 @@ def smoke_wheel(wheel: WheelFile, model: str, console: Console) -> Report:
 
     seconds: dict[str, float] = {}
     with _stage(console, seconds, CheckError, "check", f"{wheel.path.name} on {model}"):
-        record = _smoke(wheel, model, detect_host(), console, None, in_process=True)
+        engine = engine_for(wheel.name.project)
+        record = _smoke(wheel, model, engine, detect_host(), console, None, in_process=True)
     facts = gather(wheel, record=record)
     return make_report(facts, tuple(smoke_check.check(facts)), seconds)
 
@@ -275,7 +279,9 @@ def _stage(
                 errno.EACCES: "check the permissions, or set TRUEWHEEL_CACHE_DIR",
                 errno.EROFS: "set TRUEWHEEL_CACHE_DIR to a folder that can be written to",
             }
-            if error.errno not in hints and not isinstance(error, FileNotFoundError | NotADirectoryError | FileExistsError):
+            if error.errno not in hints and not isinstance(
+                error, FileNotFoundError | NotADirectoryError | FileExistsError
+            ):
                 raise
             where = f" ({error.filename})" if error.filename else ""
             raise family(

@@ -85,7 +85,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         backend: PEP 517 backend.
         wheel_exclude: what the backend leaves out of the wheel.
         license_files: licences that are copied into the wheel.
-        library_folder: folder of the wheel that holds its libraries.
         isa_units: compile units that carry the ISA flags.
         isa_library: the library that is built for the level.
         max_wheel_mib: largest wheel that passes, MiB.
@@ -114,7 +113,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     backend: str
     wheel_exclude: tuple[str, ...]
     license_files: tuple[str, ...]
-    library_folder: str
     isa_units: tuple[str, ...]
     isa_library: str
     max_wheel_mib: float
@@ -145,7 +143,9 @@ def check_platform(host: Host) -> None:
             f"{host.machine} is not supported yet: truewheel builds for x86-64", hint="use an x86-64 machine"
         )
     if not host.libc.startswith("glibc"):
-        raise PlanError(f"the C library {host.libc} is not supported yet: truewheel builds for glibc", hint="musl is not")
+        raise PlanError(
+            f"the C library {host.libc} is not supported yet: truewheel builds for glibc", hint="musl is not"
+        )
 
 
 def make_plan(
@@ -205,7 +205,12 @@ def make_plan(
         engine_features=tuple(sorted(engine_names(features))) if recipe.build.isa == "ggml" else (),
         defines=defines,
         # zig writes debug sections unless it is told not to: a third more time, ten times the objects.
-        c_flags=("-g0", f"-ffile-prefix-map={SOURCE_PLACEHOLDER}=.", f"-ffile-prefix-map={BUILD_PLACEHOLDER}=.", *profile.flags),
+        c_flags=(
+            "-g0",
+            f"-ffile-prefix-map={SOURCE_PLACEHOLDER}=.",
+            f"-ffile-prefix-map={BUILD_PLACEHOLDER}=.",
+            *profile.flags,
+        ),
         link_flags=("-s", *((f"-Wl,-z,{level}",) if toolchain.isa_note and level != "x86-64" else ())),
         # Both are looked at by build scripts: the first would find a repository around the cache folder,
         # the second turns ggml's ISA options off, so it is not passed on at all.
@@ -215,7 +220,6 @@ def make_plan(
         backend=recipe.build.backend,
         wheel_exclude=recipe.build.wheel_exclude,
         license_files=recipe.package.license_files,
-        library_folder=recipe.package.library_folder,
         isa_units=recipe.checks.isa_units,
         isa_library=recipe.checks.isa_library,
         max_wheel_mib=recipe.checks.max_wheel_mib,

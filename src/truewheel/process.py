@@ -159,9 +159,7 @@ def _pump(
 
 
 @contextlib.contextmanager
-def background(
-    command: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str], log: Path
-) -> Iterator[None]:
+def background(command: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str], log: Path) -> Iterator[None]:
     """Run a helper program beside us and end it, with its group, when the block is left."""
     with log.open("ab") as sink:
         process = subprocess.Popen(

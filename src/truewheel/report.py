@@ -152,7 +152,7 @@ def to_markdown(report: Report) -> str:
         lines += ["None."]
     lines += ["", "## Libraries", "", "| library | KiB | needs | ELF note |", "| --- | ---: | --- | --- |"]
     lines += [
-        f"| {library.path} | {library.size // 1024} | {', '.join(library.needed)} | {library.isa_level or '–'} |"
+        f"| {library.path} | {library.size // 1024} | {', '.join(library.needed)} | {library.isa_level or '-'} |"
         for library in report.libraries
     ]
     if report.smoke is not None:
@@ -164,13 +164,22 @@ def to_markdown(report: Report) -> str:
 
 
 def _smoke_section(record: SmokeRecord) -> list[str]:
-    lines = ["", f"## Smoke test on {record.model}", "", f"It {'passed' if record.passed else 'ended ' + record.ending}.", ""]
+    lines = [
+        "",
+        f"## Smoke test on {record.model}",
+        "",
+        f"It {'passed' if record.passed else 'ended ' + record.ending}.",
+        "",
+    ]
     lines += ["| step | result | seconds |", "| --- | --- | ---: |"]
     lines += [f"| {step.name} | {step.state} | {step.seconds:.2f} |" for step in record.steps]
     decode = record.facts("decode")
     if decode:
         margins = decode["margins"]
-        lines += ["", f"It continued with {decode['text']!r}; smallest margin between the two best logits {min(margins):.4f}."]
+        lines += [
+            "",
+            f"It continued with {decode['text']!r}; smallest margin between the two best logits {min(margins):.4f}.",
+        ]
     if record.output:
         lines += ["", "```text", record.output, "```"]
     return lines

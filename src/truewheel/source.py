@@ -196,7 +196,7 @@ def _commit_reader(source: PlannedSource) -> Callable[[str, tarfile.TarFile, tar
                 text = stream.read(100).decode("ascii", "replace").strip() if stream else ""
                 if not text.startswith("ref:") and text != commit:
                     raise FetchError(
-                        f"the source of {source.name} {source.version} holds {name} at {text}, the recipe says {commit}",
+                        f"{source.name} {source.version} holds {name} at {text}, the recipe says {commit}",
                         hint="correct build.commit in the recipe",
                     )
 
@@ -207,7 +207,8 @@ def _refuse_empty(source: PlannedSource, tree: Path) -> None:
     """Refuse a tree from which a patch or the exclusions took everything."""
     if not any(tree.iterdir()):
         raise FetchError(
-            f"nothing is left of the source of {source.name} {source.version}", hint="look at source.exclude in the recipe"
+            f"nothing is left of the source of {source.name} {source.version}",
+            hint="look at source.exclude",
         )
 
 

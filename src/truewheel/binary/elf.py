@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import struct
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,9 @@ import msgspec
 ISA_1_LEVELS = ("x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4")
 _GNU_PROPERTY_X86_ISA_1_NEEDED = 0xC0008002
 _NT_GNU_PROPERTY_TYPE_0 = 5
+_MAX_ENTRIES = 10_000
+"""More sections, segments or symbol versions than any library has; in a damaged file their chains can be endless."""
+_MASK_BYTES = 4
 
 
 class ElfFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,10 +56,14 @@ def read_elf(data: bytes) -> ElfFacts:
         ValueError: the file is damaged.
     """
     from elftools.common.exceptions import ELFError
+    from elftools.construct import ConstructError
     from elftools.elf.elffile import ELFFile
 
+    # What pyelftools raises on bytes that it did not expect.
+    damage = (ELFError, ConstructError, struct.error, ArithmeticError, AssertionError, AttributeError, LookupError)
     try:
         elf = ELFFile(io.BytesIO(data))
+        _refuse_endless(max(elf.num_sections(), elf.num_segments()))
         dynamic = list(_dynamic(elf))
         debug = [section for section in elf.iter_sections() if _is_debug(section)]
         return ElfFacts(
@@ -69,8 +77,13 @@ def read_elf(data: bytes) -> ElfFacts:
             debug_bytes=sum(int(section["sh_size"]) for section in debug),
             fast_math_startup=_has_symbol(elf, "set_fast_math"),
         )
-    except (ELFError, struct.error, KeyError, IndexError, AttributeError, UnicodeDecodeError, OverflowError) as error:
+    except (*damage, TypeError, ValueError) as error:
         raise ValueError(f"damaged ELF file: {error}") from error
+
+
+def _refuse_endless(count: int) -> None:
+    if count > _MAX_ENTRIES:
+        raise ValueError(f"it claims {count} sections, segments or symbol versions")
 
 
 def _dynamic(elf: Any) -> Iterator[Any]:
@@ -93,10 +106,14 @@ def _versions(elf: Any) -> dict[str, tuple[str, ...]]:
     from elftools.elf.gnuversions import GNUVerNeedSection
 
     result: dict[str, tuple[str, ...]] = {}
+    entries = 0
     for section in elf.iter_sections():
         if isinstance(section, GNUVerNeedSection):
             for library, versions in section.iter_versions():
-                result[library.name] = tuple(sorted(version.name for version in versions))
+                names = [version.name for version in itertools.islice(versions, _MAX_ENTRIES)]
+                entries += max(1, len(names))
+                _refuse_endless(entries)
+                result[library.name] = tuple(sorted(names))
     return result
 
 
@@ -119,7 +136,7 @@ def _level_of_properties(data: bytes) -> str:
     offset = 0
     while offset + 8 <= len(data):
         kind, size = struct.unpack_from("<II", data, offset)
-        if kind == _GNU_PROPERTY_X86_ISA_1_NEEDED and size == 4 and offset + 12 <= len(data):
+        if kind == _GNU_PROPERTY_X86_ISA_1_NEEDED and size == _MASK_BYTES and offset + 12 <= len(data):
             (mask,) = struct.unpack_from("<I", data, offset + 8)
             return ISA_1_LEVELS[min(mask.bit_length(), len(ISA_1_LEVELS)) - 1] if mask else ""
         offset += 8 + (size + 7) // 8 * 8

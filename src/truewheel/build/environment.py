@@ -18,7 +18,17 @@ _PASSED = (
 )
 """Variables that a compiler needs to run at all and that do not change what it makes."""
 
-_INFLUENTIAL = ("CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "CMAKE_ARGS", "CC", "CXX", "FORCE_CMAKE", "SOURCE_DATE_EPOCH")
+_INFLUENTIAL = (
+    "CFLAGS",
+    "CXXFLAGS",
+    "CPPFLAGS",
+    "LDFLAGS",
+    "CMAKE_ARGS",
+    "CC",
+    "CXX",
+    "FORCE_CMAKE",
+    "SOURCE_DATE_EPOCH",
+)
 _INFLUENTIAL_PREFIXES = ("GGML_", "LLAMA_", "SKBUILD_", "CMAKE_")
 
 

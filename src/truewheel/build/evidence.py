@@ -49,15 +49,16 @@ class _Command(msgspec.Struct):
 
 def read_evidence(build: Path, source: Path) -> Evidence:
     """Read the evidence from a build folder; what is not there is empty."""
-    cache, units = {}, []
+    cache: dict[str, str] = {}
+    units: list[CompileUnit] = []
     cache_file, commands_file = build / "CMakeCache.txt", build / "compile_commands.json"
     if cache_file.is_file():
         for line in cache_file.read_text(errors="replace").splitlines():
             if match := _ENTRY.match(line):
                 cache[match["key"]] = match["value"]
     if commands_file.is_file():
-        for command in msgspec.json.decode(commands_file.read_bytes(), type=list[_Command]):
-            units.append(_unit(command, source))
+        commands = msgspec.json.decode(commands_file.read_bytes(), type=list[_Command])
+        units = [_unit(command, source) for command in commands]
     return Evidence(cache, tuple(units))
 
 

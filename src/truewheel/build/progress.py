@@ -8,7 +8,9 @@ _NINJA = re.compile(r"^\[(\d+)/(\d+)\] (?:Building|Linking|Generating|Creating|R
 _ERRORS = (
     re.compile(r"^(?P<text>\S.*?:\d+(?::\d+)?: (?:fatal )?error: .*)$"),
     re.compile(r"^(?P<text>.*: undefined reference to .*)$"),
-    re.compile(r"^(?P<text>(?:ld\.lld|ld|lld|collect2|clang\S*|gcc\S*|g\+\+\S*|zig|zig\S*|error): .*(?:error|cannot|not found).*)$"),
+    re.compile(
+        r"^(?P<text>(?:ld\.lld|ld|collect2|clang\S*|gcc\S*|g\+\+\S*|zig\S*|error): .*(?:error|cannot|not found).*)$"
+    ),
     re.compile(r"^(?P<text>CMake Error.*)$"),
     re.compile(r"^(?P<text>.*(?:No space left on device|internal compiler error|Killed signal terminated).*)$"),
 )

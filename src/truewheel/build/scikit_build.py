@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ from truewheel.build.environment import build_environment
 from truewheel.build.evidence import Evidence, read_evidence
 from truewheel.build.progress import BuildReader
 from truewheel.console import Console
-from truewheel.errors import BuildError
+from truewheel.errors import BuildError, TruewheelError
 from truewheel.plan import BUILD_PLACEHOLDER, SOURCE_PLACEHOLDER, Plan
 from truewheel.source import SourceTree
 from truewheel.toolchain.probe import Toolchain
@@ -80,7 +79,7 @@ def build_wheel(
     (work / "wheel").mkdir(parents=True)
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
-    environment = _environment(plan, source, tools, jobs)
+    environment = _environment(plan, source, tools, work, jobs)
     settings = config_settings(plan, source.path, work / "build", tools)
     with console.steps("compiling") as steps:
         reader = BuildReader()
@@ -110,7 +109,7 @@ def config_settings(plan: Plan, source: Path, build: Path, tools: BuildTools) ->
         "build.verbose": "false",
         "cmake.build-type": "Release",
         "cmake.args": ["-G", "Ninja"],
-        "cmake.site-packages": "false",
+        "search.site-packages": "false",
         "logging.level": "WARNING",
         "wheel.exclude": list(plan.wheel_exclude),
     }
@@ -123,10 +122,9 @@ def config_settings(plan: Plan, source: Path, build: Path, tools: BuildTools) ->
         "CMAKE_MODULE_LINKER_FLAGS": " ".join(plan.link_flags),
         "CMAKE_MAKE_PROGRAM": str(tools.ninja.path),
     }
-    for name, path in (("CMAKE_AR", tools.toolchain.ar), ("CMAKE_RANLIB", tools.toolchain.ranlib)):
-        if path:
-            defines[name] = path
-    if tools.cache is not None:
+    archivers = {"CMAKE_AR": tools.toolchain.ar, "CMAKE_RANLIB": tools.toolchain.ranlib}
+    defines |= {name: path for name, path in archivers.items() if path}
+    if tools.cache is not None and tools.cache.launcher:
         defines |= {
             "CMAKE_C_COMPILER_LAUNCHER": tools.cache.launcher,
             "CMAKE_CXX_COMPILER_LAUNCHER": tools.cache.launcher,
@@ -139,7 +137,9 @@ def _place(text: str, source: Path, build: Path) -> str:
     return text.replace(SOURCE_PLACEHOLDER, str(source)).replace(BUILD_PLACEHOLDER, str(build))
 
 
-def _environment(plan: Plan, source: SourceTree, tools: BuildTools, jobs: int) -> dict[str, str]:
+def _environment(plan: Plan, source: SourceTree, tools: BuildTools, work: Path, jobs: int) -> dict[str, str]:
+    # zig remembers objects whether it is asked to or not: without a cache it does so in the work folder.
+    cache = tools.cache.environment if tools.cache else {"ZIG_LOCAL_CACHE_DIR": str(work / "zig-cache")}
     extra = {
         "CC": tools.toolchain.cc,
         "CXX": tools.toolchain.cxx,
@@ -147,7 +147,7 @@ def _environment(plan: Plan, source: SourceTree, tools: BuildTools, jobs: int) -
         "CMAKE_GENERATOR": "Ninja",
         "CMAKE_BUILD_PARALLEL_LEVEL": str(jobs),
         "NINJA_STATUS": "[%f/%t] ",
-        **(tools.cache.environment if tools.cache else {}),
+        **cache,
     }
     path = search_path(tools.cmake, tools.ninja)
     return build_environment(plan.environment, source=source.path, search_path=path, extra=extra)
@@ -159,23 +159,23 @@ def _call_backend(
     settings: dict[str, str | list[str]],
     environment: dict[str, str],
     log: Path,
-    follow: object,
+    follow: Callable[[str], None],
     reader: BuildReader,
 ) -> None:
     """Call the backend's hooks in children whose output is logged and followed."""
-    from build import BuildException, ProjectBuilder
+    from build import BuildBackendException, BuildException, ProjectBuilder
 
     def runner(
-        command: Sequence[str],
-        cwd: str | os.PathLike[str] | None = None,
+        cmd: Sequence[str],
+        cwd: str | None = None,
         extra_environ: Mapping[str, str] | None = None,
     ) -> None:
         done = process.run(
-            command,
+            cmd,
             env={**environment, **(extra_environ or {})},
             cwd=Path(cwd) if cwd is not None else None,
             log=log,
-            on_line=follow,  # type: ignore[arg-type]
+            on_line=follow,
         )
         if done.returncode != 0:
             reason = reader.error or process_reason(done.output)
@@ -184,6 +184,11 @@ def _call_backend(
     try:
         builder = ProjectBuilder(source, python_executable=sys.executable, runner=runner)
         builder.build("wheel", target, settings)
+    except BuildBackendException as error:
+        # The frontend wraps whatever the runner raises; ours already says all.
+        if isinstance(error.exception, TruewheelError):
+            raise error.exception from None
+        raise BuildError(f"the engine's build failed: {error.exception}", hint=f"the full log is {log}") from error
     except BuildException as error:
         raise BuildError(f"the engine's build cannot be started: {error}", hint=f"the full log is {log}") from error
 

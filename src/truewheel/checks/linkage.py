@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
@@ -21,17 +22,28 @@ CODES = {
     "LINK-VERSION": "A library asks for a newer C library than the wheel's platform tag promises.",
     "LINK-FAST-MATH": "A library was linked with -ffast-math start-up code: loading it makes denormal numbers zero "
     "in the whole process.",
-    "LINK-NOTE": "No library says which x86-64 level it needs, so the loader cannot refuse it in words on a lesser CPU; "
-    "the import guard still does.",
+    "LINK-NOTE": "No library says which x86-64 level it needs, so the loader cannot refuse it in words on a "
+    "lesser CPU; the import guard still does.",
 }
 """What each code means."""
 
 _SYSTEM = frozenset(
-    "libc.so.6 libm.so.6 libdl.so.2 libpthread.so.0 librt.so.1 libutil.so.1 libresolv.so.2 ld-linux-x86-64.so.2 "
-    "libgcc_s.so.1 libstdc++.so.6".split()
+    (
+        "ld-linux-x86-64.so.2",
+        "libc.so.6",
+        "libdl.so.2",
+        "libgcc_s.so.1",
+        "libm.so.6",
+        "libpthread.so.0",
+        "libresolv.so.2",
+        "librt.so.1",
+        "libstdc++.so.6",
+        "libutil.so.1",
+    )
 )
 """What a glibc machine provides; the same libraries that every manylinux policy allows, and libstdc++."""
 
+_MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_")
 _OPENMP = ("libgomp", "libomp", "libiomp5")
 _SSL = ("libssl.so", "libcrypto.so")
 
@@ -118,10 +130,10 @@ def _openmp(facts: Facts) -> Iterator[Finding]:
 def _policy(facts: Facts) -> Iterator[Finding]:
     """Compare the platform tag with the symbol versions that the libraries ask for."""
     for platform in facts.wheel.name.platforms:
-        parts = platform.split("_")
-        if not platform.startswith("manylinux_") or len(parts) < 3:
+        tag = _MANYLINUX.match(platform)
+        if tag is None:
             continue
-        promised = (int(parts[1]), int(parts[2]))
+        promised = (int(tag[1]), int(tag[2]))
         for path, elf in facts.libraries.items():
             newest = max((_glibc(version) for version in elf.versions.get("libc.so.6", ())), default=(0, 0))
             if newest > promised:

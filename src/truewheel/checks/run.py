@@ -59,7 +59,9 @@ def audit_policy(path: Path) -> Mapping[str, Any] | None:
     program = str(beside) if beside.is_file() else shutil.which("auditwheel")
     if program is None:
         return None
-    done = process.run([program, "show", "--json", path], timeout=_POLICY_SECONDS, merge_stderr=False, keep_lines=100_000)
+    done = process.run(
+        [program, "show", "--json", path], timeout=_POLICY_SECONDS, merge_stderr=False, keep_lines=100_000
+    )
     start = done.output.find("{")
     if done.returncode != 0 or start < 0:
         return None

@@ -14,11 +14,11 @@ CODES = {
     "SMOKE-ABORT": "The engine aborted the process instead of raising an exception.",
     "SMOKE-MEMORY": "The process was killed, or gave up, for want of memory.",
     "SMOKE-TIMEOUT": "The process did not finish in its time.",
-    "SMOKE-ESCAPE": "The process tried to start another process, to open a socket or to trace one. An in-process engine "
-    "does nothing of the kind.",
+    "SMOKE-ESCAPE": "The process tried to start another process, to open a socket or to trace one. An in-process "
+    "engine does nothing of the kind.",
     "SMOKE-DIED": "The process died by another signal.",
-    "SMOKE-UNLOCKED": "This system does not let a process lock itself down (no seccomp), so the promise that the engine "
-    "starts no process and opens no socket cannot be shown here.",
+    "SMOKE-UNLOCKED": "This system does not let a process lock itself down (no seccomp), so the promise that the "
+    "engine starts no process and opens no socket cannot be shown here.",
     "SMOKE-NOT-RUN": "The wheel was not run.",
 }
 """What each code means."""

@@ -34,11 +34,11 @@ Shell completion: eval "$(_TRUEWHEEL_COMPLETE=bash_source truewheel)" (or zsh_so
 class Verbs(click.Group):
     """A group whose verbs are imported when they are called."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the verbs."""
         return list(VERBS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - the same
         """Import one verb."""
         if cmd_name not in VERBS:
             return None
@@ -57,7 +57,7 @@ class Verbs(click.Group):
             raise click.UsageError(f"there is no verb {args[0]!r}.{suggestion}", ctx)
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the verbs without importing them."""
         with formatter.section("Verbs"):
             formatter.write_dl(list(VERBS.items()))

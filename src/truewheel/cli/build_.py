@@ -7,7 +7,14 @@ from pathlib import Path
 import click
 
 from truewheel.cli import VERBS
-from truewheel.cli.common import json_option, model_option, order_arguments, print_json, toolchain_option, wheelhouse_option
+from truewheel.cli.common import (
+    json_option,
+    model_option,
+    order_arguments,
+    print_json,
+    toolchain_option,
+    wheelhouse_option,
+)
 
 
 @click.command("build", short_help=VERBS["build"])

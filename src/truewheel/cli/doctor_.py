@@ -32,7 +32,7 @@ def command(as_json: bool) -> None:
     lines = [
         f"CPU        {host.model} ({host.vendor}), {host.level}",
         f"features   {' '.join(host.features)}",
-        f"cores      {host.physical_cores} physical, {host.logical_cores} logical, {host.usable_cores} may be used here",
+        f"cores      {host.physical_cores} physical, {host.logical_cores} logical, {host.usable_cores} usable here",
         f"memory     {host.memory_bytes >> 20} MiB, {found.memory_available >> 20} MiB available",
         f"disk       {found.disk_free >> 30} GiB free at the caches",
         f"system     {host.system} {host.machine}, {host.libc}",
@@ -44,7 +44,8 @@ def command(as_json: bool) -> None:
     lines += [f"tool       {tool.name} {tool.version}: {tool.origin} {tool.path}".rstrip() for tool in found.tools]
     lines.append("")
     for cell in found.cells:
-        lines.append(f"{'can build' if cell.buildable else 'cannot build':<12} {cell.engine} {cell.profile}: {cell.reason}")
+        verdict = "can build" if cell.buildable else "cannot build"
+        lines.append(f"{verdict:<12} {cell.engine} {cell.profile}: {cell.reason}")
     lines += [f"problem    {problem}" for problem in found.problems]
     console.data("\n".join(lines))
 
@@ -57,4 +58,5 @@ def _compiler_line(tried: object) -> str:
         return f"compiler   {tried.kind} {tried.version}: passed over: {tried.refusal} ({tried.cc})"
     unused = f", leaves unused: {' '.join(tried.unused)}" if tried.unused else ""
     note = ", marks ELF files" if tried.isa_note else ", cannot mark ELF files"
-    return f"compiler   {tried.kind} {tried.version}: fit, sees {tried.native_cpu or 'this CPU'}{note}{unused} ({tried.cc})"
+    cpu = tried.native_cpu or "this CPU"
+    return f"compiler   {tried.kind} {tried.version}: fit, sees {cpu}{note}{unused} ({tried.cc})"

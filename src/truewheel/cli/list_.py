@@ -46,4 +46,6 @@ def command(wheelhouse: Path | None, as_json: bool) -> None:
     if not stored:
         console.say(f"the wheelhouse {house.root} is empty; `truewheel build` makes a wheel")
     for path, report in stored:
-        console.data(f"{report.verdict:<8} {report.size / (1 << 20):5.2f} MiB  {report.level:<10} {report.created}  {path.name}")
+        console.data(
+            f"{report.verdict:<8} {report.size / (1 << 20):5.2f} MiB  {report.level:<10} {report.created}  {path.name}"
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -92,7 +92,7 @@ def _decode(path: Path, kind: type[_T]) -> _T:
         raise LoadError(f"{path}: not valid TOML: {error}", hint="the place is named in the message") from error
 
 
-def _explain(path: Path, kind: type[_T], text: str, message: str) -> LoadError:
+def _explain(path: Path, kind: type[msgspec.Struct], text: str, message: str) -> LoadError:
     """Turn msgspec's message into file, line, key, reason and a suggestion."""
     if match := _UNKNOWN_KEY.match(message):
         key, parents = match["key"], _keys(match["path"])
@@ -104,15 +104,15 @@ def _explain(path: Path, kind: type[_T], text: str, message: str) -> LoadError:
             f"{path}{_line_of(text, parents, key)}: {where}: unknown key",
             hint=f"{hint}known here are: {', '.join(known)}",
         )
-    if match := _MISSING_KEY.match(message):
-        where = ".".join([*_keys(match["path"]), match["key"]])
+    if missing := _MISSING_KEY.match(message):
+        where = ".".join([*_keys(missing["path"]), missing["key"]])
         return LoadError(f"{path}: {where}: required key is missing", hint="`truewheel schema` describes every key")
-    if match := _AT_PATH.match(message):
-        parents = _keys(match["path"])
-        key = parents[-1] if parents else ""
-        line = _line_of(text, parents[:-1], key)
+    if wrong := _AT_PATH.match(message):
+        path_keys = _keys(wrong["path"])
+        line = _line_of(text, path_keys[:-1], path_keys[-1] if path_keys else "")
+        reason = wrong["reason"]
         return LoadError(
-            f"{path}{line}: {'.'.join(parents)}: {match['reason']}", hint="`truewheel schema` describes every key"
+            f"{path}{line}: {'.'.join(path_keys)}: {reason}", hint="`truewheel schema` describes every key"
         )
     return LoadError(f"{path}: {message}", hint="`truewheel schema` describes every key")
 
@@ -124,8 +124,8 @@ def _keys(path: str | None) -> list[str]:
 
 def _fields_at(kind: type[msgspec.Struct], text: str, parents: list[str]) -> list[str]:
     """Return the key names that the table at `parents` knows."""
-    info = msgspec.inspect.type_info(kind)
-    table = msgspec.toml.decode(text)
+    info: msgspec.inspect.Type = msgspec.inspect.type_info(kind)
+    table: dict[str, Any] = msgspec.toml.decode(text)
     for parent in parents:
         if not isinstance(info, msgspec.inspect.StructType):
             return []

@@ -22,7 +22,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The base of every table: frozen, named fields only, unknown keys are errors."""
 
 
-class Engine(Table, kw_only=True):
+class Engine(Table, frozen=True, kw_only=True):
     """Which engine a recipe builds.
 
     Attributes:
@@ -36,7 +36,7 @@ class Engine(Table, kw_only=True):
     driver: Module
 
 
-class PackageSource(Table, kw_only=True, tag="package", tag_field="type"):
+class PackageSource(Table, frozen=True, kw_only=True, tag="package", tag_field="type"):
     """A source distribution from the package index that the user's own settings name.
 
     Attributes:
@@ -54,7 +54,7 @@ class PackageSource(Table, kw_only=True, tag="package", tag_field="type"):
     exclude: tuple[str, ...] = ()
 
 
-class PathSource(Table, kw_only=True, tag="path", tag_field="type"):
+class PathSource(Table, frozen=True, kw_only=True, tag="path", tag_field="type"):
     """A source tree beside the recipe; for engines under development and for tests.
 
     Attributes:
@@ -70,7 +70,7 @@ class PathSource(Table, kw_only=True, tag="path", tag_field="type"):
     exclude: tuple[str, ...] = ()
 
 
-class Build(Table, kw_only=True):
+class Build(Table, frozen=True, kw_only=True):
     """How the engine is built.
 
     Attributes:
@@ -88,7 +88,7 @@ class Build(Table, kw_only=True):
     wheel_exclude: tuple[str, ...] = ()
 
 
-class Checks(Table, kw_only=True):
+class Checks(Table, frozen=True, kw_only=True):
     """What the checks need to know about this engine.
 
     Attributes:
@@ -104,19 +104,17 @@ class Checks(Table, kw_only=True):
     in_process: bool = True
 
 
-class Package(Table, kw_only=True):
+class Package(Table, frozen=True, kw_only=True):
     """What goes into the wheel besides what the backend puts there.
 
     Attributes:
         license_files: licence files of the source tree, copied into the wheel.
-        library_folder: the folder of the wheel that holds its shared libraries.
     """
 
     license_files: tuple[str, ...] = ()
-    library_folder: str = ""
 
 
-class Recipe(Table, kw_only=True):
+class Recipe(Table, frozen=True, kw_only=True):
     """WHAT can be built: one engine.
 
     Attributes:
@@ -136,7 +134,7 @@ class Recipe(Table, kw_only=True):
     checks: Checks
 
 
-class Profile(Table, kw_only=True):
+class Profile(Table, frozen=True, kw_only=True):
     """HOW an engine is built: one variant.
 
     Attributes:

@@ -98,11 +98,10 @@ def count_physical_cores(blocks: list[dict[str, str]]) -> int:
 
 def parse_cpu_max(text: str) -> float | None:
     """Return the CPUs that a cgroup v2 `cpu.max` allows, or None for no limit."""
-    fields = text.split()
-    if len(fields) != 2 or fields[0] == "max" or not all(field.isdigit() for field in fields):
+    quota, _, period = text.strip().partition(" ")
+    if not quota.isdigit() or not period.isdigit() or int(period) == 0:
         return None
-    period = int(fields[1])
-    return int(fields[0]) / period if period else None
+    return int(quota) / int(period)
 
 
 def _usable_cores(logical: int) -> int:

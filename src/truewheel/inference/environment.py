@@ -52,16 +52,19 @@ def fresh_environment(wheel: WheelFile, log: Path | None = None) -> Iterator[Env
         environment = folder / "environment"
         done = process.run([sys.executable, "-m", "venv", "--without-pip", environment], log=log, timeout=120)
         if done.returncode != 0:
-            raise CheckError(f"no environment can be made: {done.output.strip()[-300:]}", hint="is the venv module installed?")
+            raise CheckError(
+                f"no environment can be made: {done.output.strip()[-300:]}", hint="is the venv module installed?"
+            )
         python = environment / "bin" / "python"
         site = next((environment / "lib").glob("python*")) / "site-packages"
         offline = ["--no-index", "--find-links", str(dependencies), "--only-binary", ":all:", "--no-compile"]
-        command = [sys.executable, *index.PIP, "--python", python, "install", *offline, wheel.path.absolute()]
+        command = [sys.executable, *index.PIP, "--python", str(python), "install", *offline, str(wheel.path.absolute())]
         installed = process.run(command, env=index.pip_environment(), log=log, timeout=600)
         if installed.returncode != 0:
             errors = [line for line in installed.output.splitlines() if line.startswith("ERROR")]
+            reason = errors[-1].removeprefix("ERROR: ") if errors else "it gave no reason"
             raise CheckError(
-                f"pip cannot install {wheel.path.name}: {(errors or ['it gave no reason'])[-1].removeprefix('ERROR: ')}",
+                f"pip cannot install {wheel.path.name}: {reason}",
                 hint="its tags or its dependencies do not fit this Python and this machine",
             )
         scratch = folder / "scratch"

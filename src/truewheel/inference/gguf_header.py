@@ -22,6 +22,7 @@ _MAX_HEADER = 512 << 20
 _SCALARS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _STRING, _ARRAY = 8, 9
 _MAX_DIMENSIONS = 4
+_SMALLEST = 24
 _BLOCKS = {
     0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36),
     10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292),
@@ -72,7 +73,7 @@ class _Reader:
         self._read = 0
 
     def header(self) -> GgufHeader:
-        if self._size < 24 or self._take(4) != b"GGUF":
+        if self._size < _SMALLEST or self._take(4) != b"GGUF":
             raise LoadError(f"{self._path} is not a GGUF model", hint="name a GGUF file, `tiny` or `smollm2`")
         version = self._number("<I")
         if version not in (2, 3):
@@ -98,7 +99,9 @@ class _Reader:
                 f"{self._path} is cut off: its tensors end at byte {data + end}, the file has {self._size}",
                 hint="download it again",
             )
-        return GgufHeader(version, texts.get("general.architecture", ""), texts.get("general.name", ""), tensors, self._size)
+        return GgufHeader(
+            version, texts.get("general.architecture", ""), texts.get("general.name", ""), tensors, self._size
+        )
 
     def _damaged(self, reason: str) -> LoadError:
         return LoadError(f"{self._path} is a damaged GGUF: {reason}", hint="download it again")

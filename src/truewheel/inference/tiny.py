@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 _VOCABULARY = 320
 _EMBEDDING = 256
@@ -51,7 +52,7 @@ def write_tiny_model(path: Path) -> None:
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(_EMBEDDING // _HEADS)
     writer.add_vocab_size(_VOCABULARY)
-    _add_tokenizer(writer, gguf)
+    _add_tokenizer(writer)
     random = np.random.Generator(np.random.PCG64(_SEED))
 
     def matrix(name: str, rows: int, columns: int, kind: gguf.GGMLQuantizationType) -> None:
@@ -87,7 +88,7 @@ def write_tiny_model(path: Path) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _add_tokenizer(writer: object, gguf: object) -> None:
+def _add_tokenizer(writer: Any) -> None:
     """Add a byte-level vocabulary: one token a byte, a few merges, padding, and two control tokens."""
     symbols = byte_symbols()
     merges = [("t", "h"), ("th", "e"), ("i", "n"), ("a", "n"), ("e", "r")]
@@ -100,11 +101,11 @@ def _add_tokenizer(writer: object, gguf: object) -> None:
     while len(tokens) < _VOCABULARY:
         tokens.append(f"<unused{len(tokens)}>")
         kinds.append(unused)
-    writer.add_tokenizer_model("gpt2")  # type: ignore[attr-defined]
-    writer.add_tokenizer_pre("gpt-2")  # type: ignore[attr-defined]
-    writer.add_token_list(tokens)  # type: ignore[attr-defined]
-    writer.add_token_types(kinds)  # type: ignore[attr-defined]
-    writer.add_token_merges([" ".join(pair) for pair in merges])  # type: ignore[attr-defined]
-    writer.add_bos_token_id(first_control)  # type: ignore[attr-defined]
-    writer.add_eos_token_id(first_control + 1)  # type: ignore[attr-defined]
-    writer.add_add_bos_token(False)  # type: ignore[attr-defined]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    writer.add_token_types(kinds)
+    writer.add_token_merges([" ".join(pair) for pair in merges])
+    writer.add_bos_token_id(first_control)
+    writer.add_eos_token_id(first_control + 1)
+    writer.add_add_bos_token(False)

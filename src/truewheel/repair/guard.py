@@ -40,7 +40,14 @@ def guard_source(plan: Plan) -> str:
     """Return the guard module for a plan."""
     table = feature_table()
     rows = [
-        (name, table[name].leaf, table[name].subleaf, _REGISTERS.index(table[name].register), table[name].bit, table[name].state)
+        (
+            name,
+            table[name].leaf,
+            table[name].subleaf,
+            _REGISTERS.index(table[name].register),
+            table[name].bit,
+            table[name].state,
+        )
         for name in plan.features
         if name in table
     ]
@@ -50,7 +57,10 @@ def guard_source(plan: Plan) -> str:
     # Not quoted from a template engine: three assignments are replaced, each checked to stand there once.
     source = resources.files("truewheel.repair").joinpath("guard_template.py").read_text()
     for old, new in (
-        ("REQUIREMENTS = ()  # truewheel fills this in: (name, leaf, subleaf, register, bit, state)", f"REQUIREMENTS = {_tuple(rows)}"),
+        (
+            "REQUIREMENTS = ()  # truewheel fills this in: (name, leaf, subleaf, register, bit, state)",
+            f"REQUIREMENTS = {_tuple(rows)}",
+        ),
         ('MADE_FOR = ""', f"MADE_FOR = {made_for!r}"),
         ('ADVICE = ""', f"ADVICE = {_advice(plan)!r}"),
     ):

@@ -23,7 +23,15 @@ from truewheel.wheel.name import WheelName
 from truewheel.wheel.writer import write_wheel
 
 BUILD_INFO = "truewheel.json"
-_CACHE_EXTRACT = ("GGML_", "LLAMA_", "LLAVA_", "MTMD_", "BUILD_SHARED_LIBS", "CMAKE_BUILD_TYPE", "CMAKE_C_FLAGS_RELEASE")
+_CACHE_EXTRACT = (
+    "GGML_",
+    "LLAMA_",
+    "LLAVA_",
+    "MTMD_",
+    "BUILD_SHARED_LIBS",
+    "CMAKE_BUILD_TYPE",
+    "CMAKE_C_FLAGS_RELEASE",
+)
 
 
 class RepairedWheel(NamedTuple):
@@ -53,7 +61,9 @@ def repair_wheel(built: BuiltWheel, folder: Path) -> RepairedWheel:
     plan = built.plan
     members = add_guard(wheel.members, plan, built.cpuid_library)
     members |= _licences(built, wheel.dist_info)
-    libraries = {path: hashlib.sha256(member.data).hexdigest() for path, member in members.items() if is_elf(member.data)}
+    libraries = {
+        path: hashlib.sha256(member.data).hexdigest() for path, member in members.items() if is_elf(member.data)
+    }
     members[f"{wheel.dist_info}/{BUILD_INFO}"] = Member(_build_info(built, libraries))
     members[f"{wheel.dist_info}/sboms/truewheel.cdx.json"] = Member(make_sbom(plan, libraries))
     name = WheelName(wheel.name.distribution, wheel.name.version, plan.build_tag, _tags(wheel.name.tags, plan.platform))

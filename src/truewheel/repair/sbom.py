@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime, timezone
 
 from truewheel.plan import Plan
 
@@ -32,9 +33,14 @@ def make_sbom(plan: Plan, libraries: dict[str, str]) -> bytes:
         version=plan.source.version,
         type=ComponentType.LIBRARY,
         bom_ref="engine",
-        purl=PackageURL("pypi", name=plan.source.name, version=plan.source.version) if plan.source.kind == "package" else None,
+        purl=PackageURL("pypi", name=plan.source.name, version=plan.source.version)
+        if plan.source.kind == "package"
+        else None,
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=plan.source.sha256)],
-        properties=[Property(name="truewheel:digest", value=digest), Property(name="truewheel:profile", value=plan.profile)],
+        properties=[
+            Property(name="truewheel:digest", value=digest),
+            Property(name="truewheel:profile", value=plan.profile),
+        ],
     )
     bom.metadata.component = root
     parts = [
@@ -56,7 +62,5 @@ def make_sbom(plan: Plan, libraries: dict[str, str]) -> bytes:
     return JsonV1Dot6(bom).output_as_string(indent=1).encode() + b"\n"
 
 
-def _epoch() -> object:
-    from datetime import datetime, timezone
-
+def _epoch() -> datetime:
     return datetime(1980, 1, 1, tzinfo=timezone.utc)

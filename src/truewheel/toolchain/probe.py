@@ -120,11 +120,17 @@ def _zig(tool: tools.Tool) -> Toolchain:
     """Wrap zig's sub-commands in scripts, because CMake wants one program a compiler."""
     folder = tool.path.parent.parent / "wrappers"
     folder.mkdir(exist_ok=True)
+    caches = cache_root() / "zig"
     paths = {}
     for command in ("cc", "c++", "ar", "ranlib"):
         target = f" -target {ZIG_TARGET}" if command in ("cc", "c++") else ""
         # The version stands in the script because compile caches tell compilers apart by their content.
-        text = f'#!/bin/sh\n# zig {tool.version}\nexec {shlex.quote(str(tool.path))} {command}{target} "$@"\n'
+        text = (
+            f"#!/bin/sh\n# zig {tool.version}\n"
+            f"export ZIG_GLOBAL_CACHE_DIR=${{ZIG_GLOBAL_CACHE_DIR:-{shlex.quote(str(caches / 'global'))}}}\n"
+            f"export ZIG_LOCAL_CACHE_DIR=${{ZIG_LOCAL_CACHE_DIR:-{shlex.quote(str(caches / 'local'))}}}\n"
+            f'exec {shlex.quote(str(tool.path))} {command}{target} "$@"\n'
+        )
         path = folder / f"zig-{command}"
         if not path.is_file() or path.read_text() != text:
             beside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -238,7 +244,9 @@ def _native_cpu(candidate: Toolchain) -> str:
         done = process.run([candidate.cc, "-march=native", "-Q", "--help=target"], timeout=20, keep_lines=_MACRO_LINES)
         match = re.search(r"-march=\s+(\S+)", done.output)
     else:
-        done = process.run([candidate.cc, "-march=native", "-###", "-x", "c", "-c", os.devnull], timeout=20, keep_lines=_MACRO_LINES)
+        done = process.run(
+            [candidate.cc, "-march=native", "-###", "-x", "c", "-c", os.devnull], timeout=20, keep_lines=_MACRO_LINES
+        )
         names = re.findall(r'"-target-cpu" "([^"]+)"', done.output)
         match = None
         if names and not names[-1].startswith(("x86-64", "generic")):

@@ -22,6 +22,8 @@ MAX_RATIO = 1000
 """Bounds of a sane wheel; deflate cannot exceed about 1032 to 1."""
 
 _CHUNK = 1 << 20
+_FIRST_PRINTABLE = 32
+_RECORD_FIELDS = 3
 
 
 class Member(NamedTuple):
@@ -134,7 +136,7 @@ def _accept_name(info: zipfile.ZipInfo, wheel: str) -> None:
         not name
         or name.startswith("/")
         or "\\" in name
-        or any(ord(character) < 32 for character in name)
+        or any(ord(character) < _FIRST_PRINTABLE for character in name)
         or any(part in ("..", ".") for part in parts)
         or (parts and ":" in parts[0])
         or (info.orig_filename != name)
@@ -170,7 +172,7 @@ def _verify_record(members: dict[str, Member], dist_info: str, wheel: str) -> No
     unsigned = {record, f"{record}.jws", f"{record}.p7s"}
     seen = set()
     for row in rows:
-        if len(row) != 3:
+        if len(row) != _RECORD_FIELDS:
             raise CheckError(f"{wheel}: RECORD has a line with {len(row)} fields instead of 3")
         path, digest, size = row
         if path in seen:

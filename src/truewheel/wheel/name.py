@@ -59,6 +59,5 @@ def parse_wheel_name(filename: str) -> WheelName:
             f"{filename!r} is not a wheel's file name: {error}",
             hint="a wheel is called NAME-VERSION[-BUILD]-PYTHON-ABI-PLATFORM.whl",
         ) from error
-    parts = filename.removesuffix(".whl").split("-")
-    build = parts[2] if len(parts) == 6 else ""
-    return WheelName(parts[0], parts[1], build, "-".join(parts[-3:]))
+    distribution, version, *build, python, abi, platform = filename.removesuffix(".whl").split("-")
+    return WheelName(distribution, version, "".join(build), f"{python}-{abi}-{platform}")

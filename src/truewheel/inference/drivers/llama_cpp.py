@@ -1,10 +1,11 @@
-"""Drive a llama_cpp package through one inference, step by step. Standard library and the package only.
+"""Drive llama_cpp, or a package with its shape, through one inference, step by step.
 
-Reads a JSON request on standard input, writes one JSON line a step to the file that it names, and
-leaves by the first failure. Run as `python -I -S -B llama_cpp.py`, so that nothing of the package
-runs before the process has locked itself down.
+Imports the standard library and the package alone. Reads a JSON request on standard input, writes one
+JSON line a step to the file that it names, and leaves by the first failure. Run as
+`python -I -S -B llama_cpp.py`, so that nothing of the package runs before the process has locked itself down.
 """
 
+import importlib
 import json
 import math
 import os
@@ -39,20 +40,34 @@ class Driver:
         try:
             facts = action() or {}
         except Exception as error:  # whatever the package raises is the finding
-            self.emit(step=name, state="failed", reason="%s: %s" % (type(error).__name__, error), seconds=time.perf_counter() - start)
+            self.emit(
+                step=name,
+                state="failed",
+                reason="%s: %s" % (type(error).__name__, error),
+                seconds=time.perf_counter() - start,
+            )
             traceback.print_exc()
             sys.exit(_FAILED_EXIT)
         self.emit(step=name, state="passed", seconds=time.perf_counter() - start, facts=facts)
 
     def run(self):
-        for name in ("import", "system-info", "load", "tokenize", "prefill", "decode", "stream", "embed", "state", "alone"):
+        for name in (
+            "import",
+            "system-info",
+            "load",
+            "tokenize",
+            "prefill",
+            "decode",
+            "stream",
+            "embed",
+            "state",
+            "alone",
+        ):
             self.step(name, getattr(self, "do_" + name.replace("-", "_")))
 
     def do_import(self):
-        import llama_cpp
-
-        self.package = llama_cpp
-        return {"version": llama_cpp.__version__, "path": os.path.dirname(llama_cpp.__file__)}
+        self.package = importlib.import_module(self.request["import-name"])
+        return {"version": self.package.__version__, "path": os.path.dirname(self.package.__file__)}
 
     def do_system_info(self):
         return {"text": self.package.llama_print_system_info().decode()}

@@ -99,7 +99,9 @@ def limit(cpu_seconds, memory_bytes, file_bytes):
     ):
         hard = resource.getrlimit(kind)[1]
         value = int(value) if hard == resource.RLIM_INFINITY else min(int(value), hard)
-        resource.setrlimit(kind, (value, value))
+        # SIGXCPU comes at the soft limit; at the hard one it would be SIGKILL, which tells nothing.
+        later = value + 10 if kind == resource.RLIMIT_CPU and hard == resource.RLIM_INFINITY else value
+        resource.setrlimit(kind, (value, later))
 
 
 def forbid():

@@ -1,0 +1,155 @@
+"""The reference pages, made from the code: `python -m truewheel.reference FOLDER`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from truewheel.checks.run import CHECKS, CODES
+from truewheel.cli import VERBS, cli
+from truewheel.config.tables import (
+    Build,
+    Checks,
+    Engine,
+    Package,
+    PackageSource,
+    PathSource,
+    Profile,
+    Recipe,
+    Table,
+)
+from truewheel.errors import FAMILIES
+
+_NOTE = "<!-- Made from the code by `nox -s docs`; a test compares. -->\n"
+_RECIPE_TABLES: tuple[tuple[str, type[Table]], ...] = (
+    ("top level", Recipe),
+    ("[engine]", Engine),
+    ('[source] with type = "package"', PackageSource),
+    ('[source] with type = "path"', PathSource),
+    ("[build]", Build),
+    ("[package]", Package),
+    ("[checks]", Checks),
+)
+
+
+def reference_pages() -> dict[str, str]:
+    """Return every reference page by file name."""
+    return {
+        "command-line.md": _command_line(),
+        "recipe.md": _tables("recipe.toml", "WHAT can be built.", _RECIPE_TABLES),
+        "profile.md": _tables("profiles/LABEL.toml", "HOW it is built.", (("top level", Profile),)),
+        "checks.md": _checks(),
+        "exit-codes.md": _exit_codes(),
+    }
+
+
+def _command_line() -> str:
+    import click
+
+    context = click.Context(cli, info_name="truewheel", terminal_width=100)
+    parts = [_NOTE, "# Command line\n", _block(cli.get_help(context))]
+    for verb in VERBS:
+        command = cli.get_command(context, verb)
+        if command is None:
+            continue
+        with click.Context(command, info_name=verb, parent=context, terminal_width=100) as inner:
+            parts += [f"\n## truewheel {verb}\n", _block(command.get_help(inner))]
+    return "\n".join(parts)
+
+
+def _block(text: str) -> str:
+    lines = [line.rstrip() for line in text.splitlines()]
+    return "```text\n" + "\n".join(lines) + "\n```\n"
+
+
+def _tables(title: str, what: str, tables: tuple[tuple[str, type[Table]], ...]) -> str:
+    lines = [_NOTE, f"# {title}", "", f"{what} Unknown keys are errors. `truewheel schema` gives the JSON Schema."]
+    for heading, table in tables:
+        texts = _attribute_texts(table.__doc__ or "")
+        lines += ["", f"## {heading}", "", "| key | type | default | meaning |", "| --- | --- | --- | --- |"]
+        for field in msgspec.structs.fields(table):
+            default = "required" if field.required else _default(field)
+            lines.append(
+                f"| `{field.encode_name}` | {_type(field.type)} | {default} | {texts.get(field.name, '').rstrip('.')} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()  # type: ignore[operator]
+    if isinstance(value, Table):
+        return "empty table"
+    return f"`{msgspec.json.encode(value).decode()}`"
+
+
+def _type(annotation: Any) -> str:
+    kind = msgspec.inspect.type_info(annotation)
+    return _type_name(kind)
+
+
+def _type_name(kind: Any) -> str:
+    inspect = msgspec.inspect
+    if isinstance(kind, inspect.Metadata):
+        extra = kind.extra_json_schema or {}
+        inner = _type_name(kind.type)
+        return str(extra.get("description", inner))
+    if isinstance(kind, inspect.LiteralType):
+        return " or ".join(f"`{value}`" for value in kind.values)
+    if isinstance(kind, inspect.VarTupleType):
+        return f"list of {_type_name(kind.item_type)}"
+    if isinstance(kind, inspect.DictType):
+        return f"table of {_type_name(kind.value_type)}"
+    if isinstance(kind, inspect.UnionType):
+        return " or ".join(_type_name(option) for option in kind.types)
+    if isinstance(kind, inspect.StructType):
+        return "table"
+    names = {"StrType": "text", "IntType": "whole number", "FloatType": "number", "BoolType": "true or false"}
+    return names.get(type(kind).__name__, type(kind).__name__)
+
+
+def _attribute_texts(docstring: str) -> dict[str, str]:
+    """Read the Attributes section of a docstring."""
+    texts: dict[str, str] = {}
+    _, _, section = docstring.partition("Attributes:\n")
+    name = ""
+    for line in section.splitlines():
+        if line.startswith(" " * 8) and not line.startswith(" " * 9) and ":" in line:
+            name, _, text = line.strip().partition(":")
+            texts[name] = text.strip()
+        elif name and line.strip():
+            texts[name] += " " + line.strip()
+    return texts
+
+
+def _checks() -> str:
+    lines = [_NOTE, "# Checks and their codes", "", "A finding with severity `error` refuses the wheel.", ""]
+    for name, check in CHECKS.items():
+        module = sys.modules[check.__module__]
+        lines += [f"## {name}", "", str(module.__doc__).strip(), "", "| code | meaning |", "| --- | --- |"]
+        lines += [f"| {code} | {CODES[code]} |" for code in module.CODES]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _exit_codes() -> str:
+    lines = [_NOTE, "# Exit codes", "", "| code | stage | meaning |", "| --- | --- | --- |", "| 0 | | success |"]
+    lines.append("| 1 | | a fault of truewheel itself, with a traceback |")
+    for family in FAMILIES:
+        lines.append(f"| {family.exit_code} | {family.stage} | {str(family.__doc__).strip().rstrip('.')} |")
+    lines.append("| 130 | | interrupted with Ctrl-C |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Write the pages into the folder that the command line names."""
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in reference_pages().items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
