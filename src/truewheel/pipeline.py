@@ -25,14 +25,14 @@ from truewheel.console import Console
 from truewheel.cpu.host import Host, detect_host
 from truewheel.errors import BuildError, CheckError, FetchError, PlanError, RepairError, StoreError, TruewheelError
 from truewheel.identity import builder_hash
-from truewheel.inference.models import find_model
+from truewheel.inference.models import Model, find_model
 from truewheel.inference.smoke import SmokeRecord, engine_for, run_smoke
 from truewheel.plan import Plan, check_platform, make_plan, planned_source
 from truewheel.repair.repair import RepairedWheel, repair_wheel
 from truewheel.report import Report, make_report, to_lines
 from truewheel.source import fetch_source, read_patches, tree_hash
 from truewheel.toolchain.probe import Toolchain, find_toolchain
-from truewheel.toolchain.tools import find_tool
+from truewheel.toolchain.tools import find_tool, planned_versions
 from truewheel.wheel.archive import WheelFile
 from truewheel.wheelhouse.store import Stored, Wheelhouse
 
@@ -106,7 +106,14 @@ def prepare(order: Order) -> Prepared:
     patches = read_patches(loaded)
     source = planned_source(loaded.recipe, patches, tree_hash(loaded))
     plan = make_plan(
-        loaded.recipe, profile, toolchain, host, source=source, version=__version__, builder=builder_hash()
+        loaded.recipe,
+        profile,
+        toolchain,
+        host,
+        source=source,
+        tools=planned_versions(),
+        version=__version__,
+        builder=builder_hash(),
     )
     return Prepared(plan, loaded, patches, toolchain, passed, host)
 
@@ -133,13 +140,13 @@ def build(order: Order, house: Wheelhouse, console: Console) -> Outcome:
     seconds: dict[str, float] = {}
     with _timed(seconds, "plan"):
         ready = prepare(order)
-    if order.cache and (found := house.find(ready.plan.digest)):
+    if order.cache and (found := house.find(ready.plan.digest, order.model)):
         return Outcome(found, fresh=False)
     house.prepare()
     _announce(ready, console)
     with _exclusive(console):
         # Whoever held the lock may have built just this.
-        if order.cache and (found := house.find(ready.plan.digest)):
+        if order.cache and (found := house.find(ready.plan.digest, order.model)):
             return Outcome(found, fresh=False)
         return _build(order, ready, house, console, seconds)
 
@@ -153,6 +160,7 @@ def _build(order: Order, ready: Prepared, house: Wheelhouse, console: Console, s
             source = fetch_source(ready.recipe, plan.source, ready.patches, cache)
             cmake, ninja = find_tool("cmake"), find_tool("ninja")
             cache_tool = find_cache_tool(ready.toolchain.kind) if order.cache else None
+            model = find_model(order.model)
         what = f"{plan.engine} {plan.profile} with {plan.toolchain.kind} {plan.toolchain.version}"
         with _stage(console, seconds, BuildError, "build", what), contextlib.ExitStack() as stack:
             cache_log = cache / "logs" / "compile-cache.log"
@@ -170,14 +178,16 @@ def _build(order: Order, ready: Prepared, house: Wheelhouse, console: Console, s
             repaired = _repair(built, work)
         with _stage(console, seconds, CheckError, "check", f"smoke on {order.model}, then every check"):
             engine = ready.recipe.recipe.engine
-            record = _smoke(repaired.wheel, order.model, engine, ready.host, console, log, in_process=plan.in_process)
+            record = _smoke(repaired.wheel, model, engine, ready.host, console, log, in_process=plan.in_process)
             facts = gather(repaired.wheel, plan=plan, evidence=repaired.evidence, record=record)
             findings = run_checks(facts)
         report = make_report(facts, findings, seconds)
         with _stage(console, {}, StoreError, "store", str(house.root)):
             stored = house.add(repaired.wheel.path, report)
     finally:
-        if not order.keep_work:
+        if order.keep_work:
+            console.say(f"         the work folder is {work}")
+        else:
             shutil.rmtree(work, ignore_errors=True)
     if not report.passed:
         for line in to_lines(report):
@@ -193,10 +203,9 @@ def _repair(built: BuiltWheel, work: Path) -> RepairedWheel:
 
 
 def _smoke(
-    wheel: WheelFile, model: str, engine: Engine, host: Host, console: Console, log: Path | None, *, in_process: bool
+    wheel: WheelFile, model: Model, engine: Engine, host: Host, console: Console, log: Path | None, *, in_process: bool
 ) -> SmokeRecord:
-    found = find_model(model)
-    return run_smoke(wheel, found, engine, threads=host.usable_cores, console=console, in_process=in_process, log=log)
+    return run_smoke(wheel, model, engine, threads=host.usable_cores, console=console, in_process=in_process, log=log)
 
 
 def smoke_wheel(wheel: WheelFile, model: str, console: Console) -> Report:
@@ -212,7 +221,7 @@ def smoke_wheel(wheel: WheelFile, model: str, console: Console) -> Report:
     seconds: dict[str, float] = {}
     with _stage(console, seconds, CheckError, "check", f"{wheel.path.name} on {model}"):
         engine = engine_for(wheel.name.project)
-        record = _smoke(wheel, model, engine, detect_host(), console, None, in_process=True)
+        record = _smoke(wheel, find_model(model), engine, detect_host(), console, None, in_process=True)
     facts = gather(wheel, record=record)
     return make_report(facts, tuple(smoke_check.check(facts)), seconds)
 

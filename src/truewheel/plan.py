@@ -72,6 +72,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         profile: variant label.
         source: what is built.
         toolchain: by what.
+        tools: versions of the helpers: build backend, cmake, ninja.
         level: the x86-64 level that the code needs.
         march: the value of `-march` that the ISA-bearing units are compiled with, or empty.
         features: every CPU feature that the code may use, sorted.
@@ -88,7 +89,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         isa_units: compile units that carry the ISA flags.
         isa_library: the library that is built for the level.
         max_wheel_mib: largest wheel that passes, MiB.
-        in_process: whether starting a process or opening a socket is a fault.
+        in_process: refuse a wheel where the smoke child cannot be kept from starting processes and opening sockets.
     """
 
     schema: int
@@ -100,6 +101,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     profile: str
     source: PlannedSource
     toolchain: PlannedToolchain
+    tools: dict[str, str]
     level: str
     march: str
     features: tuple[str, ...]
@@ -155,6 +157,7 @@ def make_plan(
     host: Host,
     *,
     source: PlannedSource,
+    tools: dict[str, str],
     version: str,
     builder: str,
 ) -> Plan:
@@ -166,6 +169,7 @@ def make_plan(
         toolchain: a compiler that passed its trial.
         host: the machine, which matters to `native` profiles alone.
         source: the recipe's source with the hashes of its patches.
+        tools: versions of the build's helpers.
         version: version of truewheel.
         builder: hash of truewheel's code.
 
@@ -179,9 +183,14 @@ def make_plan(
             hint="set openmp = false, or choose another toolchain",
         )
     native = profile.level == "native"
-    level = host.level if native else profile.level
-    features = tuple(sorted(toolchain.native_features if native else level_features(level)))
-    march = "native" if native else ""
+    if recipe.build.isa == "none":
+        # Nothing of the engine is compiled for a CPU, so nothing may be claimed or demanded.
+        level, wanted, march = "x86-64", frozenset[str](), ""
+    elif native:
+        level, wanted, march = host.level, frozenset(toolchain.native_features), "native"
+    else:
+        level, wanted, march = profile.level, level_features(profile.level), ""
+    features = tuple(sorted(wanted))
     defines = _defines(recipe, profile, features, native=native)
     plan = Plan(
         schema=1,
@@ -199,12 +208,13 @@ def make_plan(
             native_cpu=toolchain.native_cpu if native else "",
             isa_note=toolchain.isa_note,
         ),
+        tools=dict(sorted(tools.items())),
         level=level,
-        march=march if recipe.build.isa == "ggml" else "",
+        march=march,
         features=features,
-        engine_features=tuple(sorted(engine_names(features))) if recipe.build.isa == "ggml" else (),
+        engine_features=tuple(sorted(engine_names(features))),
         defines=defines,
-        # zig writes debug sections unless it is told not to: a third more time, ten times the objects.
+        # zig writes debug sections unless it is told not to: a fifth more time, objects five times as large.
         c_flags=(
             "-g0",
             f"-ffile-prefix-map={SOURCE_PLACEHOLDER}=.",
@@ -212,8 +222,7 @@ def make_plan(
             *profile.flags,
         ),
         link_flags=("-s", *((f"-Wl,-z,{level}",) if toolchain.isa_note and level != "x86-64" else ())),
-        # Both are looked at by build scripts: the first would find a repository around the cache folder,
-        # the second turns ggml's ISA options off, so it is not passed on at all.
+        # The engine's CMake asks git for a commit and would find a repository around the cache folder.
         environment={"GIT_CEILING_DIRECTORIES": "{sources}", "LC_ALL": "C.UTF-8"},
         build_tag="",
         platform="linux_x86_64",

@@ -36,6 +36,16 @@ class Completed(NamedTuple):
     seconds: float
 
 
+_PASSED = ("HOME", "USER", "LOGNAME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH")
+"""Variables that a compiler needs to run at all and that do not change what it makes."""
+
+
+def plain_environment() -> dict[str, str]:
+    """Return PATH and what else programs need to run, without anything that changes what compilers make."""
+    environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
+    return {**environment, "PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
+
+
 def quote(command: Sequence[str | os.PathLike[str]]) -> str:
     """Return the command as a person would type it."""
     return shlex.join(os.fspath(part) for part in command)

@@ -79,7 +79,7 @@ def _tables(title: str, what: str, tables: tuple[tuple[str, type[Table]], ...]) 
 
 
 def _default(field: msgspec.structs.FieldInfo) -> str:
-    value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()  # type: ignore[operator]
+    value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
     if isinstance(value, Table):
         return "empty table"
     return f"`{msgspec.json.encode(value).decode()}`"
@@ -90,7 +90,7 @@ def _type(annotation: Any) -> str:
     return _type_name(kind)
 
 
-def _type_name(kind: Any) -> str:
+def _type_name(kind: Any) -> str:  # noqa: PLR0911 - one return a kind of type
     inspect = msgspec.inspect
     if isinstance(kind, inspect.Metadata):
         extra = kind.extra_json_schema or {}
@@ -137,8 +137,9 @@ def _checks() -> str:
 def _exit_codes() -> str:
     lines = [_NOTE, "# Exit codes", "", "| code | stage | meaning |", "| --- | --- | --- |", "| 0 | | success |"]
     lines.append("| 1 | | a fault of truewheel itself, with a traceback |")
-    for family in FAMILIES:
-        lines.append(f"| {family.exit_code} | {family.stage} | {str(family.__doc__).strip().rstrip('.')} |")
+    lines += [
+        f"| {family.exit_code} | {family.stage} | {str(family.__doc__).strip().rstrip('.')} |" for family in FAMILIES
+    ]
     lines.append("| 130 | | interrupted with Ctrl-C |")
     return "\n".join(lines) + "\n"
 

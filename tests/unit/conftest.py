@@ -1,4 +1,4 @@
-"""What every unit test stands on: no cache, wheelhouse or colour of the person who runs it, and steady examples."""
+"""What every unit test stands on: folders of its own, and the same examples on every run."""
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -9,11 +9,12 @@ settings.register_profile(
 settings.load_profile("steady")
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _own_folders(tmp_path_factory):
+@pytest.fixture(autouse=True, scope="module")
+def own_folders(tmp_path_factory):
+    """Keep caches, wheelhouse and fold groups of whoever runs the tests out of them."""
     root = tmp_path_factory.mktemp("truewheel")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRUEWHEEL_CACHE_DIR", str(root / "cache"))
         patch.setenv("TRUEWHEEL_WHEELHOUSE", str(root / "wheelhouse"))
         patch.delenv("GITHUB_ACTIONS", raising=False)
-        yield
+        yield root

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
-_PASSED = (
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "TMPDIR",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "LD_LIBRARY_PATH",
-    "ZIG_GLOBAL_CACHE_DIR",
-)
-"""Variables that a compiler needs to run at all and that do not change what it makes."""
+from truewheel.process import plain_environment
 
 _INFLUENTIAL = (
     "CFLAGS",
@@ -43,8 +32,7 @@ def build_environment(
         search_path: PATH.
         extra: variables of the compilers and the compile cache.
     """
-    environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
-    environment["PATH"] = search_path
+    environment = {**plain_environment(), "PATH": search_path}
     environment |= {name: value.replace("{sources}", str(source.parent)) for name, value in planned.items()}
     environment |= extra
     return environment

@@ -19,6 +19,8 @@ CODES = {
     "SMOKE-DIED": "The process died by another signal.",
     "SMOKE-UNLOCKED": "This system does not let a process lock itself down (no seccomp), so the promise that the "
     "engine starts no process and opens no socket cannot be shown here.",
+    "SMOKE-INSTALL": "pip refuses to install the wheel here: its tags or its dependencies do not fit this Python and "
+    "this machine.",
     "SMOKE-NOT-RUN": "The wheel was not run.",
 }
 """What each code means."""

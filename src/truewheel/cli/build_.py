@@ -48,7 +48,7 @@ def command(
       truewheel build llama-cpp-python native --toolchain zig
       truewheel build --model smollm2 --json
     """
-    from truewheel.config.locations import cache_root, wheelhouse_root
+    from truewheel.config.locations import wheelhouse_root
     from truewheel.console import Console
     from truewheel.pipeline import Order, build
     from truewheel.process import quote
@@ -59,8 +59,6 @@ def command(
     order = Order(engine, profile, toolchain or "", jobs or 0, not no_cache, keep_work, model)
     outcome = build(order, Wheelhouse(wheelhouse or wheelhouse_root()), console)
     path, report = outcome.stored
-    if keep_work and outcome.fresh:
-        console.say(f"         the work folder is {cache_root() / 'work'}")
     if as_json:
         print_json(console, {"path": str(path), "fresh": outcome.fresh, "report": to_dict(report)})
         return

@@ -95,7 +95,7 @@ class Checks(Table, frozen=True, kw_only=True):
         max_wheel_mib: the largest wheel that passes, MiB.
         isa_units: glob patterns of the compile units that may carry ISA flags.
         isa_library: the library of the wheel whose code is built for the level.
-        in_process: whether starting a process or opening a socket is a fault.
+        in_process: refuse a wheel where the smoke child cannot be kept from starting processes and opening sockets.
     """
 
     max_wheel_mib: Positive

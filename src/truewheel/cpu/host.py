@@ -15,7 +15,7 @@ from truewheel.cpu.levels import highest_level
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-class Host(msgspec.Struct, frozen=True, kw_only=True):
+class Host(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """A machine as builds and checks need to know it.
 
     Attributes:

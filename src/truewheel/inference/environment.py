@@ -20,6 +20,10 @@ from truewheel.errors import CheckError
 from truewheel.wheel.archive import WheelFile
 
 
+class InstallError(CheckError):
+    """pip refuses to install the wheel on this machine."""
+
+
 class Environment(NamedTuple):
     """An environment that nothing of the wheel has run in yet.
 
@@ -42,7 +46,8 @@ def fresh_environment(wheel: WheelFile, log: Path | None = None) -> Iterator[Env
     that nothing of it runs here: a start-up hook in it would.
 
     Raises:
-        CheckError: the wheel cannot be installed on this machine.
+        InstallError: the wheel cannot be installed on this machine.
+        CheckError: its METADATA cannot be followed.
         FetchError: a dependency cannot be had.
     """
     requirements = declared_requirements(wheel)
@@ -63,7 +68,7 @@ def fresh_environment(wheel: WheelFile, log: Path | None = None) -> Iterator[Env
         if installed.returncode != 0:
             errors = [line for line in installed.output.splitlines() if line.startswith("ERROR")]
             reason = errors[-1].removeprefix("ERROR: ") if errors else "it gave no reason"
-            raise CheckError(
+            raise InstallError(
                 f"pip cannot install {wheel.path.name}: {reason}",
                 hint="its tags or its dependencies do not fit this Python and this machine",
             )

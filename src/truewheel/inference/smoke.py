@@ -14,7 +14,7 @@ from truewheel.config.load import available, load_recipe
 from truewheel.config.tables import Engine
 from truewheel.console import Console
 from truewheel.errors import LoadError
-from truewheel.inference.environment import Environment, fresh_environment
+from truewheel.inference.environment import Environment, InstallError, fresh_environment
 from truewheel.inference.models import Model
 from truewheel.wheel.archive import WheelFile
 
@@ -100,9 +100,27 @@ def run_smoke(
         log: gets everything that is printed.
 
     Raises:
-        CheckError: the wheel cannot be installed here.
+        CheckError: its METADATA cannot be followed.
         FetchError: a dependency cannot be had.
     """
+    try:
+        return _run_child(wheel, model, engine, threads, console, wall_seconds, log, in_process=in_process)
+    except InstallError as error:
+        steps = tuple(SmokeStep(name, "not reached") for name in STEPS)
+        return SmokeRecord(model=model.name, steps=steps, ending=error.message, code="SMOKE-INSTALL", locked=False)
+
+
+def _run_child(
+    wheel: WheelFile,
+    model: Model,
+    engine: Engine,
+    threads: int,
+    console: Console,
+    wall_seconds: float,
+    log: Path | None,
+    *,
+    in_process: bool,
+) -> SmokeRecord:
     with fresh_environment(wheel, log) as environment:
         request = _request(environment, model, engine, threads, in_process=in_process)
         here = Path(__file__).resolve().parent / "drivers" / f"{engine.driver}.py"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import re
 import shlex
@@ -26,14 +28,14 @@ MINIMUM_VERSIONS = {"clang": "15", "gcc": "10", "zig": "0.14"}
 """Oldest versions that are tried; docs/concepts/toolchains.md says why."""
 
 ZIG_TARGET = "x86_64-linux-gnu.2.17"
-_NEWEST_SUFFIX, _OLDEST_SUFFIX = 40, 10
+_NEWEST_SUFFIX, _OLDEST_SUFFIX = 40, 9
 _PROBE_SECONDS = 120.0
 _PROBE_OUTPUT = "5120 6129"
-_FORMAT = 3
+_FORMAT = 4
 _MACRO_LINES = 100_000
 
 
-class Toolchain(msgspec.Struct, frozen=True, kw_only=True):
+class Toolchain(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """One compiler for C and C++ and what a trial of it showed.
 
     Attributes:
@@ -109,18 +111,15 @@ def try_toolchain(candidate: Toolchain, host: Host) -> Toolchain:
     except (OSError, msgspec.DecodeError):
         pass
     result = _try_now(candidate, host)
-    record.parent.mkdir(parents=True, exist_ok=True)
-    beside = record.with_name(f".{record.name}.{os.getpid()}")
-    beside.write_bytes(msgspec.json.encode(result))
-    beside.replace(record)
+    _remember(record, msgspec.json.encode(result))
     return result
 
 
 def _zig(tool: tools.Tool) -> Toolchain:
     """Wrap zig's sub-commands in scripts, because CMake wants one program a compiler."""
-    folder = tool.path.parent.parent / "wrappers"
-    folder.mkdir(exist_ok=True)
     caches = cache_root() / "zig"
+    folder = caches / "wrappers"
+    folder.mkdir(parents=True, exist_ok=True)
     paths = {}
     for command in ("cc", "c++", "ar", "ranlib"):
         target = f" -target {ZIG_TARGET}" if command in ("cc", "c++") else ""
@@ -150,25 +149,47 @@ def _zig(tool: tools.Tool) -> Toolchain:
 
 
 def _version(path: str) -> str:
-    done = process.run([path, "-dumpfullversion", "-dumpversion"], timeout=20)
+    """Return a compiler's version; it is asked once, until the program changes."""
+    record = cache_root() / "probes" / f"version-{_digest(_stamp(path))}"
+    try:
+        return record.read_text()
+    except OSError:
+        pass
+    done = _run([path, "-dumpfullversion", "-dumpversion"], timeout=20)
     match = re.search(r"\d+(\.\d+)*", done.output)
-    return match[0] if done.returncode == 0 and match else "0"
+    version = match[0] if done.returncode == 0 and match else "0"
+    _remember(record, version.encode())
+    return version
+
+
+def _stamp(program: str) -> list[str]:
+    """Return what changes when a program is replaced."""
+    status = Path(program).stat()
+    return [program, os.path.realpath(program), str(status.st_size), str(status.st_mtime_ns)]
+
+
+def _digest(parts: list[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+
+
+def _remember(record: Path, data: bytes) -> None:
+    """Keep a result; where nothing can be kept, it is found out anew each time."""
+    with contextlib.suppress(OSError):
+        record.parent.mkdir(parents=True, exist_ok=True)
+        beside = record.with_name(f".{record.name}.{os.getpid()}")
+        beside.write_bytes(data)
+        beside.replace(record)
 
 
 def _trial_key(candidate: Toolchain, host: Host) -> str:
-    import hashlib
-
-    parts = [str(_FORMAT), candidate.kind, candidate.version, candidate.cc, candidate.cxx, host.model, *host.features]
-    for program in (candidate.cc, candidate.cxx):
-        status = Path(program).stat()
-        parts += [os.path.realpath(program), str(status.st_size), str(status.st_mtime_ns)]
-    return f"{candidate.kind}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:24]}"
+    parts = [str(_FORMAT), candidate.kind, candidate.version, host.model, *host.features]
+    return f"{candidate.kind}-{_digest([*parts, *_stamp(candidate.cc), *_stamp(candidate.cxx)])}"
 
 
 def _try_now(candidate: Toolchain, host: Host) -> Toolchain:
     if Version(candidate.version) < Version(MINIMUM_VERSIONS[candidate.kind]):
         return _refuse(candidate, f"too old: {MINIMUM_VERSIONS[candidate.kind]} or newer is needed")
-    macros = process.run(
+    macros = _run(
         [candidate.cc, "-march=native", "-x", "c", "-dM", "-E", os.devnull],
         timeout=_PROBE_SECONDS,
         keep_lines=_MACRO_LINES,
@@ -213,10 +234,10 @@ def _compile_and_run(candidate: Toolchain, scratch: Path) -> str:
         file = scratch / source
         file.write_bytes(resources.files("truewheel.toolchain").joinpath(source).read_bytes())
         program = scratch / "probe"
-        built = process.run([compiler, *flags, str(file), "-o", str(program)], cwd=scratch, timeout=_PROBE_SECONDS)
+        built = _run([compiler, *flags, str(file), "-o", str(program)], cwd=scratch, timeout=_PROBE_SECONDS)
         if built.returncode != 0:
             return f"cannot build {source}: {first_error(built.output)}"
-        ran = process.run([program], timeout=20)
+        ran = _run([str(program)], timeout=20)
         if ran.returncode < 0:
             name = signal.Signals(-ran.returncode).name
             return f"makes code that dies on this CPU: {source} ended with {name}"
@@ -235,16 +256,16 @@ def _writes_note(candidate: Toolchain, host: Host, scratch: Path) -> bool:
     source = scratch / "note.c"
     source.write_text("int note(void) { return 1; }\n")
     command = [candidate.cc, "-shared", "-fPIC", f"-Wl,-z,{host.level}", str(source), "-o", str(library)]
-    done = process.run(command, cwd=scratch, timeout=_PROBE_SECONDS)
+    done = _run(command, cwd=scratch, timeout=_PROBE_SECONDS)
     return done.returncode == 0 and library.is_file() and read_elf(library.read_bytes()).isa_level == host.level
 
 
 def _native_cpu(candidate: Toolchain) -> str:
     if candidate.kind == "gcc":
-        done = process.run([candidate.cc, "-march=native", "-Q", "--help=target"], timeout=20, keep_lines=_MACRO_LINES)
+        done = _run([candidate.cc, "-march=native", "-Q", "--help=target"], timeout=20, keep_lines=_MACRO_LINES)
         match = re.search(r"-march=\s+(\S+)", done.output)
     else:
-        done = process.run(
+        done = _run(
             [candidate.cc, "-march=native", "-###", "-x", "c", "-c", os.devnull], timeout=20, keep_lines=_MACRO_LINES
         )
         names = re.findall(r'"-target-cpu" "([^"]+)"', done.output)
@@ -252,6 +273,11 @@ def _native_cpu(candidate: Toolchain) -> str:
         if names and not names[-1].startswith(("x86-64", "generic")):
             return re.sub(r"[^a-z0-9]+", "_", names[-1].lower())
     return re.sub(r"[^a-z0-9]+", "_", match[1].lower()).strip("_") if match else ""
+
+
+def _run(command: list[str], *, timeout: float, cwd: Path | None = None, keep_lines: int = 400) -> process.Completed:
+    """Run a trial in the same environment as a build: stray variables change neither."""
+    return process.run(command, env=process.plain_environment(), cwd=cwd, timeout=timeout, keep_lines=keep_lines)
 
 
 def first_error(output: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import os
 import re
 import shutil
@@ -97,6 +98,15 @@ def find_tool(name: str) -> Tool:
 def _folder(name: str) -> Path:
     pin = tool_pins()[name]
     return cache_root() / "tools" / f"{name}-{pin.version}-{pin.sha256[:12]}"
+
+
+def planned_versions() -> dict[str, str]:
+    """Return the versions of the build's helpers, the machine's own where fit, else the pinned; nothing is fetched."""
+    versions = {"scikit-build-core": importlib.metadata.version("scikit-build-core")}
+    for name in ("cmake", "ninja"):
+        tool = on_machine(name)
+        versions[name] = tool.version if tool else tool_pins()[name].version
+    return versions
 
 
 def search_path(*tools: Tool) -> str:

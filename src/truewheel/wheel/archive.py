@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from email.message import Message
 from email.parser import BytesParser
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from truewheel.errors import CheckError
@@ -131,14 +131,15 @@ def _read_members(archive: zipfile.ZipFile, wheel: str) -> dict[str, Member]:
 
 def _accept_name(info: zipfile.ZipInfo, wheel: str) -> None:
     name = info.filename
-    parts = PurePosixPath(name).parts
+    # Not taken apart by PurePosixPath, which drops "." and empty parts: they would let two names mean one file.
+    parts = name.removesuffix("/").split("/")
     unsafe = (
         not name
         or name.startswith("/")
         or "\\" in name
         or any(ord(character) < _FIRST_PRINTABLE for character in name)
-        or any(part in ("..", ".") for part in parts)
-        or (parts and ":" in parts[0])
+        or any(part in ("", ".", "..") for part in parts)
+        or ":" in parts[0]
         or (info.orig_filename != name)
     )
     if unsafe:
@@ -166,7 +167,7 @@ def _read_bounded(archive: zipfile.ZipFile, info: zipfile.ZipInfo, wheel: str) -
 def _verify_record(members: dict[str, Member], dist_info: str, wheel: str) -> None:
     record = f"{dist_info}/RECORD"
     try:
-        rows = list(csv.reader(members[record].data.decode("utf-8").splitlines(), strict=True))
+        rows = list(csv.reader(io.StringIO(members[record].data.decode("utf-8"), newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise CheckError(f"{wheel}: RECORD cannot be read: {error}") from error
     unsigned = {record, f"{record}.jws", f"{record}.p7s"}

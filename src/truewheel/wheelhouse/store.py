@@ -52,10 +52,17 @@ class Wheelhouse:
             probe.write_bytes(b"x")
             probe.unlink()
 
-    def find(self, digest: str) -> Stored | None:
-        """Return the wheel that was built by the plan with this digest and is still what its report says."""
+    def find(self, digest: str, model: str) -> Stored | None:
+        """Return the proven wheel of the plan with this digest, if it is still what its report says.
+
+        Args:
+            digest: of the plan.
+            model: the model that it must have answered with; `tiny` asks for no more than any.
+        """
         for stored in self.list():
-            if stored.report.digest == digest and stored.report.passed and _sha256(stored.path) == stored.report.sha256:
+            report = stored.report
+            answered = report.smoke is not None and model in ("tiny", report.smoke.model)
+            if report.digest == digest and report.passed and answered and _sha256(stored.path) == report.sha256:
                 return stored
         return None
 

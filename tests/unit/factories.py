@@ -1,0 +1,207 @@
+"""Values for tests: a machine, a compiler, a recipe, a wheel and its facts, none of them from the real host."""
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from truewheel.binary.elf import ElfFacts
+from truewheel.build.evidence import CompileUnit, Evidence
+from truewheel.checks.finding import Facts
+from truewheel.config.tables import Profile, Recipe
+from truewheel.cpu.features import engine_names
+from truewheel.cpu.host import Host
+from truewheel.cpu.levels import level_features
+from truewheel.inference.smoke import STEPS, judge
+from truewheel.plan import PlannedSource, make_plan
+from truewheel.process import Completed
+from truewheel.report import make_report
+from truewheel.toolchain.probe import Toolchain
+from truewheel.wheel.archive import Member, WheelFile, record_line_hash
+from truewheel.wheel.name import parse_wheel_name
+
+LIBRARY = "toy_engine/lib/libtoy-cpu.so"
+DIST_INFO = "toy_engine-1.2.3.dist-info"
+_V3 = tuple(sorted(level_features("x86-64-v3")))
+
+
+def make_host(**changes):
+    """Return a machine of level x86-64-v3."""
+    host = Host(
+        system="Linux",
+        machine="x86_64",
+        vendor="GenuineIntel",
+        model="Imagined CPU 3000",
+        level="x86-64-v3",
+        features=_V3,
+        physical_cores=2,
+        logical_cores=4,
+        usable_cores=4,
+        memory_bytes=8 << 30,
+        libc="glibc 2.36",
+    )
+    return msgspec.structs.replace(host, **changes)
+
+
+def make_toolchain(**changes):
+    """Return a compiler that passed its trial on the machine of `make_host`."""
+    toolchain = Toolchain(
+        kind="gcc",
+        version="13.2.0",
+        cc="/usr/bin/gcc",
+        cxx="/usr/bin/g++",
+        native_cpu="haswell",
+        native_features=_V3,
+        isa_note=True,
+    )
+    return msgspec.structs.replace(toolchain, **changes)
+
+
+def recipe_table(**changes):
+    """Return a recipe as the plain tables that TOML gives; each change replaces or adds keys of one table."""
+    table = {
+        "schema": 1,
+        "engine": {"name": "toy-engine", "import-name": "toy_engine", "driver": "llama_cpp"},
+        "source": {"type": "package", "name": "toy-engine", "version": "1.2.3", "sha256": "a" * 64},
+        "build": {"backend": "scikit-build-core", "isa": "ggml", "define": {"TOY_EXTRAS": False}},
+        "package": {},
+        "checks": {"max-wheel-mib": 1, "isa-units": ["*/kernels/*"], "isa-library": LIBRARY},
+    }
+    for key, value in changes.items():
+        table[key] = {**table[key], **value}
+    return table
+
+
+def make_recipe(**changes):
+    """Return the recipe of an engine that does not exist."""
+    return msgspec.convert(recipe_table(**changes), Recipe)
+
+
+def make_profile(**changes):
+    """Return the profile `native`."""
+    profile = Profile(schema=1, label="native", level="native", toolchain=("clang", "gcc"))
+    return msgspec.structs.replace(profile, **changes)
+
+
+def make_source(**changes):
+    """Return the planned source of the recipe of `make_recipe`."""
+    source = PlannedSource(
+        kind="package", name="toy-engine", version="1.2.3", sha256="a" * 64, patches={}, exclude=(), commit={}
+    )
+    return msgspec.structs.replace(source, **changes)
+
+
+def make_plan_of(*, recipe=None, profile=None, toolchain=None, host=None, source=None, version="1.0", builder="b" * 64):
+    """Return the plan of the values given, and of those of this module for the others."""
+    return make_plan(
+        recipe or make_recipe(),
+        profile or make_profile(),
+        toolchain or make_toolchain(),
+        host or make_host(),
+        source=source or make_source(),
+        version=version,
+        builder=builder,
+    )
+
+
+def wheel_members(**extra):
+    """Return the members of a small sound wheel, without RECORD."""
+    members = {
+        "toy_engine/__init__.py": Member(b'"""A toy."""\n'),
+        LIBRARY: Member(b"\x7fELF and no more", executable=True),
+        f"{DIST_INFO}/METADATA": Member(b"Metadata-Version: 2.1\nName: toy-engine\nVersion: 1.2.3\n"),
+        f"{DIST_INFO}/WHEEL": Member(b"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: py3-none-linux_x86_64\n"),
+    }
+    return {**members, **extra}
+
+
+def record_of(members, dist_info=DIST_INFO):
+    """Return the lines of the RECORD that fits the members."""
+    lines = [f"{path},{record_line_hash(member.data)},{len(member.data)}" for path, member in members.items()]
+    return [*lines, f"{dist_info}/RECORD,,"]
+
+
+def make_wheel(filename="toy_engine-1.2.3-1_native-py3-none-linux_x86_64.whl", *, members=None, size=1000):
+    """Return a wheel that was never written."""
+    return WheelFile(
+        path=Path(filename),
+        name=parse_wheel_name(filename),
+        sha256=hashlib.sha256(filename.encode()).hexdigest(),
+        size=size,
+        members=wheel_members() if members is None else members,
+        dist_info=DIST_INFO,
+    )
+
+
+def make_elf(**changes):
+    """Return what a sound library of level x86-64-v3 says of itself."""
+    facts = ElfFacts(
+        machine="EM_X86_64",
+        soname="libtoy-cpu.so",
+        needed=("libstdc++.so.6", "libm.so.6", "libc.so.6"),
+        runpath=("$ORIGIN",),
+        versions={"libc.so.6": ("GLIBC_2.17", "GLIBC_2.2.5")},
+        isa_level="x86-64-v3",
+        debug_sections=(),
+        debug_bytes=0,
+        fast_math_startup=False,
+    )
+    return msgspec.structs.replace(facts, **changes)
+
+
+def make_evidence(plan, *, cache=None, units=None):
+    """Return the evidence of a build that did just what the plan says."""
+    whole = (
+        CompileUnit("src/kernels/dot.c", ("native",), (), "dot.c.o"),
+        CompileUnit("src/api.cpp", (), ("-m64",), "api.cpp.o"),
+    )
+    return Evidence({**plan.defines, **(cache or {})}, whole if units is None else units)
+
+
+def system_info(names):
+    """Return ggml's account of what is on."""
+    return "CPU : " + " | ".join(f"{name} = 1" for name in names) + " | "
+
+
+def smoke_events(plan=None, *, until=len(STEPS)):
+    """Return the events of a child that passed its first steps."""
+    names = plan.engine_features if plan else sorted(engine_names(_V3))
+    facts = {
+        "system-info": {"text": system_info(names)},
+        "prefill": {"tokens": 128, "tokens-per-second": 100.0},
+        "decode": {"tokens": [1, 2], "margins": [0.5, 0.25], "text": " there was", "tokens-per-second": 10.0},
+    }
+    passed = [
+        {"step": step, "state": "passed", "seconds": 0.5, "facts": facts.get(step, {})} for step in STEPS[:until]
+    ]
+    return [{"step": "lock", "state": "passed", "reason": ""}, *passed]
+
+
+def ended(returncode=0, output="", *, timed_out=False, seconds=1.0):
+    """Return how a child ended."""
+    return Completed("python driver.py", returncode, output, timed_out, seconds)
+
+
+def make_record(plan=None):
+    """Return the record of a smoke test that passed."""
+    return judge("tiny", smoke_events(plan), ended())
+
+
+def make_facts(plan="ours", **changes):
+    """Return facts in which no check finds anything; `plan=None` stands for somebody else's wheel."""
+    plan = make_plan_of() if plan == "ours" else plan
+    facts = Facts(
+        wheel=make_wheel(),
+        libraries={LIBRARY: make_elf()},
+        damaged={},
+        policy=None,
+        plan=plan,
+        evidence=make_evidence(plan) if plan else None,
+        smoke=make_record(plan) if plan else None,
+    )
+    return facts._replace(**changes)
+
+
+def make_stored_report(findings=(), facts=None):
+    """Return the report of a wheel with these findings."""
+    return make_report(facts or make_facts(), tuple(findings), {"build": 1.234})

@@ -1,0 +1,123 @@
+"""One planted violation for every code that a check can yield."""
+
+import signal
+
+import msgspec
+from factories import (
+    LIBRARY,
+    ended,
+    make_elf,
+    make_evidence,
+    make_facts,
+    make_plan_of,
+    make_toolchain,
+    make_wheel,
+    smoke_events,
+    system_info,
+    wheel_members,
+)
+
+from truewheel.build.evidence import CompileUnit, Evidence
+from truewheel.inference.smoke import judge
+from truewheel.wheel.archive import Member
+
+
+def _library(**changes):
+    return make_facts(libraries={LIBRARY: make_elf(**changes)})
+
+
+def _unit(*march, features=(), file="src/kernels/dot.c"):
+    plan = make_plan_of()
+    return make_facts(plan, evidence=make_evidence(plan, units=(CompileUnit(file, march, features, "dot.c.o"),)))
+
+
+def _system_info(change):
+    plan = make_plan_of()
+    events = smoke_events(plan)
+    event = next(event for event in events if event["step"] == "system-info")
+    event["facts"] = {"text": system_info(change(plan.engine_features))}
+    return make_facts(plan, smoke=judge("tiny", events, ended()))
+
+
+def _ending(until=3, **how):
+    return make_facts(smoke=judge("tiny", smoke_events(until=until), ended(**how)))
+
+
+def _two_openmp():
+    other = make_elf(soname="libother.so", needed=("libomp.so",))
+    own = make_elf(soname="libomp.so", needed=("libc.so.6",))
+    libraries = {
+        LIBRARY: make_elf(needed=("libgomp.so.1",)),
+        "toy_engine/lib/libother.so": other,
+        "toy_engine/lib/libomp.so": own,
+    }
+    return make_facts(libraries=libraries)
+
+
+def _newer_glibc():
+    wheel = make_wheel("toy_engine-1.2.3-1_native-py3-none-manylinux_2_17_x86_64.whl")
+    return _library(versions={"libc.so.6": ("GLIBC_2.17", "GLIBC_2.34")})._replace(wheel=wheel)
+
+
+def _doubled():
+    copy = Member(b"\x7fELF" + bytes(5000))
+    return make_facts(wheel=make_wheel(members=wheel_members(**{LIBRARY: copy, f"{LIBRARY}.0": copy})))
+
+
+def _stray():
+    return make_facts(wheel=make_wheel(members=wheel_members(**{"include/toy.h": Member(b"int toy;")})))
+
+
+def _failed_step(reason):
+    events = [*smoke_events(until=2), {"step": "load", "state": "failed", "seconds": 0.1, "reason": reason}]
+    return make_facts(smoke=judge("tiny", events, ended(98)))
+
+
+def _not_locked():
+    events = [{"step": "lock", "state": "failed", "reason": "seccomp: Function not implemented"}]
+    return make_facts(smoke=judge("tiny", events, ended(97)))
+
+
+def _without_evidence():
+    plan = msgspec.structs.replace(make_plan_of(), isa_units=())
+    return make_facts(plan, evidence=Evidence({}, ()))
+
+
+PLANTED = {
+    "LINK-DAMAGED": lambda: make_facts(damaged={"toy_engine/lib/cut.so": "damaged ELF file"}),
+    "LINK-MISSING": lambda: _library(needed=("libopenblas.so.0", "libc.so.6")),
+    "LINK-SSL": lambda: _library(needed=("libssl.so.3", "libc.so.6")),
+    "LINK-RPATH": lambda: _library(runpath=("$ORIGIN", "/tmp/build/lib")),
+    "LINK-OPENMP-TWICE": _two_openmp,
+    "LINK-VERSION": _newer_glibc,
+    "LINK-FAST-MATH": lambda: _library(fast_math_startup=True),
+    "LINK-NOTE": lambda: _library(isa_level="x86-64-v2"),
+    "SIZE-DOUBLED": _doubled,
+    "SIZE-DEBUG": lambda: _library(debug_sections=(".symtab", ".debug_info"), debug_bytes=1 << 20),
+    "SIZE-LIMIT": lambda: make_facts(wheel=make_wheel(size=2 << 20)),
+    "SIZE-STRAY": _stray,
+    "FLAGS-CACHE": lambda: make_facts(evidence=make_evidence(make_plan_of(), cache={"GGML_AVX2": "OFF"})),
+    "FLAGS-LOST": lambda: _unit(),
+    "FLAGS-OVERRULED": lambda: _unit("native", "x86-64"),
+    "FLAGS-LEAKED": lambda: _unit(features=("-mavx2",), file="src/api.cpp"),
+    "FLAGS-LOADED": lambda: _system_info(lambda names: [name for name in names if name != "AVX2"]),
+    "FLAGS-BEYOND": lambda: _system_info(lambda names: [*names, "AVX512"]),
+    "FLAGS-NO-EVIDENCE": _without_evidence,
+    "SMOKE-FAILED": lambda: _failed_step("ValueError: no tokenizer"),
+    "SMOKE-ILLEGAL": lambda: _ending(returncode=-signal.SIGILL),
+    "SMOKE-SEGFAULT": lambda: _ending(returncode=-signal.SIGSEGV),
+    "SMOKE-ABORT": lambda: _ending(returncode=-signal.SIGABRT),
+    "SMOKE-MEMORY": lambda: _ending(returncode=-signal.SIGKILL),
+    "SMOKE-TIMEOUT": lambda: _ending(returncode=-signal.SIGTERM, timed_out=True, seconds=300.0),
+    "SMOKE-ESCAPE": lambda: _ending(returncode=-signal.SIGSYS),
+    "SMOKE-DIED": lambda: _ending(returncode=-signal.SIGUSR1),
+    "SMOKE-UNLOCKED": _not_locked,
+    "SMOKE-NOT-RUN": lambda: make_facts(smoke=None),
+}
+"""Facts by the code that they must give."""
+
+
+def without_note_support():
+    """Return facts of a compiler whose linker writes no ISA note."""
+    plan = make_plan_of(toolchain=make_toolchain(isa_note=False))
+    return make_facts(plan, libraries={LIBRARY: make_elf(isa_level="")})
