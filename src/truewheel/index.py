@@ -28,18 +28,19 @@ def pip_environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key not in dropped}
 
 
-def run_pip(arguments: Sequence[str], *, what: str, log: Path | None = None) -> str:
+def run_pip(arguments: Sequence[str], *, what: str, search_path: str = "") -> str:
     """Run this interpreter's pip and return its output.
 
     Args:
         arguments: pip's arguments.
         what: what is fetched, for the message.
-        log: a file that gets pip's whole output.
+        search_path: PATH for the build backends that pip calls; empty for our own.
 
     Raises:
         FetchError: pip failed; the message says why in one line.
     """
-    done = process.run([sys.executable, *PIP, *arguments], env=pip_environment(), log=log, timeout=_TIMEOUT_SECONDS)
+    environment = {**pip_environment(), **({"PATH": search_path} if search_path else {})}
+    done = process.run([sys.executable, *PIP, *arguments], env=environment, timeout=_TIMEOUT_SECONDS)
     if done.returncode != 0:
         raise _explain(done.output, what)
     return done.output
@@ -60,12 +61,25 @@ def _explain(output: str, what: str) -> FetchError:
             f"cannot fetch {what}: the package index cannot be reached",
             hint="connect once; what was fetched before is in the cache and needs no network",
         )
-    errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:] or ["pip said nothing"]
-    return FetchError(f"cannot fetch {what}: {errors[-1][:300]}", hint="try `python3 -m pip download` with that name")
+    if "No space left on device" in output:
+        return FetchError(f"cannot fetch {what}: the disk is full", hint="`truewheel doctor` shows where caches are")
+    # A traceback of pip says in its last line what happened.
+    errors = [line for line in lines if line.startswith("ERROR: ") and line != "ERROR: Exception:"] or lines[-1:]
+    reason = errors[-1] if errors else "pip said nothing"
+    return FetchError(f"cannot fetch {what}: {reason[:300]}", hint="try `python3 -m pip download` with that name")
 
 
-def download_source(name: str, version: str, sha256: str, folder: Path) -> Path:
+def download_source(name: str, version: str, sha256: str, folder: Path, *, search_path: str) -> Path:
     """Download a source distribution whose hash is known and return its path in `folder`.
+
+    pip asks the package's build backend for its name, and scikit-build-core answers only where cmake is found.
+
+    Args:
+        name: project name.
+        version: exact version.
+        sha256: hash of the archive, hexadecimal.
+        folder: where it is put.
+        search_path: PATH with cmake and ninja.
 
     Raises:
         FetchError: it cannot be had, or has another hash.
@@ -75,7 +89,11 @@ def download_source(name: str, version: str, sha256: str, folder: Path) -> Path:
         requirements.write_text(f"{name}=={version} --hash=sha256:{sha256}\n")
         # Build isolation would install the engine's build requirements only to read its name.
         arguments = ["download", "--no-deps", "--no-build-isolation", "--no-binary", ":all:", "--require-hashes"]
-        run_pip([*arguments, "-d", scratch, "-r", str(requirements)], what=f"the source of {name} {version}")
+        run_pip(
+            [*arguments, "-d", scratch, "-r", str(requirements)],
+            what=f"the source of {name} {version}",
+            search_path=search_path,
+        )
         found = [path for path in Path(scratch).iterdir() if path.name.endswith((".tar.gz", ".zip"))]
         if len(found) != 1:
             raise FetchError(f"pip left {len(found)} archives for {name} {version} instead of one")

@@ -32,7 +32,7 @@ from truewheel.repair.repair import RepairedWheel, repair_wheel
 from truewheel.report import Report, make_report, to_lines
 from truewheel.source import fetch_source, read_patches, tree_hash
 from truewheel.toolchain.probe import Toolchain, find_toolchain
-from truewheel.toolchain.tools import find_tool, planned_versions
+from truewheel.toolchain.tools import find_tool, planned_versions, search_path
 from truewheel.wheel.archive import WheelFile
 from truewheel.wheelhouse.store import Stored, Wheelhouse
 
@@ -91,7 +91,7 @@ class Outcome(NamedTuple):
     fresh: bool
 
 
-def prepare(order: Order) -> Prepared:
+def prepare(order: Order, console: Console) -> Prepared:
     """Load recipe and profile, choose a compiler and make the plan; nothing is built.
 
     Raises:
@@ -102,7 +102,7 @@ def prepare(order: Order) -> Prepared:
     loaded, profile = load_recipe(order.engine), load_profile(order.profile)
     host = detect_host()
     check_platform(host)
-    toolchain, passed = _choose(order, profile, host)
+    toolchain, passed = _choose(order, profile, host, console)
     patches = read_patches(loaded)
     source = planned_source(loaded.recipe, patches, tree_hash(loaded))
     plan = make_plan(
@@ -118,9 +118,9 @@ def prepare(order: Order) -> Prepared:
     return Prepared(plan, loaded, patches, toolchain, passed, host)
 
 
-def _choose(order: Order, profile: Profile, host: Host) -> tuple[Toolchain, list[Toolchain]]:
+def _choose(order: Order, profile: Profile, host: Host, console: Console) -> tuple[Toolchain, list[Toolchain]]:
     kinds: tuple[str, ...] = (order.toolchain,) if order.toolchain else profile.toolchain
-    toolchain, passed = find_toolchain(kinds, host)
+    toolchain, passed = find_toolchain(kinds, host, console.say)
     if toolchain is None:
         reasons = "; ".join(f"{tried.kind} {tried.version}: {tried.refusal}" for tried in passed)
         raise PlanError(
@@ -139,7 +139,7 @@ def build(order: Order, house: Wheelhouse, console: Console) -> Outcome:
     """
     seconds: dict[str, float] = {}
     with _timed(seconds, "plan"):
-        ready = prepare(order)
+        ready = prepare(order, console)
     if order.cache and (found := house.find(ready.plan.digest, order.model)):
         return Outcome(found, fresh=False)
     house.prepare()
@@ -157,9 +157,10 @@ def _build(order: Order, ready: Prepared, house: Wheelhouse, console: Console, s
     log = cache / "logs" / f"{plan.engine}-{plan.profile}-{plan.digest[:12]}.log"
     try:
         with _stage(console, seconds, FetchError, "fetch", f"{plan.source.name} {plan.source.version}"):
-            source = fetch_source(ready.recipe, plan.source, ready.patches, cache)
-            cmake, ninja = find_tool("cmake"), find_tool("ninja")
-            cache_tool = find_cache_tool(ready.toolchain.kind) if order.cache else None
+            cmake, ninja = find_tool("cmake", console.say), find_tool("ninja", console.say)
+            path = search_path(cmake, ninja)
+            source = fetch_source(ready.recipe, plan.source, ready.patches, cache, path)
+            cache_tool = find_cache_tool(ready.toolchain.kind, console.say) if order.cache else None
             model = find_model(order.model)
         what = f"{plan.engine} {plan.profile} with {plan.toolchain.kind} {plan.toolchain.version}"
         with _stage(console, seconds, BuildError, "build", what), contextlib.ExitStack() as stack:

@@ -77,7 +77,9 @@ def tree_hash(loaded: LoadedRecipe) -> str:
     return digest.hexdigest()
 
 
-def fetch_source(loaded: LoadedRecipe, source: PlannedSource, patches: dict[str, bytes], cache: Path) -> SourceTree:
+def fetch_source(
+    loaded: LoadedRecipe, source: PlannedSource, patches: dict[str, bytes], cache: Path, search_path: str
+) -> SourceTree:
     """Return the patched tree of a source, from the cache when it is there.
 
     Args:
@@ -85,6 +87,7 @@ def fetch_source(loaded: LoadedRecipe, source: PlannedSource, patches: dict[str,
         source: what is asked for.
         patches: content of the patches by name.
         cache: our cache folder.
+        search_path: PATH with cmake and ninja, which a build backend may ask for.
 
     Raises:
         FetchError: the archive cannot be had, has another hash, is unsafe, or a patch does not apply.
@@ -101,7 +104,7 @@ def fetch_source(loaded: LoadedRecipe, source: PlannedSource, patches: dict[str,
             if isinstance(loaded.recipe.source, PathSource):
                 _copy_tree((loaded.folder / loaded.recipe.source.path).resolve(), scratch, source.exclude)
             else:
-                _unpack(_archive(source, folder), scratch, source)
+                _unpack(_archive(source, folder, search_path), scratch, source)
             for name, data in patches.items():
                 _apply(name, data, scratch)
             _refuse_empty(source, scratch)
@@ -114,12 +117,12 @@ def fetch_source(loaded: LoadedRecipe, source: PlannedSource, patches: dict[str,
     return SourceTree(tree, source, fresh=True)
 
 
-def _archive(source: PlannedSource, folder: Path) -> Path:
+def _archive(source: PlannedSource, folder: Path, search_path: str) -> Path:
     """Return the verified archive, downloading it when it is not in the cache."""
     target = folder / f"{source.name}-{source.version}-{source.sha256[:12]}.tar.gz"
     if target.is_file() and _sha256(target) == source.sha256:
         return target
-    downloaded = index.download_source(source.name, source.version, source.sha256, folder)
+    downloaded = index.download_source(source.name, source.version, source.sha256, folder, search_path=search_path)
     actual = _sha256(downloaded)
     if actual != source.sha256:
         downloaded.unlink()

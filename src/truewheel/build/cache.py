@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from truewheel import process
 from truewheel.cpu.host import Host
-from truewheel.toolchain.tools import Tool, fetch_tool, on_machine
+from truewheel.toolchain.tools import Say, Tool, fetch_tool, on_machine
 
 _MAX_SIZE = "5G"
 
@@ -31,20 +31,21 @@ class CompileCache(NamedTuple):
     environment: dict[str, str]
 
 
-def find_cache_tool(kind: str) -> Tool:
+def find_cache_tool(kind: str, say: Say) -> Tool:
     """Return what caches the objects of a kind of compiler.
 
     zig remembers every object that it makes; a second cache around it took half as much time again.
 
     Args:
         kind: `clang`, `gcc` or `zig`.
+        say: is told before anything is fetched.
 
     Raises:
         FetchError: the machine has no cache and the package cannot be had.
     """
     if kind == "zig":
-        return fetch_tool("ziglang")
-    return on_machine("ccache") or on_machine("sccache") or fetch_tool("sccache")
+        return fetch_tool("ziglang", say)
+    return on_machine("ccache") or on_machine("sccache") or fetch_tool("sccache", say)
 
 
 @contextlib.contextmanager

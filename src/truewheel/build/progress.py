@@ -12,8 +12,11 @@ _ERRORS = (
         r"^(?P<text>(?:ld\.lld|ld|collect2|clang\S*|gcc\S*|g\+\+\S*|zig\S*|error): .*(?:error|cannot|not found).*)$"
     ),
     re.compile(r"^(?P<text>CMake Error.*)$"),
-    re.compile(r"^(?P<text>.*(?:No space left on device|internal compiler error|Killed signal terminated).*)$"),
+    re.compile(r"^(?P<text>.*(?:internal compiler error|Killed signal terminated).*)$"),
 )
+
+
+_FULL_DISK = "No space left on device"
 
 
 class BuildReader:
@@ -38,7 +41,10 @@ class BuildReader:
         if match := _NINJA.match(line):
             self.done, self.total, self.detail = int(match[1]), int(match[2]), match[3].rsplit("/", 1)[-1]
             return True
-        if self._cmake_error and line.strip():
+        if _FULL_DISK in line:
+            # Whatever failed because of it says less.
+            self.error, self._cmake_error = line.strip(), False
+        elif self._cmake_error and line.strip():
             # CMake says where first and what is wrong on the next line.
             self.error = f"{self.error} {line.strip()}"
             self._cmake_error = False

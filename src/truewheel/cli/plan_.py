@@ -27,7 +27,7 @@ def command(engine: str, profile: str, toolchain: str | None, as_json: bool) -> 
     from truewheel.pipeline import Order, prepare
 
     console = Console()
-    ready = prepare(Order(engine, profile, toolchain or ""))
+    ready = prepare(Order(engine, profile, toolchain or ""), console)
     if as_json:
         print_json(console, ready.plan.to_dict())
         return

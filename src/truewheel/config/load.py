@@ -16,7 +16,7 @@ from truewheel.errors import LoadError
 _T = TypeVar("_T", Recipe, Profile)
 _UNKNOWN_KEY = re.compile(r"Object contains unknown field `(?P<key>[^`]+)`(?: - at `(?P<path>[^`]+)`)?")
 _MISSING_KEY = re.compile(r"Object missing required field `(?P<key>[^`]+)`(?: - at `(?P<path>[^`]+)`)?")
-_AT_PATH = re.compile(r"(?P<reason>.*?) - at `(?:key in )?(?P<path>[^`]+)`$")
+_AT_PATH = re.compile(r"(?P<reason>.*?) - at (?:`key` in )?`(?P<path>[^`]+)`$")
 
 
 class LoadedRecipe(NamedTuple):
@@ -88,7 +88,7 @@ def _decode(path: Path, kind: type[_T]) -> _T:
         return msgspec.toml.decode(text, type=kind)
     except msgspec.ValidationError as error:
         raise _explain(path, kind, text, str(error)) from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise LoadError(f"{path}: not valid TOML: {error}", hint="the place is named in the message") from error
 
 
@@ -118,8 +118,8 @@ def _explain(path: Path, kind: type[msgspec.Struct], text: str, message: str) ->
 
 
 def _keys(path: str | None) -> list[str]:
-    """Turn msgspec's `$.build.define[...]` into key names."""
-    return [part for part in re.split(r"[.\[\]]+", path or "") if part not in ("", "$", "...")]
+    """Turn msgspec's `$.build.define[...]` and `$.flags[0]` into key names."""
+    return [part for part in re.split(r"[.\[\]]+", path or "") if part not in ("", "$", "...") and not part.isdigit()]
 
 
 def _fields_at(kind: type[msgspec.Struct], text: str, parents: list[str]) -> list[str]:

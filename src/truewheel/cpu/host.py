@@ -99,7 +99,7 @@ def count_physical_cores(blocks: list[dict[str, str]]) -> int:
 def parse_cpu_max(text: str) -> float | None:
     """Return the CPUs that a cgroup v2 `cpu.max` allows, or None for no limit."""
     quota, _, period = text.strip().partition(" ")
-    if not quota.isdigit() or not period.isdigit() or int(period) == 0:
+    if not quota.isdecimal() or not period.isdecimal() or int(period) == 0:
         return None
     return int(quota) / int(period)
 

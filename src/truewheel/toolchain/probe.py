@@ -67,7 +67,7 @@ class Toolchain(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     unused: tuple[str, ...] = ()
 
 
-def find_toolchain(kinds: tuple[str, ...], host: Host) -> tuple[Toolchain | None, list[Toolchain]]:
+def find_toolchain(kinds: tuple[str, ...], host: Host, say: tools.Say) -> tuple[Toolchain | None, list[Toolchain]]:
     """Return the first fit compiler in the order of `kinds`, and those passed over before it.
 
     Zig is fetched from the package index when the list comes to it and it is not here.
@@ -78,7 +78,7 @@ def find_toolchain(kinds: tuple[str, ...], host: Host) -> tuple[Toolchain | None
     passed: list[Toolchain] = []
     for kind in kinds:
         if kind == "zig":
-            tools.fetch_tool("ziglang")
+            tools.fetch_tool("ziglang", say)
         for candidate in candidates(kind):
             tried = try_toolchain(candidate, host)
             if not tried.refusal:

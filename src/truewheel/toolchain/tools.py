@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import re
 import shutil
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,9 @@ from packaging.version import Version
 from truewheel import index, process
 from truewheel.config.locations import cache_root
 from truewheel.errors import FetchError
+
+Say = Callable[[str], None]
+"""Who is told, in one line, what takes a while."""
 
 
 class Tool(NamedTuple):
@@ -73,8 +77,12 @@ def in_cache(name: str) -> Tool | None:
     return Tool(name, path, pin.version, "package index") if pin.program and path.is_file() else None
 
 
-def fetch_tool(name: str) -> Tool:
+def fetch_tool(name: str, say: Say) -> Tool:
     """Return a tool from the cache, fetching it from the package index when it is not there.
+
+    Args:
+        name: a tool of `tools.toml`.
+        say: is told before anything is fetched.
 
     Raises:
         FetchError: it cannot be had.
@@ -84,15 +92,16 @@ def fetch_tool(name: str) -> Tool:
     pin = tool_pins()[name]
     if not pin.program:
         raise FetchError(f"{name} is not on this machine, and no package provides it")
+    say(f"         fetching {name} {pin.version} ({pin.mebibytes} MiB) from the package index")
     index.install_tool(name, pin.version, pin.sha256, _folder(name))
     program = _folder(name) / pin.program
     program.chmod(program.stat().st_mode | 0o755)
     return Tool(name, program, pin.version, "package index")
 
 
-def find_tool(name: str) -> Tool:
+def find_tool(name: str, say: Say) -> Tool:
     """Return the machine's own tool, else the fetched one, else fetch it."""
-    return on_machine(name) or fetch_tool(name)
+    return on_machine(name) or fetch_tool(name, say)
 
 
 def _folder(name: str) -> Path:

@@ -80,7 +80,7 @@ def read_wheel(path: Path) -> WheelFile:
             stream.seek(0)
             with zipfile.ZipFile(stream) as archive:
                 members = _read_members(archive, path.name)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise CheckError(
             f"{path.name} is not a readable wheel: {error}", hint="a wheel is a ZIP archive; download or build it again"
         ) from error
@@ -153,6 +153,11 @@ def _accept_name(info: zipfile.ZipInfo, wheel: str) -> None:
 
 def _read_bounded(archive: zipfile.ZipFile, info: zipfile.ZipInfo, wheel: str) -> bytes:
     """Decompress one member, stopping at what its compressed size can honestly give."""
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise CheckError(
+            f"{wheel}: {info.filename!r} is compressed by method {info.compress_type}",
+            hint="a wheel's files are stored or deflated",
+        )
     limit = min(info.compress_size * MAX_RATIO + _CHUNK, MAX_TOTAL_BYTES)
     chunks, size = [], 0
     with archive.open(info) as stream:
