@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
+class ReaderGoneError(Exception):
+    """Whoever read our data has gone, which is no fault; click would take a BrokenPipeError for one."""
+
+
 class Steps:
     """Progress of one stage, fed with counts; a bar on a terminal, sparse lines elsewhere.
 
@@ -100,9 +104,18 @@ class Console:
             self._write(f"\n{self.style('hint:', '1;36')} {hint}")
 
     def data(self, text: str) -> None:
-        """Write data to stdout."""
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
-        sys.stdout.flush()
+        """Write data to stdout.
+
+        Raises:
+            ReaderGoneError: whoever read it has gone.
+        """
+        try:
+            sys.stdout.write(text if text.endswith("\n") else text + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            # Keep the interpreter from complaining at exit of what it could not write.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise ReaderGoneError from error
 
     @contextlib.contextmanager
     def stage(self, name: str, what: str) -> Iterator[None]:

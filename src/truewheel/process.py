@@ -8,6 +8,7 @@ import selectors
 import shlex
 import signal
 import subprocess
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,7 +37,16 @@ class Completed(NamedTuple):
     seconds: float
 
 
-_PASSED = ("HOME", "USER", "LOGNAME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH")
+_PASSED = (
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "TMPDIR",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "LD_LIBRARY_PATH",
+    "ZIG_GLOBAL_CACHE_DIR",
+)
 """Variables that a compiler needs to run at all and that do not change what it makes."""
 
 
@@ -95,6 +105,12 @@ def run(
     tail: deque[str] = deque(maxlen=keep_lines)
     with contextlib.ExitStack() as stack:
         sink = stack.enter_context(log.open("ab")) if log is not None else None
+        feed: IO[bytes] | int = subprocess.DEVNULL
+        if stdin is not None:
+            # A file, not a pipe: whether and when the program reads it, neither side ever waits for the other.
+            feed = stack.enter_context(tempfile.TemporaryFile())
+            feed.write(stdin)
+            feed.seek(0)
         if sink is not None:
             sink.write(f"$ {quoted}\n".encode())
             sink.flush()
@@ -103,7 +119,7 @@ def run(
                 [os.fspath(part) for part in command],
                 env=dict(env) if env is not None else None,
                 cwd=cwd,
-                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+                stdin=feed,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT if merge_stderr else subprocess.DEVNULL,
                 start_new_session=True,
@@ -111,12 +127,8 @@ def run(
         except OSError as error:
             return Completed(quoted, 127, str(error), timed_out=False, seconds=0.0)
         try:
-            if stdin is not None and process.stdin is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    process.stdin.write(stdin)
-                    process.stdin.close()
             deadline = None if timeout is None else start + timeout
-            timed_out = _pump(process, sink, tail, on_line, deadline)
+            timed_out = _pump(process, sink, tail, on_line, deadline) or not _leaves(process, deadline)
             if timed_out:
                 end_group(process)
             process.wait()
@@ -139,33 +151,47 @@ def _pump(
     """Read lines until the pipe closes; return whether the deadline came first."""
     assert process.stdout is not None
     descriptor = process.stdout.fileno()
-    pending = b""
+    pending, timed_out = b"", False
     with selectors.DefaultSelector() as selector:
         selector.register(descriptor, selectors.EVENT_READ)
         while True:
             wait = 1.0 if deadline is None else min(1.0, deadline - time.monotonic())
             if wait <= 0:
-                return True
+                timed_out = True
+                break
             if not selector.select(timeout=wait):
                 if process.poll() is not None:
                     # The program is gone; somebody it left behind still holds the pipe.
-                    return False
+                    break
                 continue
             chunk = os.read(descriptor, 1 << 16)
+            if not chunk:
+                break
             if sink is not None:
                 sink.write(chunk)
                 sink.flush()
-            pending += chunk
-            *lines, pending = pending.split(b"\n")
-            if not chunk and pending:
-                lines, pending = [pending], b""
+            *lines, pending = (pending + chunk).split(b"\n")
             for raw in lines:
-                line = raw.decode("utf-8", "replace")
-                tail.append(line + "\n")
-                if on_line is not None:
-                    on_line(line)
-            if not chunk:
-                return False
+                _pass_on(raw, tail, on_line)
+    if pending:
+        _pass_on(pending, tail, on_line)
+    return timed_out
+
+
+def _pass_on(raw: bytes, tail: deque[str], on_line: Callable[[str], None] | None) -> None:
+    line = raw.decode("utf-8", "replace")
+    tail.append(line + "\n")
+    if on_line is not None:
+        on_line(line)
+
+
+def _leaves(process: subprocess.Popen[bytes], deadline: float | None) -> bool:
+    """Wait for a program that has closed its output; return whether it left before the deadline."""
+    try:
+        process.wait(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 @contextlib.contextmanager

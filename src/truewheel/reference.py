@@ -49,7 +49,7 @@ def reference_pages() -> dict[str, str]:
 def _command_line() -> str:
     import click
 
-    context = click.Context(cli, info_name="truewheel", terminal_width=100)
+    context = click.Context(cli, info_name="truewheel", terminal_width=100, **cli.context_settings)
     parts = [_NOTE, "# Command line\n", _block(cli.get_help(context))]
     for verb in VERBS:
         command = cli.get_command(context, verb)

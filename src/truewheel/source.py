@@ -8,6 +8,7 @@ import os
 import shutil
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -166,7 +167,7 @@ def _unpack(archive: Path, target: Path, source: PlannedSource) -> None:
                 with path.open("wb") as sink:
                     shutil.copyfileobj(stream, sink, _CHUNK)
                 path.chmod(0o755 if member.mode & 0o111 else 0o644)
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise FetchError(f"{archive.name} is damaged: {error}", hint=f"delete {archive} and try again") from error

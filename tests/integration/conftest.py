@@ -32,6 +32,8 @@ def truewheel(tmp_path, shared_cache):
 
     def run(*arguments: str, cache: Path = shared_cache, cwd: Path = tmp_path, timeout: float = 600, **variables: str):
         environment = {**os.environ, "TRUEWHEEL_CACHE_DIR": str(cache), "TRUEWHEEL_WHEELHOUSE": str(tmp_path / "house")}
+        # zig's own C++ library takes it half a minute to build; it is the same for every test.
+        environment["ZIG_GLOBAL_CACHE_DIR"] = str(cache_root() / "zig" / "global")
         return subprocess.run(
             [sys.executable, "-m", "truewheel", *arguments],
             env={**environment, **variables},

@@ -77,9 +77,7 @@ def build_elf(
         position += len(data)
     entries += [(5, offsets[".dynstr"]), (10, len(strings.data)), (0, 0)]
     dynamic = b"".join(struct.pack("<QQ", *entry) for entry in entries)
-    sections = [
-        (name, kind, dynamic if name == ".dynamic" else data, *rest) for name, kind, data, *rest in sections
-    ]
+    sections = [(name, kind, dynamic if name == ".dynamic" else data, *rest) for name, kind, data, *rest in sections]
     return _assemble(sections, offsets, position, names, machine)
 
 

@@ -91,17 +91,21 @@ def make_source(**changes):
     return msgspec.structs.replace(source, **changes)
 
 
-def make_plan_of(*, recipe=None, profile=None, toolchain=None, host=None, source=None, version="1.0", builder="b" * 64):
+def make_plan_of(**changes):
     """Return the plan of the values given, and of those of this module for the others."""
-    return make_plan(
-        recipe or make_recipe(),
-        profile or make_profile(),
-        toolchain or make_toolchain(),
-        host or make_host(),
-        source=source or make_source(),
-        version=version,
-        builder=builder,
-    )
+    parts = {
+        "recipe": make_recipe(),
+        "profile": make_profile(),
+        "toolchain": make_toolchain(),
+        "host": make_host(),
+        "source": make_source(),
+        "tools": {"cmake": "4.0.0", "ninja": "1.12.0"},
+        "version": "1.0",
+        "builder": "b" * 64,
+        **changes,
+    }
+    positional = [parts.pop(name) for name in ("recipe", "profile", "toolchain", "host")]
+    return make_plan(*positional, **parts)
 
 
 def wheel_members(**extra):
@@ -163,7 +167,7 @@ def system_info(names):
     return "CPU : " + " | ".join(f"{name} = 1" for name in names) + " | "
 
 
-def smoke_events(plan=None, *, until=len(STEPS)):
+def smoke_events(plan=None, *, until=None):
     """Return the events of a child that passed its first steps."""
     names = plan.engine_features if plan else sorted(engine_names(_V3))
     facts = {
@@ -171,9 +175,7 @@ def smoke_events(plan=None, *, until=len(STEPS)):
         "prefill": {"tokens": 128, "tokens-per-second": 100.0},
         "decode": {"tokens": [1, 2], "margins": [0.5, 0.25], "text": " there was", "tokens-per-second": 10.0},
     }
-    passed = [
-        {"step": step, "state": "passed", "seconds": 0.5, "facts": facts.get(step, {})} for step in STEPS[:until]
-    ]
+    passed = [{"step": step, "state": "passed", "seconds": 0.5, "facts": facts.get(step, {})} for step in STEPS[:until]]
     return [{"step": "lock", "state": "passed", "reason": ""}, *passed]
 
 
@@ -199,7 +201,9 @@ def make_facts(plan="ours", **changes):
         evidence=make_evidence(plan) if plan else None,
         smoke=make_record(plan) if plan else None,
     )
-    return facts._replace(**changes)
+    facts = facts._replace(**changes)
+    files = {path: Member(b"\x7fELF" + path.encode(), executable=True) for path in facts.libraries}
+    return facts._replace(wheel=facts.wheel._replace(members={**files, **facts.wheel.members}))
 
 
 def make_stored_report(findings=(), facts=None):

@@ -18,7 +18,7 @@ from factories import (
 )
 
 from truewheel.build.evidence import CompileUnit, Evidence
-from truewheel.inference.smoke import judge
+from truewheel.inference.smoke import SmokeRecord, judge
 from truewheel.wheel.archive import Member
 
 
@@ -44,12 +44,10 @@ def _ending(until=3, **how):
 
 
 def _two_openmp():
-    other = make_elf(soname="libother.so", needed=("libomp.so",))
-    own = make_elf(soname="libomp.so", needed=("libc.so.6",))
     libraries = {
-        LIBRARY: make_elf(needed=("libgomp.so.1",)),
-        "toy_engine/lib/libother.so": other,
-        "toy_engine/lib/libomp.so": own,
+        LIBRARY: make_elf(needed=("libgomp.so.1", "libomp.so")),
+        "toy_engine/lib/libgomp.so.1": make_elf(soname="libgomp.so.1"),
+        "toy_engine/lib/libomp.so": make_elf(soname="libomp.so"),
     }
     return make_facts(libraries=libraries)
 
@@ -78,6 +76,11 @@ def _not_locked():
     return make_facts(smoke=judge("tiny", events, ended(97)))
 
 
+def _not_installed():
+    record = SmokeRecord(model="tiny", steps=(), ending="pip cannot install it", code="SMOKE-INSTALL", locked=False)
+    return make_facts(smoke=record)
+
+
 def _without_evidence():
     plan = msgspec.structs.replace(make_plan_of(), isa_units=())
     return make_facts(plan, evidence=Evidence({}, ()))
@@ -97,7 +100,7 @@ PLANTED = {
     "SIZE-LIMIT": lambda: make_facts(wheel=make_wheel(size=2 << 20)),
     "SIZE-STRAY": _stray,
     "FLAGS-CACHE": lambda: make_facts(evidence=make_evidence(make_plan_of(), cache={"GGML_AVX2": "OFF"})),
-    "FLAGS-LOST": lambda: _unit(),
+    "FLAGS-LOST": _unit,
     "FLAGS-OVERRULED": lambda: _unit("native", "x86-64"),
     "FLAGS-LEAKED": lambda: _unit(features=("-mavx2",), file="src/api.cpp"),
     "FLAGS-LOADED": lambda: _system_info(lambda names: [name for name in names if name != "AVX2"]),
@@ -112,6 +115,7 @@ PLANTED = {
     "SMOKE-ESCAPE": lambda: _ending(returncode=-signal.SIGSYS),
     "SMOKE-DIED": lambda: _ending(returncode=-signal.SIGUSR1),
     "SMOKE-UNLOCKED": _not_locked,
+    "SMOKE-INSTALL": _not_installed,
     "SMOKE-NOT-RUN": lambda: make_facts(smoke=None),
 }
 """Facts by the code that they must give."""

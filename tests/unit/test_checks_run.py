@@ -86,7 +86,9 @@ def test_gather_reads_sound_libraries_and_names_damaged_ones(wheel, monkeypatch)
 )
 def test_audit_policy_takes_json_and_nothing_else(tmp_path, monkeypatch, returncode, output, expected):
     monkeypatch.setattr(run.shutil, "which", lambda _name: "/usr/bin/auditwheel")
-    monkeypatch.setattr(run.process, "run", lambda *_, **__: Completed("", returncode, output, timed_out=False, seconds=0))
+    monkeypatch.setattr(
+        run.process, "run", lambda *_, **__: Completed("", returncode, output, timed_out=False, seconds=0)
+    )
     assert run.audit_policy(tmp_path / "x.whl") == expected
 
 

@@ -1,5 +1,6 @@
 """The table of CPU features, the levels, and what is read from the kernel's files."""
 
+import itertools
 import re
 from importlib import resources
 
@@ -83,7 +84,7 @@ def test_every_feature_of_a_level_is_in_the_table(level):
 
 
 def test_levels_grow():
-    for lower, higher in zip(LEVELS, LEVELS[1:]):
+    for lower, higher in itertools.pairwise(LEVELS):
         assert level_features(lower) < level_features(higher)
 
 
@@ -235,7 +236,7 @@ def test_detecting_the_host_gives_a_whole_account():
     assert found.machine
     assert found.libc
     assert list(found.features) == sorted(set(found.features) & set(TABLE))
-    assert 1 <= found.usable_cores
+    assert found.usable_cores >= 1
     assert 1 <= found.physical_cores <= found.logical_cores
     assert found.memory_bytes > 0
     if found.machine == "x86_64":

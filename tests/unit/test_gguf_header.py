@@ -199,7 +199,9 @@ def test_changed_bytes_give_a_header_or_a_refusal_soon(tmp_path_factory, changes
     read_or_refuse(tmp_path_factory.getbasetemp() / "changed.gguf", bytes(data))
 
 
-@given(st.integers(4, len(model()) - 8), st.sampled_from([b"\xff" * 4, b"\xff" * 8, bytes(8), b"\xff\xff\x3f\0\0\0\0\0"]))
+@given(
+    st.integers(4, len(model()) - 8), st.sampled_from([b"\xff" * 4, b"\xff" * 8, bytes(8), b"\xff\xff\x3f\0\0\0\0\0"])
+)
 def test_extreme_numbers_give_a_header_or_a_refusal_soon(tmp_path_factory, position, number):
     data = model()
     data = data[:position] + number + data[position + len(number) :]

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import os
 import zipfile
 
 import pytest
@@ -38,9 +39,7 @@ def test_the_bytes_do_not_depend_on_the_clock(tmp_path, path, monkeypatch):
     assert other.read_bytes() == path.read_bytes()
 
 
-def test_the_bytes_do_not_depend_on_the_file_mode_mask(tmp_path, path, monkeypatch):
-    import os
-
+def test_the_bytes_do_not_depend_on_the_file_mode_mask(tmp_path, path):
     before = os.umask(0o077)
     try:
         other = tmp_path / "other.whl"
@@ -70,7 +69,9 @@ def test_dist_info_comes_last_and_record_at_its_end(path):
 def test_record_names_every_member_with_hash_and_size(path):
     with zipfile.ZipFile(path) as archive:
         rows = list(csv.reader(archive.read(RECORD).decode().splitlines()))
-        expected = [[name, record_line_hash(archive.read(name)), str(len(archive.read(name)))] for name in archive.namelist()]
+        expected = [
+            [name, record_line_hash(archive.read(name)), str(len(archive.read(name)))] for name in archive.namelist()
+        ]
     assert rows[:-1] == expected[:-1]
     assert rows[-1] == [RECORD, "", ""]
 
@@ -105,7 +106,7 @@ def test_a_folder_that_is_not_there(tmp_path):
 
 
 _PART = st.text(
-    st.characters(min_codepoint=32, exclude_characters='/\\:', exclude_categories=("Cs",)), min_size=1, max_size=12
+    st.characters(min_codepoint=32, exclude_characters="/\\:", exclude_categories=("Cs",)), min_size=1, max_size=12
 ).filter(lambda part: part not in {".", ".."})
 _NAME = st.lists(_PART, min_size=1, max_size=3).map(lambda parts: "toy_engine/" + "/".join(parts))
 _MEMBER = st.builds(Member, st.binary(max_size=300), st.booleans())

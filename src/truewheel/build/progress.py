@@ -9,8 +9,10 @@ _ERRORS = (
     re.compile(r"^(?P<text>\S.*?:\d+(?::\d+)?: (?:fatal )?error: .*)$"),
     re.compile(r"^(?P<text>.*: undefined reference to .*)$"),
     re.compile(
-        r"^(?P<text>(?:ld\.lld|ld|collect2|clang\S*|gcc\S*|g\+\+\S*|zig\S*|error): .*(?:error|cannot|not found).*)$"
+        r"^(?P<text>(?:\S*[/-])?(?:ld\.lld|ld|collect2|clang\S*|gcc\S*|g\+\+\S*|zig\S*): "
+        r"(?!warning: |note: ).*(?:error:|cannot|not found).*)$"
     ),
+    re.compile(r"^(?P<text>error: .*(?:error|cannot|not found).*)$"),
     re.compile(r"^(?P<text>CMake Error.*)$"),
     re.compile(r"^(?P<text>.*(?:internal compiler error|Killed signal terminated).*)$"),
 )

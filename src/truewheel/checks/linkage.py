@@ -135,7 +135,9 @@ def _policy(facts: Facts) -> Iterator[Finding]:
             continue
         promised = (int(tag[1]), int(tag[2]))
         for path, elf in facts.libraries.items():
-            newest = max((_glibc(version) for version in elf.versions.get("libc.so.6", ())), default=(0, 0))
+            # Not libc's alone: libm's versions come from the same release, and exp() or pow() may ask for a newer one.
+            versions = (_glibc(version) for names in elf.versions.values() for version in names)
+            newest = max(versions, default=(0, 0))
             if newest > promised:
                 yield Finding(
                     code="LINK-VERSION",
@@ -156,7 +158,15 @@ def _note(facts: Facts) -> Iterator[Finding]:
     if plan is None or not plan.isa_library or plan.level == "x86-64":
         return
     elf = facts.libraries.get(plan.isa_library)
-    if elf is not None and elf.isa_level != plan.level:
+    if elf is None:
+        yield Finding(
+            code="LINK-NOTE",
+            severity="error",
+            where=plan.isa_library,
+            message="is not among the wheel's libraries, so nothing was compared",
+            hint="correct checks.isa-library in the recipe",
+        )
+    elif elf.isa_level != plan.level:
         yield Finding(
             code="LINK-NOTE",
             severity="error" if plan.toolchain.isa_note else "info",

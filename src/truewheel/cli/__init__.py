@@ -63,13 +63,24 @@ class Verbs(click.Group):
             formatter.write_dl(list(VERBS.items()))
 
 
-@click.group(cls=Verbs, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Verbs,
+    epilog=_EPILOG,
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND [ARGS]...",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="truewheel")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Turn a local LLM engine's source into an optimized Python wheel, prove it, and store it.
 
     `truewheel build` is all that most people need: it builds llama-cpp-python for exactly this machine.
     """
+    if context.invoked_subcommand is None:
+        from truewheel.console import Console
+
+        Console().data(context.get_help())
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -79,7 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; a fault of our own raises."""
-    from truewheel.console import Console
+    from truewheel.console import Console, ReaderGoneError
 
     try:
         result: Any = cli.main(args=arguments, prog_name="truewheel", standalone_mode=False)
@@ -94,11 +105,7 @@ def run(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         Console().error("interrupted; nothing half-made was left behind", "the same command goes on where it was")
         return 130
-    except BrokenPipeError:
-        # Whoever read our data has gone; that is no fault. Keep the interpreter from complaining at exit.
-        import os
-
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except ReaderGoneError:
         return 0
     return result if isinstance(result, int) else 0
 

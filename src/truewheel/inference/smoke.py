@@ -233,7 +233,7 @@ def _ending(done: process.Completed, steps: list[SmokeStep], where: str, lock_re
     return "SMOKE-FAILED", f"at {where}: the child left with exit code {done.returncode} and gave no reason"
 
 
-_DEATHS = {
+_DEATHS: dict[int, tuple[str, str]] = {
     signal.SIGILL: ("SMOKE-ILLEGAL", "illegal instruction: the wheel ran code that this CPU refuses"),
     signal.SIGSEGV: ("SMOKE-SEGFAULT", "segmentation fault"),
     signal.SIGBUS: ("SMOKE-SEGFAULT", "bus error"),
@@ -247,10 +247,11 @@ _OUT_OF_MEMORY = re.compile(r"bad_alloc|MemoryError|[Cc]annot allocate memory|fa
 
 def _death(number: int, output: str, where: str) -> tuple[str, str]:
     """Tell deaths by signal apart; nothing but the kernel's memory killer ends the child with SIGKILL."""
-    name = signal.Signals(number)
-    if name == signal.SIGABRT and _OUT_OF_MEMORY.search(output):
-        name = signal.SIGKILL
-    code, words = _DEATHS.get(name, ("SMOKE-DIED", f"died by {name.name}"))
+    if number == signal.SIGABRT and _OUT_OF_MEMORY.search(output):
+        number = signal.SIGKILL
+    # Most real-time signals have a number and no name.
+    name = next((known.name for known in signal.Signals if known == number), f"signal {number}")
+    code, words = _DEATHS.get(number, ("SMOKE-DIED", f"died by {name}"))
     return code, f"at {where}: {words}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 from importlib import resources
 
 from truewheel.cpu.features import feature_table
@@ -13,6 +14,7 @@ from truewheel.wheel.archive import Member
 _REGISTERS = ("eax", "ebx", "ecx", "edx")
 MODULE = "_truewheel"
 LIBRARY = "_truewheel_cpuid.so"
+_IMPORT = f"from . import {MODULE} as _truewheel_guard"
 
 
 def add_guard(members: dict[str, Member], plan: Plan, cpuid_library: bytes) -> dict[str, Member]:
@@ -25,8 +27,8 @@ def add_guard(members: dict[str, Member], plan: Plan, cpuid_library: bytes) -> d
     if init not in members:
         raise RepairError(f"the wheel has no {init}", hint="engine.import-name in the recipe must name its package")
     try:
-        text = insert_import(members[init].data.decode("utf-8"))
-    except (SyntaxError, UnicodeDecodeError) as error:
+        text = insert_import(members[init].data.decode("utf-8-sig"))
+    except (SyntaxError, ValueError) as error:
         raise RepairError(f"{init} cannot be parsed: {error}") from error
     return {
         **members,
@@ -84,14 +86,20 @@ def insert_import(source: str) -> str:
     Raises:
         SyntaxError: it cannot be parsed.
     """
-    after = 0
+    after, following = 0, None
     for position, node in enumerate(ast.parse(source).body):
         docstring = position == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
         if not (docstring or future):
+            following = node
             break
         after = node.end_lineno or node.lineno
-    lines = source.splitlines(keepends=True)
+    # Not str.splitlines, which ends lines where Python does not: at a form feed in a docstring, say.
+    lines = io.StringIO(source, newline="").readlines()
+    if following is not None and following.lineno == after:
+        line = lines[after - 1].encode()
+        lines[after - 1] = f"{line[: following.col_offset].decode()}{_IMPORT}; {line[following.col_offset :].decode()}"
+        return "".join(lines)
     if after and not lines[after - 1].endswith("\n"):
         lines[after - 1] += "\n"
-    return "".join([*lines[:after], f"from . import {MODULE} as _truewheel_guard\n", *lines[after:]])
+    return "".join([*lines[:after], f"{_IMPORT}\n", *lines[after:]])

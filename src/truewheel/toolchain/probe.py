@@ -115,6 +115,22 @@ def try_toolchain(candidate: Toolchain, host: Host) -> Toolchain:
     return result
 
 
+# Asked for a dependency file, zig does not look into its own object cache. We build from nothing each time,
+# so nobody would read one, and ninja takes a missing one for an empty one.
+_DROP_DEPENDENCY_FILES = """\
+skip=
+for argument do
+    shift
+    if [ -n "$skip" ]; then skip=; continue; fi
+    case "$argument" in
+        -MD | -MMD) continue ;;
+        -MT | -MF | -MQ) skip=1; continue ;;
+    esac
+    set -- "$@" "$argument"
+done
+"""
+
+
 def _zig(tool: tools.Tool) -> Toolchain:
     """Wrap zig's sub-commands in scripts, because CMake wants one program a compiler."""
     caches = cache_root() / "zig"
@@ -122,13 +138,14 @@ def _zig(tool: tools.Tool) -> Toolchain:
     folder.mkdir(parents=True, exist_ok=True)
     paths = {}
     for command in ("cc", "c++", "ar", "ranlib"):
-        target = f" -target {ZIG_TARGET}" if command in ("cc", "c++") else ""
+        compiler = command in ("cc", "c++")
         # The version stands in the script because compile caches tell compilers apart by their content.
         text = (
             f"#!/bin/sh\n# zig {tool.version}\n"
             f"export ZIG_GLOBAL_CACHE_DIR=${{ZIG_GLOBAL_CACHE_DIR:-{shlex.quote(str(caches / 'global'))}}}\n"
             f"export ZIG_LOCAL_CACHE_DIR=${{ZIG_LOCAL_CACHE_DIR:-{shlex.quote(str(caches / 'local'))}}}\n"
-            f'exec {shlex.quote(str(tool.path))} {command}{target} "$@"\n'
+            f"{_DROP_DEPENDENCY_FILES if compiler else ''}"
+            f'exec {shlex.quote(str(tool.path))} {command}{f" -target {ZIG_TARGET}" if compiler else ""} "$@"\n'
         )
         path = folder / f"zig-{command}"
         if not path.is_file() or path.read_text() != text:
