@@ -13,7 +13,7 @@ from truewheel.cpu.host import Host, available_memory, detect_host
 from truewheel.errors import LoadError, PlanError
 from truewheel.plan import check_platform
 from truewheel.toolchain.probe import Toolchain, candidates, try_toolchain
-from truewheel.toolchain.tools import Tool, in_cache, on_machine, tool_pins
+from truewheel.toolchain.tools import Say, Tool, in_cache, on_machine, tool_pins
 
 _NEEDED_DISK = 3 << 30
 _NEEDED_MEMORY = 2 << 30
@@ -63,13 +63,17 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     problems: tuple[str, ...]
 
 
-def diagnose() -> Diagnosis:
-    """Look at everything; compilers that are here are tried, nothing is fetched."""
+def diagnose(say: Say) -> Diagnosis:
+    """Look at everything; compilers that are here are tried, nothing is fetched.
+
+    Args:
+        say: is told before a compiler is tried.
+    """
     host = detect_host()
     cache = cache_root()
     free = shutil.disk_usage(_existing(cache)).free
     compilers = tuple(
-        try_toolchain(candidate, host) for kind in ("clang", "gcc", "zig") for candidate in candidates(kind)
+        try_toolchain(candidate, host, say) for kind in ("clang", "gcc", "zig") for candidate in candidates(kind)
     )
     problems = []
     try:

@@ -24,7 +24,7 @@ def command(as_json: bool) -> None:
     from truewheel.doctor import diagnose
 
     console = Console()
-    found = diagnose()
+    found = diagnose(console.say)
     if as_json:
         print_json(console, found)
         return

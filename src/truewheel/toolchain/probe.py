@@ -80,7 +80,7 @@ def find_toolchain(kinds: tuple[str, ...], host: Host, say: tools.Say) -> tuple[
         if kind == "zig":
             tools.fetch_tool("ziglang", say)
         for candidate in candidates(kind):
-            tried = try_toolchain(candidate, host)
+            tried = try_toolchain(candidate, host, say)
             if not tried.refusal:
                 return tried, passed
             passed.append(tried)
@@ -103,13 +103,15 @@ def candidates(kind: str) -> Iterator[Toolchain]:
     yield from sorted(found.values(), key=lambda toolchain: Version(toolchain.version), reverse=True)
 
 
-def try_toolchain(candidate: Toolchain, host: Host) -> Toolchain:
+def try_toolchain(candidate: Toolchain, host: Host, say: tools.Say) -> Toolchain:
     """Compile and run the probes; the result is remembered until the compiler or the CPU changes."""
     record = cache_root() / "probes" / f"{_trial_key(candidate, host)}.json"
     try:
         return msgspec.json.decode(record.read_bytes(), type=Toolchain)
     except (OSError, msgspec.DecodeError):
         pass
+    first = "; its first time takes a minute, it builds its C++ library" if candidate.kind == "zig" else ""
+    say(f"         trying {candidate.kind} {candidate.version} on this CPU{first}")
     result = _try_now(candidate, host)
     _remember(record, msgspec.json.encode(result))
     return result
