@@ -44,7 +44,7 @@ class PlannedSource(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     name: str
     version: str
     sha256: str
-    patches: dict[str, str]
+    patches: tuple[str, ...]
     exclude: tuple[str, ...]
     commit: dict[str, str]
 
@@ -243,10 +243,10 @@ def planned_source(recipe: Recipe, patches: dict[str, bytes], tree_sha256: str) 
 
     Args:
         recipe: the recipe.
-        patches: content of its patch files by name.
+        patches: content of its patch files by name, in the order of application, which matters.
         tree_sha256: hash of a path source's tree; unused for a package.
     """
-    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(patches.items())}
+    hashes = tuple(f"{name} sha256:{hashlib.sha256(data).hexdigest()}" for name, data in patches.items())
     source = recipe.source
     package = isinstance(source, PackageSource)
     return PlannedSource(

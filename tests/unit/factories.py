@@ -86,7 +86,7 @@ def make_profile(**changes):
 def make_source(**changes):
     """Return the planned source of the recipe of `make_recipe`."""
     source = PlannedSource(
-        kind="package", name="toy-engine", version="1.2.3", sha256="a" * 64, patches={}, exclude=(), commit={}
+        kind="package", name="toy-engine", version="1.2.3", sha256="a" * 64, patches=(), exclude=(), commit={}
     )
     return msgspec.structs.replace(source, **changes)
 

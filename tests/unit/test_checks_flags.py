@@ -124,6 +124,11 @@ def test_the_last_march_of_a_kernel_must_be_the_plans(march, expected):
     assert codes(with_units(kernel(*march))) == expected
 
 
+def test_the_march_that_wins_is_named():
+    (finding,) = check(with_units(kernel("x86-64-v2", "native", "x86-64-v4")))
+    assert finding.message == "-march=x86-64-v4 comes after -march=native and wins"
+
+
 def test_each_unit_is_looked_at():
     units = (kernel(), kernel(file="a/kernels/b.cpp"), kernel("native", file="kernels.c"))
     assert codes(with_units(*units)) == ["FLAGS-LOST", "FLAGS-LOST", "FLAGS-LEAKED"]
@@ -173,3 +178,11 @@ def test_names_that_contain_each_other_are_told_apart():
 @pytest.mark.parametrize("smoke", [None, judge("tiny", [], ended(98))])
 def test_a_smoke_test_that_did_not_get_so_far_is_not_told_twice(smoke):
     assert codes(make_facts(smoke=smoke)) == []
+
+
+def test_a_definition_that_cmake_does_not_have_was_lost():
+    whole = make_evidence(PLAN)
+    cache = {key: value for key, value in whole.cmake_cache.items() if key != "GGML_AVX512"}
+    found = list(check(make_facts(PLAN, evidence=Evidence(cache, whole.units))))
+    assert [(finding.code, finding.where) for finding in found] == [("FLAGS-CACHE", "GGML_AVX512")]
+    assert found[0].message.endswith("CMake has nothing")

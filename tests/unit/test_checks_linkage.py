@@ -70,7 +70,16 @@ def test_openssl_that_was_grafted_is_the_wheels_own():
 
 
 @pytest.mark.parametrize(
-    "entry", ["$ORIGIN", "$ORIGIN/", "$ORIGIN/.", "$ORIGIN/deeper", "$ORIGIN/..", "$ORIGIN/../../toy_engine.libs"]
+    "entry",
+    [
+        "$ORIGIN",
+        "$ORIGIN/",
+        "$ORIGIN/.",
+        "$ORIGIN/deeper",
+        "$ORIGIN/..",
+        "$ORIGIN/../../toy_engine.libs",
+        "$ORIGIN/a/b/../../../..",
+    ],
 )
 def test_a_run_path_inside_the_wheel(entry):
     assert codes(library(runpath=(entry,))) == []
@@ -88,6 +97,8 @@ def test_a_run_path_inside_the_wheel(entry):
         "$ORIGIN/../../..",
         "$ORIGIN/../../../toy_engine/lib",
         "$ORIGIN/a/../../../../b",
+        "$ORIGIN/./../../..",
+        "$ORIGIN//../../..",
         "$LIB",
     ],
 )

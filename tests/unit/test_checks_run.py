@@ -9,6 +9,7 @@ from factories import DIST_INFO, LIBRARY, make_facts, wheel_members
 from planted import PLANTED
 
 from truewheel.checks import run
+from truewheel.checks.finding import Finding
 from truewheel.process import Completed
 from truewheel.wheel.archive import Member, read_wheel
 from truewheel.wheel.writer import write_wheel
@@ -47,11 +48,18 @@ def test_every_code_is_explained_once():
     assert len(run.CODES) == sum(len(sys.modules[check.__module__].CODES) for check in run.CHECKS.values())
 
 
-def test_errors_come_before_the_rest():
-    planted = PLANTED["SIZE-DEBUG"]()
-    facts = PLANTED["LINK-SSL"]()._replace(plan=None, evidence=None, smoke=None)
-    libraries = {**facts.libraries, "toy_engine/lib/a.so": next(iter(planted.libraries.values()))}
-    assert [finding.severity for finding in run.run_checks(facts._replace(libraries=libraries))] == ["error", "warning"]
+def test_errors_come_first_then_warnings_each_by_code_and_place(monkeypatch):
+    order = [
+        ("error", "A", "x"),
+        ("error", "A", "y"),
+        ("error", "B", "a"),
+        ("warning", "A", "x"),
+        ("info", "A", "x"),
+    ]
+    findings = [Finding(code=code, severity=severity, where=where, message="m") for severity, code, where in order]
+    checks = {"one": lambda _facts: iter(findings[::2][::-1]), "two": lambda _facts: iter(findings[1::2][::-1])}
+    monkeypatch.setattr(run, "CHECKS", checks)
+    assert list(run.run_checks(make_facts())) == findings
 
 
 @pytest.fixture

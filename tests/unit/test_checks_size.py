@@ -34,6 +34,14 @@ def test_all_copies_are_named_in_one_finding():
     assert f"is there 3 times (0.0 MiB each): also {LIBRARY}.0, {LIBRARY}.0.1" in finding.message
 
 
+def test_sizes_are_told_in_mebibytes():
+    big = Member(b"\x7fELF" + bytes(3 << 20))
+    (doubled,) = check(make_facts(wheel=wheel_with(**{LIBRARY: big, f"{LIBRARY}.0": big})))
+    (limit,) = check(make_facts(wheel=make_wheel(size=5 << 19)))
+    assert "is there 2 times (3.0 MiB each)" in doubled.message
+    assert limit.message == "2.5 MiB, the recipe allows 1"
+
+
 def test_small_files_may_be_the_same():
     same = {f"toy_engine/{number}/__init__.py": Member(bytes(4095)) for number in range(3)}
     assert found(make_facts(wheel=wheel_with(**same))) == []

@@ -4,6 +4,7 @@ import ctypes
 import functools
 import importlib
 import sys
+from importlib import resources
 
 import pytest
 from factories import make_host, make_plan_of, make_profile, make_toolchain, wheel_members
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from truewheel.cpu.features import feature_table
 from truewheel.cpu.levels import level_features
 from truewheel.errors import RepairError
+from truewheel.repair import guard
 from truewheel.repair.guard import LIBRARY, MODULE, add_guard, guard_source, insert_import
 from truewheel.wheel.archive import Member
 
@@ -83,6 +85,10 @@ def missing(plan, cpu):
             "from __future__ import annotations\nfrom __future__ import division\n{}x = 1\n",
         ),
         ('#!/usr/bin/python\n# x\n"""Doc."""\nimport os\n', '#!/usr/bin/python\n# x\n"""Doc."""\n{}import os\n'),
+        (
+            '"""Doc."""\nfrom __future__ import annotations',
+            '"""Doc."""\nfrom __future__ import annotations\n{}',
+        ),
         ('x = 1\n"""Not a docstring."""\n', '{}x = 1\n"""Not a docstring."""\n'),
     ],
 )
@@ -161,6 +167,15 @@ def test_the_guard_imports_the_standard_library_alone():
     source = guard_source(make_plan_of())
     imports = [line for line in source.splitlines() if line.startswith(("import ", "from "))]
     assert imports == ["import ctypes", "import os"]
+
+
+@pytest.mark.parametrize("lost", ["REQUIREMENTS = ()", 'MADE_FOR = ""', 'ADVICE = ""'])
+def test_a_template_that_lacks_a_line_is_a_fault(monkeypatch, tmp_path, lost):
+    text = resources.files("truewheel.repair").joinpath("guard_template.py").read_text()
+    (tmp_path / "guard_template.py").write_text(text.replace(lost, "pass"))
+    monkeypatch.setattr(guard.resources, "files", lambda _package: tmp_path)
+    with pytest.raises(RepairError, match="the guard template lacks the line"):
+        guard_source(make_plan_of())
 
 
 def test_the_guard_asks_for_each_feature_of_the_plan():

@@ -72,7 +72,7 @@ def test_the_order_of_keys_does_not_matter():
         {"source": make_source(version="1.2.4")},
         {"source": make_source(name="other")},
         {"source": make_source(kind="path")},
-        {"source": make_source(patches={"a.patch": "e" * 64})},
+        {"source": make_source(patches=("a.patch sha256:" + "e" * 64,))},
         {"source": make_source(exclude=("docs/*",))},
         {"source": make_source(commit={"llama.cpp": "f" * 40})},
         {"toolchain": make_toolchain(kind="clang")},
@@ -294,7 +294,9 @@ def test_a_packages_source_is_planned_with_the_hashes_of_its_patches():
     )
     planned = planned_source(recipe, {"a.patch": b"abc"}, "unused")
     assert planned == make_source(
-        patches={"a.patch": hashlib.sha256(b"abc").hexdigest()}, exclude=("docs/*",), commit={"llama.cpp": "0123456789"}
+        patches=(f"a.patch sha256:{hashlib.sha256(b'abc').hexdigest()}",),
+        exclude=("docs/*",),
+        commit={"llama.cpp": "0123456789"},
     )
 
 

@@ -1,15 +1,23 @@
 """From a child's events and its end to a record: a run passes only when everything says so."""
 
+import contextlib
+import json
+import os
 import signal
+from pathlib import Path
 
 import pytest
-from factories import ended, smoke_events
+from factories import ended, make_recipe, make_wheel, smoke_events
 from hypothesis import given
 from hypothesis import strategies as st
 
 from truewheel.checks.run import CODES
+from truewheel.console import Console
 from truewheel.errors import LoadError
-from truewheel.inference.smoke import STEPS, _read_events, engine_for, judge
+from truewheel.inference import smoke
+from truewheel.inference.environment import Environment, InstallError
+from truewheel.inference.models import Model
+from truewheel.inference.smoke import STEPS, _read_events, engine_for, judge, run_smoke
 
 
 def begin(step):
@@ -191,6 +199,14 @@ def test_events_are_read_up_to_the_first_that_is_none(tmp_path, data, steps):
     assert [event["step"] for event in _read_events(tmp_path / "events")] == steps
 
 
+def test_events_that_are_no_plain_file_are_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "link", "folder"):
+        assert _read_events(tmp_path / name) == []
+
+
 def test_a_child_that_left_no_events(tmp_path):
     assert _read_events(tmp_path / "gone") == []
 
@@ -203,3 +219,88 @@ def test_a_project_without_recipe_has_no_driver():
     with pytest.raises(LoadError, match="no smoke driver knows the project 'numpy'") as caught:
         engine_for("numpy")
     assert "llama-cpp-python" in caught.value.hint
+
+
+@pytest.fixture
+def child(tmp_path, monkeypatch):
+    """Stand in for environment and child: it writes these events and ends well; returns how it was called."""
+    calls = {}
+    (tmp_path / "model.gguf").write_bytes(bytes(1000))
+
+    @contextlib.contextmanager
+    def environment(_wheel, _log):
+        yield Environment(tmp_path / "bin/python", tmp_path / "site", tmp_path)
+
+    def call(command, *, stdin, **options):
+        calls.update(options, command=[str(part) for part in command], request=json.loads(stdin))
+        events = "".join(json.dumps(event) + "\n" for event in smoke_events())
+        Path(calls["request"]["events"]).write_text(events)
+        return ended(0)
+
+    monkeypatch.setattr(smoke, "fresh_environment", environment)
+    monkeypatch.setattr(smoke.process, "run", call)
+    return calls
+
+
+def smoke_test(tmp_path, **options):
+    model = Model("tiny", tmp_path / "model.gguf", "Once", "", vocabulary_round_trips=True)
+    return run_smoke(make_wheel(), model, make_recipe().engine, threads=3, console=Console(), **options)
+
+
+def test_the_child_is_isolated_and_bounded(child, tmp_path, monkeypatch):
+    monkeypatch.setenv("LD_PRELOAD", "/x.so")
+    monkeypatch.setenv("PYTHONPATH", "/x")
+    assert smoke_test(tmp_path, wall_seconds=7.0).passed
+    python, *options, driver = child["command"]
+    assert python == str(tmp_path / "bin/python")
+    assert options == ["-I", "-S", "-B", "-X", "faulthandler"]
+    assert driver.endswith("/drivers/llama_cpp.py")
+    assert Path(driver).is_file()
+    assert set(child["env"]) == {"PATH", "HOME", "TMPDIR", "LC_ALL", "OPENBLAS_NUM_THREADS"}
+    assert (child["cwd"], child["timeout"]) == (tmp_path, 7.0)
+    request = child["request"]
+    assert (request["import-name"], request["threads"], request["in-process"]) == ("toy_engine", 3, True)
+    assert request["memory-bytes"] == (4 << 30) + 3 * 1000
+    assert request["file-bytes"] == 64 << 20
+    assert request["cpu-seconds"] == 900
+    assert request["site"] == str(tmp_path / "site")
+
+
+def test_the_steps_that_passed_are_shown(child, tmp_path, capsys):
+    smoke_test(tmp_path, in_process=False)
+    assert not child["request"]["in-process"]
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[0] for line in lines] == list(STEPS)
+    assert lines[STEPS.index("prefill")].endswith("100 tokens/s")
+    assert lines[STEPS.index("decode")].endswith("' there was', 10 tokens/s, smallest margin 0.250")
+
+
+def test_a_wheel_that_cannot_be_installed_is_a_record_too(tmp_path, monkeypatch):
+    @contextlib.contextmanager
+    def environment(_wheel, _log):
+        raise InstallError("pip cannot install it: wrong tags")
+        yield
+
+    monkeypatch.setattr(smoke, "fresh_environment", environment)
+    record = smoke_test(tmp_path)
+    assert (record.code, record.ending, record.locked) == ("SMOKE-INSTALL", "pip cannot install it: wrong tags", False)
+    assert {step.state for step in record.steps} == {"not reached"}
+
+
+@pytest.mark.parametrize(
+    ("step", "planted"),
+    [
+        ("decode", {"facts": {"tokens": [1], "margins": [], "text": "x", "tokens-per-second": 1.0}}),
+        ("decode", {"facts": {"tokens": [1], "margins": ["big"], "text": "x", "tokens-per-second": 1.0}}),
+        ("decode", {"facts": {}}),
+        ("prefill", {"facts": {"tokens-per-second": "fast"}}),
+        ("system-info", {"facts": {"text": 5}}),
+        ("load", {"seconds": "soon"}),
+        ("load", {"facts": [1, 2]}),
+    ],
+)
+def test_a_child_whose_account_makes_no_sense_did_not_pass(step, planted):
+    events = [{**event, **planted} if event["step"] == step else event for event in smoke_events()]
+    record = judge("tiny", events, ended(0))
+    assert record.code == "SMOKE-FAILED"
+    assert record.ending.startswith(f"at {step}: what the child says of it cannot be read")

@@ -56,7 +56,7 @@ def fetch(tmp_path):
     """Put an archive into the cache and fetch it, as if it had been downloaded before."""
 
     def run(data, *, patches=None, patches_hash=None, **changes):
-        planned = make_source(sha256=hashlib.sha256(data).hexdigest(), patches=patches_hash or {}, **changes)
+        planned = make_source(sha256=hashlib.sha256(data).hexdigest(), patches=patches_hash or (), **changes)
         folder = tmp_path / "cache" / "sources"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"toy-engine-1.2.3-{planned.sha256[:12]}.tar.gz").write_bytes(data)
@@ -113,7 +113,7 @@ def test_the_same_source_is_found_again_and_kept_as_it_is(fetch):
 
 def test_another_patch_or_exclusion_makes_another_tree(fetch):
     data = archive_of(sound_members())
-    trees = [fetch(data), fetch(data, patches_hash={"p": "1"}), fetch(data, exclude=("docs/*",))]
+    trees = [fetch(data), fetch(data, patches_hash=("p sha256:1",)), fetch(data, exclude=("docs/*",))]
     assert len({found.path for found in trees}) == 3
 
 

@@ -90,6 +90,17 @@ def test_folders_and_modes_are_understood(tmp_path):
     assert not wheel.members["toy_engine/__init__.py"].executable
 
 
+@pytest.mark.parametrize(
+    ("mode", "executable"),
+    [(0o100755, True), (0o100744, True), (0o100654, True), (0o100645, True), (0o100666, False), (0, False)],
+)
+def test_who_may_run_a_member(tmp_path, mode, executable):
+    members = wheel_members()
+    entries = sound_entries(members)
+    entries[1] = entry(LIBRARY, members[LIBRARY].data, mode=mode)
+    assert read_wheel(write_entries(tmp_path / FILENAME, entries)).members[LIBRARY].executable is executable
+
+
 def test_a_text_file_is_no_wheel(tmp_path):
     path = tmp_path / FILENAME
     path.write_text("404: not found\n")

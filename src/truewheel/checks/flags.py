@@ -50,12 +50,12 @@ def _cache(facts: Facts) -> Iterator[Finding]:
         return
     for key, asked in facts.plan.defines.items():
         found = cache.get(key)
-        if found is not None and not _same(asked, found):
+        if found is None or not _same(asked, found):
             yield Finding(
                 code="FLAGS-CACHE",
                 severity="error",
                 where=key,
-                message=f"asked for {asked}, CMake has {found}",
+                message=f"asked for {asked}, CMake has {'nothing' if found is None else found}",
                 hint="the engine's CMake files force it: patch them in the recipe",
             )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -19,6 +19,34 @@ from truewheel.inference.models import Model
 from truewheel.wheel.archive import WheelFile
 
 STEPS = ("import", "system-info", "load", "tokenize", "prefill", "decode", "stream", "embed", "state", "alone")
+
+
+class _Event(msgspec.Struct):
+    step: str
+    state: Literal["passed", "failed"]
+    seconds: float = 0.0
+    reason: str = ""
+    facts: dict[str, Any] = {}
+
+
+class _Rate(msgspec.Struct, rename={"rate": "tokens-per-second"}):
+    rate: float
+
+
+class _Decoded(msgspec.Struct, rename={"rate": "tokens-per-second"}):
+    tokens: list[int]
+    margins: Annotated[list[float], msgspec.Meta(min_length=1)]
+    text: str
+    rate: float
+
+
+class _Info(msgspec.Struct):
+    text: str
+
+
+_FACTS: dict[str, type[msgspec.Struct]] = {"system-info": _Info, "prefill": _Rate, "decode": _Decoded}
+"""What the steps must have measured whose figures are used further on."""
+
 _WALL_SECONDS = 300.0
 _CPU_SECONDS = 900
 _BASE_MEMORY = 4 << 30
@@ -179,6 +207,8 @@ def _request(
 
 def _read_events(path: Path) -> list[dict[str, Any]]:
     events = []
+    if path.is_symlink() or not path.is_file():
+        return []  # a pipe or a link in its place would make us wait, or read somebody else's file
     try:
         lines = path.read_bytes().splitlines()
     except OSError:
@@ -198,22 +228,27 @@ def judge(model: str, events: list[dict[str, Any]], done: process.Completed) -> 
     however quietly, has not passed.
     """
     states = {str(event.get("step")): event for event in events}
-    steps = []
-    for name in STEPS:
-        event = states.get(name)
-        state = "not reached" if event is None else str(event.get("state"))
-        if event is None or state == "not reached":
-            steps.append(SmokeStep(name, "not reached"))
-        elif state == "begin":
-            steps.append(SmokeStep(name, "died"))
-        else:
-            seconds, reason = float(event.get("seconds", 0.0)), str(event.get("reason", ""))
-            steps.append(SmokeStep(name, state, seconds, reason, event.get("facts") or {}))
+    steps = [_step(name, states.get(name)) for name in STEPS]
     locked = states.get("lock", {}).get("state") == "passed"
     where = next((step.name for step in steps if step.state != "passed"), "the end")
     code, ending = _ending(done, steps, where, str(states.get("lock", {}).get("reason", "")))
     tail = "\n".join(done.output.splitlines()[-_TAIL_LINES:]) if code else ""
     return SmokeRecord(model=model, steps=tuple(steps), ending=ending, code=code, locked=locked, output=tail)
+
+
+def _step(name: str, event: dict[str, Any] | None) -> SmokeStep:
+    """Read one step's event; what the child writes is nothing to rely on, so each type is looked at."""
+    if event is None:
+        return SmokeStep(name, "not reached")
+    if event.get("state") == "begin":
+        return SmokeStep(name, "died")
+    try:
+        told = msgspec.convert(event, _Event)
+        if told.state == "passed" and name in _FACTS:
+            msgspec.convert(told.facts, _FACTS[name])
+    except msgspec.ValidationError as error:
+        return SmokeStep(name, "failed", reason=f"what the child says of it cannot be read: {error}")
+    return SmokeStep(name, told.state, told.seconds, told.reason, told.facts)
 
 
 def _ending(done: process.Completed, steps: list[SmokeStep], where: str, lock_reason: str) -> tuple[str, str]:

@@ -123,6 +123,8 @@ class Driver:
         chosen, margins = [], []
         for _ in range(count):
             logits = self.logits()
+            if not all(math.isfinite(value) for value in logits):
+                raise AssertionError("a logit is not finite")
             best = max(range(len(logits)), key=logits.__getitem__)
             second = max(value for index, value in enumerate(logits) if index != best)
             chosen.append(best)

@@ -1,0 +1,127 @@
+"""From what the backend made to a wheel that may leave the house."""
+
+import json
+from email.parser import BytesParser
+
+import pytest
+from elf_builder import build_elf
+from factories import DIST_INFO, LIBRARY, make_evidence, make_plan_of, make_recipe, make_source, wheel_members
+
+from truewheel.build.scikit_build import BuiltWheel
+from truewheel.errors import RepairError
+from truewheel.repair.repair import read_build_info, repair_wheel
+from truewheel.repair.sbom import make_sbom
+from truewheel.source import SourceTree
+from truewheel.wheel.archive import Member
+from truewheel.wheel.writer import write_wheel
+
+PLAN = make_plan_of(
+    recipe=make_recipe(package={"license-files": ["LICENSE", "vendor/LICENSE"]}),
+    source=make_source(commit={"llama.cpp": "c" * 40}),
+)
+WHEEL = b"Wheel-Version: 1.0\nGenerator: toy\nRoot-Is-Purelib: false\nTag: py3-none-any\nBuild: 9\n\n"
+
+
+@pytest.fixture
+def built(tmp_path):
+    """What the backend left: a wheel, and the source with its licences."""
+    source = tmp_path / "source"
+    (source / "vendor").mkdir(parents=True)
+    for name in ("LICENSE", "vendor/LICENSE"):
+        (source / name).write_text(f"licence {name}")
+    (tmp_path / "repaired").mkdir()
+    members = wheel_members(**{LIBRARY: Member(build_elf(), executable=True), f"{DIST_INFO}/WHEEL": Member(WHEEL)})
+    path = tmp_path / "toy_engine-1.2.3-cp311-cp311-manylinux_2_36_x86_64.whl"
+    write_wheel(path, members, DIST_INFO)
+    evidence = make_evidence(PLAN, cache={"LLAMA_CURL": "OFF", "HOME_PATH": "/home/somebody"})
+    return BuiltWheel(path, PLAN, SourceTree(source, PLAN.source, fresh=True), evidence, build_elf(), "toycc 1.0")
+
+
+@pytest.fixture
+def wheel(built, tmp_path):
+    return repair_wheel(built, tmp_path / "repaired").wheel
+
+
+def test_the_name_has_build_tag_and_platform_of_the_plan(wheel):
+    assert wheel.path.name == f"toy_engine-1.2.3-{PLAN.build_tag}-cp311-cp311-linux_x86_64.whl"
+
+
+def test_wheel_metadata_agrees_with_the_name(wheel):
+    message = BytesParser().parsebytes(wheel.members[f"{DIST_INFO}/WHEEL"].data)
+    assert message.get_all("Tag") == ["cp311-cp311-linux_x86_64"]
+    assert message.get_all("Build") == [PLAN.build_tag]
+    assert message["Generator"] == "toy"
+
+
+def test_the_guard_stands_in_front(wheel):
+    assert wheel.members["toy_engine/__init__.py"].data.endswith(b"from . import _truewheel as _truewheel_guard\n")
+    assert wheel.members["toy_engine/_truewheel_cpuid.so"].executable
+
+
+def test_licences_keep_their_folders(wheel):
+    assert wheel.members[f"{DIST_INFO}/licenses/LICENSE"].data == b"licence LICENSE"
+    assert wheel.members[f"{DIST_INFO}/licenses/vendor/LICENSE"].data == b"licence vendor/LICENSE"
+
+
+def test_the_wheel_tells_of_its_own_build(wheel):
+    info = read_build_info(wheel)
+    assert info["plan"]["digest"] == PLAN.digest
+    assert info["compiler"] == "toycc 1.0"
+    assert info["commit"] == {"llama.cpp": "c" * 40}
+    assert info["cmake-cache"]["LLAMA_CURL"] == "OFF"
+    assert "HOME_PATH" not in info["cmake-cache"]
+    assert set(info["libraries"]) == {LIBRARY, "toy_engine/_truewheel_cpuid.so"}
+
+
+def test_repairing_twice_gives_the_same_bytes(built, wheel, tmp_path):
+    (tmp_path / "again").mkdir()
+    assert repair_wheel(built, tmp_path / "again").wheel.sha256 == wheel.sha256
+
+
+def test_no_folder_of_the_builder_is_in_the_wheel(wheel, tmp_path):
+    assert not [path for path, member in wheel.members.items() if str(tmp_path).encode() in member.data]
+
+
+def test_a_licence_that_is_not_there(built, tmp_path):
+    (built.source.path / "vendor/LICENSE").unlink()
+    with pytest.raises(RepairError, match="the source has no vendor/LICENSE") as caught:
+        repair_wheel(built, tmp_path / "repaired")
+    assert caught.value.exit_code == 6
+    assert "license-files" in caught.value.hint
+
+
+def test_a_wheel_that_cannot_be_read(built, tmp_path):
+    built.path.write_bytes(b"nonsense")
+    with pytest.raises(RepairError, match="the backend made a wheel that cannot be read"):
+        repair_wheel(built, tmp_path / "repaired")
+    assert not list((tmp_path / "repaired").iterdir())
+
+
+def test_a_wheel_of_somebody_else_tells_nothing(wheel):
+    path = f"{DIST_INFO}/truewheel.json"
+    members = {name: member for name, member in wheel.members.items() if name != path}
+    assert read_build_info(wheel._replace(members=members)) is None
+    for data in (b"", b"[]", b"{", b"\xff"):
+        assert read_build_info(wheel._replace(members={**members, path: Member(data)})) is None
+
+
+def test_the_bill_of_materials_names_engine_upstreams_and_libraries(wheel):
+    bill = json.loads(wheel.members[f"{DIST_INFO}/sboms/truewheel.cdx.json"].data)
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    assert bill["metadata"]["component"]["purl"] == "pkg:pypi/toy-engine@1.2.3"
+    assert {part["name"]: part.get("version") for part in bill["components"]} == {
+        "llama.cpp": "c" * 40,
+        LIBRARY: None,
+        "toy_engine/_truewheel_cpuid.so": None,
+    }
+
+
+def test_the_bill_of_materials_is_the_same_on_every_run():
+    libraries = {"a.so": "1" * 64, "b.so": "2" * 64}
+    assert make_sbom(PLAN, libraries) == make_sbom(PLAN, dict(reversed(libraries.items())))
+    assert make_sbom(PLAN, libraries) != make_sbom(make_plan_of(), libraries)
+
+
+def test_a_path_source_has_no_address_in_the_bill():
+    plan = make_plan_of(source=make_source(kind="path"))
+    assert "purl" not in json.loads(make_sbom(plan, {}))["metadata"]["component"]
