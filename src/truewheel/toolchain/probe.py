@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from importlib import resources
@@ -29,9 +30,10 @@ MINIMUM_VERSIONS = {"clang": "15", "gcc": "10", "zig": "0.14"}
 
 ZIG_TARGET = "x86_64-linux-gnu.2.17"
 _NEWEST_SUFFIX, _OLDEST_SUFFIX = 40, 9
-_PROBE_SECONDS = 120.0
+_PROBE_SECONDS = 900.0
+_RUN_SECONDS = 60.0
 _PROBE_OUTPUT = "5120 6129"
-_FORMAT = 4
+_FORMAT = 5
 _MACRO_LINES = 100_000
 
 
@@ -245,18 +247,23 @@ def _refuse(candidate: Toolchain, reason: str) -> Toolchain:
 
 def _compile_and_run(candidate: Toolchain, scratch: Path) -> str:
     """Return why the probes fail with this compiler, or nothing."""
-    for compiler, source, flags in (
-        (candidate.cc, "probe.c", ["-O3", "-march=native"]),
-        (candidate.cc, "probe_amx.c", ["-O3", "-march=native"]),
-        (candidate.cxx, "probe.cpp", ["-O2", "-march=native", "-std=c++17", "-pthread"]),
+    program, unit, library = str(scratch / "probe"), str(scratch / "probe.o"), str(scratch / "probe.so")
+    compile_c = [candidate.cc, "-O3", "-march=native"]
+    compile_cxx = [candidate.cxx, "-O3", "-march=native", "-std=c++17", "-fPIC", "-c"]
+    # Linked without -march and with the options of the build: what zig builds for it then serves both.
+    link_cxx = [candidate.cxx, "-fPIC", "-O3", "-shared", "-s", "-pthread", unit]
+    load = [sys.executable, "-c", "import ctypes, sys; sys.exit(ctypes.CDLL(sys.argv[1]).probe())", library]
+    for source, builds, run in (
+        ("probe.c", [[*compile_c, "probe.c", "-o", program]], [program]),
+        ("probe_amx.c", [[*compile_c, "probe_amx.c", "-o", program]], [program]),
+        ("probe.cpp", [[*compile_cxx, "probe.cpp", "-o", unit], [*link_cxx, "-o", library]], load),
     ):
-        file = scratch / source
-        file.write_bytes(resources.files("truewheel.toolchain").joinpath(source).read_bytes())
-        program = scratch / "probe"
-        built = _run([compiler, *flags, str(file), "-o", str(program)], cwd=scratch, timeout=_PROBE_SECONDS)
-        if built.returncode != 0:
-            return f"cannot build {source}: {first_error(built.output)}"
-        ran = _run([str(program)], timeout=20)
+        (scratch / source).write_bytes(resources.files("truewheel.toolchain").joinpath(source).read_bytes())
+        for command in builds:
+            built = _run(command, cwd=scratch, timeout=_PROBE_SECONDS)
+            if built.returncode != 0:
+                return f"cannot build {source}: {first_error(built.output)}"
+        ran = _run(run, timeout=_RUN_SECONDS)
         if ran.returncode < 0:
             name = signal.Signals(-ran.returncode).name
             return f"makes code that dies on this CPU: {source} ended with {name}"
