@@ -253,7 +253,7 @@ def test_a_truncated_model_is_refused_before_it_is_loaded(truewheel, engine, tmp
 
 def test_doctor_and_plan_do_nothing_and_say_all(truewheel, tmp_path, engine):
     doctor = json.loads(truewheel("doctor", "--json").stdout)
-    assert doctor["host"]["usable_cores"] >= 1
+    assert doctor["host"]["usable-cores"] >= 1
     assert doctor["cells"]
     plan = json.loads(truewheel("plan", str(engine), "--json").stdout)
     assert plan["defines"]["GGML_NATIVE"] == "ON"
