@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from truewheel.config.locations import cache_root
-from truewheel.toolchain.tools import tool_pins
 
 ENGINE = Path(__file__).parents[1] / "data" / "tiny-engine"
 
@@ -53,8 +52,3 @@ def engine(tmp_path) -> Path:
     target = tmp_path / "engine"
     shutil.copytree(ENGINE, target)
     return target / "recipe.toml"
-
-
-@pytest.fixture(scope="session")
-def known_tools() -> dict:
-    return tool_pins()

@@ -34,7 +34,7 @@ class CompileCache(NamedTuple):
 def find_cache_tool(kind: str, say: Say) -> Tool:
     """Return what caches the objects of a kind of compiler.
 
-    zig remembers every object that it makes; a second cache around it doubles the time of a cold build.
+    zig remembers every object that it makes; a second cache around it would keep them twice.
 
     Args:
         kind: `clang`, `gcc` or `zig`.
