@@ -153,7 +153,10 @@ def _speeds(ours: Path, theirs: Path, name: str, model: Path, threads: int, cons
         ratio = _interval([pair[0][position] / pair[1][position] for pair in pairs])
         noise = _interval([pair[0][position] / pair[1][position] for pair in floor])
         speeds = statistics.median(pair[0][position] for pair in pairs)
-        rows.append(Row(f"{phase}: ours / {name}", f"{ratio} at {speeds:.0f} tokens/s; A/A {noise}", "≥ 1.00"))
+        measured = f"{_spell(ratio)} at {speeds:.0f} tokens/s; A/A {_spell(noise)}"
+        if inside_noise(ratio, noise):
+            measured += "; no verdict: inside the noise floor"
+        rows.append(Row(f"{phase}: ours / {name}", measured, "≥ 1.00"))
     return rows
 
 
@@ -167,12 +170,28 @@ def _one_run(environment: Environment, model: Path, threads: int) -> list[float]
     return result
 
 
-def _interval(ratios: list[float]) -> str:
-    """Return the median with its 95 % bootstrap interval."""
+def inside_noise(ratio: tuple[float, float, float], noise: tuple[float, float, float]) -> bool:
+    """Tell whether a ratio is no farther from 1 than a wheel against itself came out, read either way round.
+
+    Args:
+        ratio: median, low and high of ours against theirs.
+        noise: median, low and high of ours against ours.
+    """
+    median, low, high = ratio
+    floor = max(noise[2], 1 / noise[1])
+    return low <= 1 <= high or 1 / floor <= median <= floor
+
+
+def _spell(interval: tuple[float, float, float]) -> str:
+    return f"{interval[0]:.3f} [{interval[1]:.3f}, {interval[2]:.3f}]"
+
+
+def _interval(ratios: list[float]) -> tuple[float, float, float]:
+    """Return the median and the ends of its 95 % bootstrap interval."""
     generator = random.Random(0)  # noqa: S311 - resampling, nothing secret
     medians = sorted(statistics.median(generator.choices(ratios, k=len(ratios))) for _ in range(_RESAMPLES))
     low, high = medians[int(0.025 * _RESAMPLES)], medians[int(0.975 * _RESAMPLES)]
-    return f"{statistics.median(ratios):.3f} [{low:.3f}, {high:.3f}]"
+    return statistics.median(ratios), low, high
 
 
 def _help_seconds() -> float:
