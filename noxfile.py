@@ -65,6 +65,16 @@ def figures(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="venv")
+def survey(session: nox.Session) -> None:
+    """Check today's peers and over a hundred wheels of the package index, and write what they claim and need."""
+    install(session, RUNTIME)
+    folder = session.posargs or [str(Path(session.create_tmp()) / "wheels")]
+    for name in ("peers", "corpus"):
+        wanted, page = ROOT / "tests" / "data" / f"{name}.toml", ROOT / "docs" / "concepts" / f"{name}.md"
+        session.run("python", "-m", "truewheel.survey", str(wanted), *folder, str(page))
+
+
+@nox.session(venv_backend="venv")
 def docs(session: nox.Session) -> None:
     """Write the reference pages anew from the code."""
     install(session, RUNTIME)

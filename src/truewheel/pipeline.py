@@ -14,10 +14,13 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 
 from truewheel import __version__
+from truewheel.account.terminal import to_lines
 from truewheel.build.cache import cache_statistics, find_cache_tool, open_cache
 from truewheel.build.environment import ignored_variables
 from truewheel.build.scikit_build import BuildTools, BuiltWheel, build_wheel
-from truewheel.checks.run import gather, run_checks
+from truewheel.checks.isa_rules import needles
+from truewheel.checks.policy import default_policy
+from truewheel.checks.run import gather, rate, run_checks
 from truewheel.config.load import LoadedRecipe, load_profile, load_recipe
 from truewheel.config.locations import cache_root
 from truewheel.config.tables import Engine, Profile
@@ -27,9 +30,10 @@ from truewheel.errors import BuildError, CheckError, FetchError, PlanError, Repa
 from truewheel.identity import builder_hash
 from truewheel.inference.models import Model, find_model
 from truewheel.inference.smoke import SmokeRecord, engine_for, run_smoke
+from truewheel.inspection.run import inspect_wheel
 from truewheel.plan import Plan, check_platform, make_plan, planned_source
 from truewheel.repair.repair import RepairedWheel, repair_wheel
-from truewheel.report import Report, make_report, to_lines
+from truewheel.report import Report, make_report
 from truewheel.source import fetch_source, read_patches, tree_hash
 from truewheel.toolchain.probe import Toolchain, find_toolchain
 from truewheel.toolchain.tools import find_tool, planned_versions, search_path
@@ -180,7 +184,8 @@ def _build(order: Order, ready: Prepared, house: Wheelhouse, console: Console, s
         with _stage(console, seconds, CheckError, "check", f"smoke on {order.model}, then every check"):
             engine = ready.recipe.recipe.engine
             record = _smoke(repaired.wheel, model, engine, ready.host, console, log, in_process=plan.in_process)
-            facts = gather(repaired.wheel, plan=plan, evidence=repaired.evidence, record=record)
+            read = inspect_wheel(repaired.wheel.path, needles=needles(), cache=False)
+            facts = gather(read, plan=plan, evidence=repaired.evidence, record=record)
             findings = run_checks(facts)
         report = make_report(facts, findings, seconds)
         with _stage(console, {}, StoreError, "store", str(house.root)):
@@ -209,7 +214,7 @@ def _smoke(
     return run_smoke(wheel, model, engine, threads=host.usable_cores, console=console, in_process=in_process, log=log)
 
 
-def smoke_wheel(wheel: WheelFile, model: str, console: Console) -> Report:
+def smoke_wheel(path: Path, model: str, console: Console) -> Report:
     """Run the smoke test on any wheel and report what it showed.
 
     Raises:
@@ -220,11 +225,13 @@ def smoke_wheel(wheel: WheelFile, model: str, console: Console) -> Report:
     from truewheel.checks import smoke as smoke_check
 
     seconds: dict[str, float] = {}
-    with _stage(console, seconds, CheckError, "check", f"{wheel.path.name} on {model}"):
+    with _stage(console, seconds, CheckError, "check", f"{path.name} on {model}"):
+        read = inspect_wheel(path, needles=needles())
+        wheel = read.wheel
         engine = engine_for(wheel.name.project)
         record = _smoke(wheel, find_model(model), engine, detect_host(), console, None, in_process=True)
-    facts = gather(wheel, record=record)
-    return make_report(facts, tuple(smoke_check.check(facts)), seconds)
+    facts = gather(read, record=record)
+    return make_report(facts, rate(smoke_check.check(facts), default_policy(), own=False), seconds)
 
 
 def refusal(report: Report, path: Path) -> CheckError:

@@ -90,6 +90,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         isa_library: the library that is built for the level.
         max_wheel_mib: largest wheel that passes, MiB.
         in_process: refuse a wheel where the smoke child cannot be kept from starting processes and opening sockets.
+        dispatched: libraries that the engine chooses at run time.
     """
 
     schema: int
@@ -119,6 +120,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     isa_library: str
     max_wheel_mib: float
     in_process: bool
+    dispatched: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -233,6 +235,7 @@ def make_plan(
         isa_library=recipe.checks.isa_library,
         max_wheel_mib=recipe.checks.max_wheel_mib,
         in_process=recipe.checks.in_process,
+        dispatched=recipe.checks.dispatched,
     )
     name = f"{profile.label}_{toolchain.native_cpu}" if native and toolchain.native_cpu else profile.label
     return msgspec.structs.replace(plan, build_tag=f"1_{name}_{plan.digest[:8]}")

@@ -17,6 +17,8 @@ from typing import IO, NamedTuple
 
 _TAIL_LINES = 400
 _GRACE_SECONDS = 3.0
+_POLL_SECONDS = 0.01
+_ERROR_BYTES = 64 << 10
 
 
 class Completed(NamedTuple):
@@ -210,3 +212,69 @@ def background(command: Sequence[str | os.PathLike[str]], *, env: Mapping[str, s
         yield
     finally:
         end_group(process)
+
+
+class Job(NamedTuple):
+    """A command that runs beside others: its arguments, what it reads, and open files that it inherits."""
+
+    command: Sequence[str | os.PathLike[str]]
+    stdin: bytes
+    descriptors: tuple[int, ...] = ()
+
+
+class Result(NamedTuple):
+    """How a job ended: its exit status (negative: a signal), what it printed, and whether its time was up."""
+
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+    timed_out: bool
+
+
+def run_together(jobs: Sequence[Job], *, env: Mapping[str, str], timeout: float) -> list[Result]:
+    """Run commands side by side to their ends and return how each ended.
+
+    Args:
+        jobs: the commands; all start at once.
+        env: the whole environment of each.
+        timeout: seconds after which those that still run are ended, with their groups.
+    """
+    deadline = time.monotonic() + timeout
+    with contextlib.ExitStack() as stack:
+        started = [(_start_job(job, env, stack)) for job in jobs]
+        late: set[int] = set()
+        try:
+            while any(process.poll() is None for process, _, _ in started):
+                if time.monotonic() > deadline:
+                    late = {number for number, (process, _, _) in enumerate(started) if process.poll() is None}
+                    break
+                time.sleep(_POLL_SECONDS)
+        finally:
+            for process, _, _ in started:
+                if process.poll() is None:
+                    end_group(process)
+        results = []
+        for number, (process, output, errors) in enumerate(started):
+            output.seek(0)
+            errors.seek(0)
+            results.append(Result(process.returncode, output.read(), errors.read(_ERROR_BYTES), number in late))
+        return results
+
+
+def _start_job(
+    job: Job, env: Mapping[str, str], stack: contextlib.ExitStack
+) -> tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes]]:
+    # Files, not pipes: nobody waits for a reader, and what a child wrote before it died is there.
+    feed, output, errors = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(3))  # noqa: SIM115
+    feed.write(job.stdin)
+    feed.seek(0)
+    process = subprocess.Popen(
+        [os.fspath(part) for part in job.command],
+        env=dict(env),
+        stdin=feed,
+        stdout=output,
+        stderr=errors,
+        pass_fds=job.descriptors,
+        start_new_session=True,
+    )
+    return process, output, errors

@@ -8,7 +8,11 @@ from typing import Any
 
 import msgspec
 
-from truewheel.checks.run import CHECKS, CODES
+from truewheel.checks.finding import Finding
+from truewheel.checks.isa_account import Allowed, Claim, IsaAccount, LibraryNeeds
+from truewheel.checks.isa_rules import RULE_TEXTS, isa_rules
+from truewheel.checks.run import CHECKS, CODES, explain
+from truewheel.checks.size import Space
 from truewheel.cli import VERBS, cli
 from truewheel.config.tables import (
     Build,
@@ -22,6 +26,9 @@ from truewheel.config.tables import (
     Table,
 )
 from truewheel.errors import FAMILIES
+from truewheel.inference.smoke import SmokeRecord, SmokeStep
+from truewheel.inference.system_info import SystemInfo
+from truewheel.report import Library, Report
 
 _NOTE = "<!-- Made from the code by `nox -s docs`; a test compares. -->\n"
 _RECIPE_TABLES: tuple[tuple[str, type[Table]], ...] = (
@@ -33,6 +40,19 @@ _RECIPE_TABLES: tuple[tuple[str, type[Table]], ...] = (
     ("[package]", Package),
     ("[checks]", Checks),
 )
+_REPORT_TABLES: tuple[type[msgspec.Struct], ...] = (
+    Report,
+    Finding,
+    IsaAccount,
+    Claim,
+    LibraryNeeds,
+    Allowed,
+    Library,
+    Space,
+    SystemInfo,
+    SmokeRecord,
+    SmokeStep,
+)
 
 
 def reference_pages() -> dict[str, str]:
@@ -42,6 +62,7 @@ def reference_pages() -> dict[str, str]:
         "recipe.md": _tables("recipe.toml", "WHAT can be built.", _RECIPE_TABLES),
         "profile.md": _tables("profiles/LABEL.toml", "HOW it is built.", (("top level", Profile),)),
         "checks.md": _checks(),
+        "report.md": _report(),
         "exit-codes.md": _exit_codes(),
     }
 
@@ -66,7 +87,21 @@ def _block(text: str) -> str:
 
 
 def _tables(title: str, what: str, tables: tuple[tuple[str, type[Table]], ...]) -> str:
-    lines = [_NOTE, f"# {title}", "", f"{what} Unknown keys are errors. `truewheel schema` gives the JSON Schema."]
+    what = f"{what} Unknown keys are errors. `truewheel schema` gives the JSON Schema."
+    return "\n".join([_NOTE, f"# {title}", "", what, *_rows(tables)]) + "\n"
+
+
+def _report() -> str:
+    what = (
+        "What `truewheel check --json` and `truewheel smoke --json` print, and what lies beside each wheel of the "
+        "wheelhouse. `truewheel schema report` gives the JSON Schema."
+    )
+    tables = tuple((kind.__name__, kind) for kind in _REPORT_TABLES)
+    return "\n".join([_NOTE, "# Report", "", what, *_rows(tables)]) + "\n"
+
+
+def _rows(tables: tuple[tuple[str, type[msgspec.Struct]], ...]) -> list[str]:
+    lines: list[str] = []
     for heading, table in tables:
         texts = _attribute_texts(table.__doc__ or "")
         lines += ["", f"## {heading}", "", "| key | type | default | meaning |", "| --- | --- | --- | --- |"]
@@ -75,7 +110,7 @@ def _tables(title: str, what: str, tables: tuple[tuple[str, type[Table]], ...]) 
             lines.append(
                 f"| `{field.encode_name}` | {_type(field.type)} | {default} | {texts.get(field.name, '').rstrip('.')} |"
             )
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _default(field: msgspec.structs.FieldInfo) -> str:
@@ -106,7 +141,13 @@ def _type_name(kind: Any) -> str:  # noqa: PLR0911 - one return a kind of type
         return " or ".join(_type_name(option) for option in kind.types)
     if isinstance(kind, inspect.StructType):
         return "table"
-    names = {"StrType": "text", "IntType": "whole number", "FloatType": "number", "BoolType": "true or false"}
+    names = {
+        "StrType": "text",
+        "IntType": "whole number",
+        "FloatType": "number",
+        "BoolType": "true or false",
+        "NoneType": "nothing",
+    }
     return names.get(type(kind).__name__, type(kind).__name__)
 
 
@@ -125,13 +166,31 @@ def _attribute_texts(docstring: str) -> dict[str, str]:
 
 
 def _checks() -> str:
-    lines = [_NOTE, "# Checks and their codes", "", "A finding with severity `error` refuses the wheel.", ""]
+    intro = (
+        "A finding with severity `error` refuses the wheel. Two severities are those of wheels that truewheel built "
+        "and of others; `truewheel check --policy FILE` changes them. `truewheel explain CODE` prints what stands here."
+    )
+    lines = [_NOTE, "# Checks and their codes", "", intro, ""]
     for name, check in CHECKS.items():
         module = sys.modules[check.__module__]
-        lines += [f"## {name}", "", str(module.__doc__).strip(), "", "| code | meaning |", "| --- | --- |"]
-        lines += [f"| {code} | {CODES[code]} |" for code in module.CODES]
+        lines += [f"## {name}", "", str(module.__doc__).strip(), ""]
+        lines += ["| code | severity | meaning |", "| --- | --- | --- |"]
+        for code in module.CODES:
+            found = explain(code)
+            severity = found.own if found.own == found.foreign else f"{found.own}, {found.foreign}"
+            lines.append(f"| {code} | {severity} | {CODES[code]} |")
         lines.append("")
-    return "\n".join(lines)
+    lines += ["## Rules for code that is chosen at run time", "", _RULES_TEXT, "", "| rule | why |", "| --- | --- |"]
+    lines += [f"| {name} | {text} |" for name, text in RULE_TEXTS.items()]
+    lines += [f"| {rule.name} | {rule.what} |" for rule in isa_rules()]
+    return "\n".join(lines) + "\n"
+
+
+_RULES_TEXT = (
+    "Code beyond what a wheel claims is let through by a named rule alone, and the report says which. The last ones "
+    "stand in `checks/isa_rules.toml`: each is for one library, known by texts in it, and for a share of its "
+    "functions at most."
+)
 
 
 def _exit_codes() -> str:

@@ -1,27 +1,41 @@
-"""What was proven of one wheel: for the terminal, as JSON, as Markdown."""
+"""What was proven of one wheel: the account as data; `account/` shows it to people."""
 
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from truewheel.checks.finding import Facts, Finding
-from truewheel.checks.run import CODES
+from truewheel.checks.isa_account import IsaAccount, account_of
+from truewheel.checks.size import Space, space_of
+from truewheel.config.schema import SCHEMA_DIALECT
 from truewheel.inference.smoke import SmokeRecord
+from truewheel.inference.system_info import SystemInfo
 from truewheel.plan import Plan
-
-_MIB = 1 << 20
+from truewheel.wheel.container import hash_stream
 
 
 class Library(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
-    """One library of the wheel, as the report shows it."""
+    """One library of the wheel, as the report shows it.
+
+    Attributes:
+        path: in the wheel.
+        size: bytes.
+        needed: libraries that it needs.
+        isa_level: the level that its ELF note asks for; empty without a note.
+        level: the lowest x86-64 level that holds what its code needs; empty when that is not known.
+        needs: features that its code needs on every CPU.
+    """
 
     path: str
     size: int
     needed: tuple[str, ...]
     isa_level: str
+    level: str = ""
+    needs: tuple[str, ...] = ()
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
@@ -33,9 +47,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         sha256: of the file.
         size: of the file, bytes.
         installed_size: of its content, bytes.
-        verdict: `passed` when no finding is an error, else `refused`.
+        verdict: `passed` when no finding is an error, `refused` when one is, `malformed` when the archive was not
+            accepted.
         digest: of the plan; empty for a wheel that we did not build.
-        level: x86-64 level of the plan; empty likewise.
+        level: x86-64 level of the plan; for other wheels the one that its code needs; empty when it is not known.
         created: when the report was made, UTC.
         symbols: the platform that its symbol versions allow, as auditwheel says; empty where it does not.
         libraries: what it holds.
@@ -43,6 +58,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         smoke: the smoke test's record, or None when it was not run.
         seconds: wall time of each stage of the build.
         plan: what was asked for, or None.
+        isa: what it claims of the CPU and what its code needs; None for a malformed wheel.
+        space: what takes the space; None for a malformed wheel.
+        told: what its libraries said of themselves; empty when they were not run.
+        unchecked: what was not looked at, and why, in sentences.
     """
 
     schema: int
@@ -60,6 +79,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     smoke: SmokeRecord | None
     seconds: dict[str, float]
     plan: Plan | None
+    isa: IsaAccount | None = None
+    space: Space | None = None
+    told: tuple[SystemInfo, ...] = ()
+    unchecked: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -75,28 +98,97 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
 def make_report(facts: Facts, findings: tuple[Finding, ...], seconds: dict[str, float]) -> Report:
     """Put facts and findings together; the verdict follows from the findings alone."""
     wheel, plan = facts.wheel, facts.plan
-    refused = any(finding.severity == "error" for finding in findings)
+    isa = account_of(facts)
     libraries = tuple(
-        Library(path=path, size=len(wheel.members[path].data), needed=elf.needed, isa_level=elf.isa_level)
+        Library(
+            path=path,
+            size=wheel.entries[path].size,
+            needed=elf.needed,
+            isa_level=elf.isa_level,
+            level=isa.libraries[path].level if path in isa.libraries else "",
+            needs=isa.libraries[path].needs if path in isa.libraries else (),
+        )
         for path, elf in sorted(facts.libraries.items())
     )
     return Report(
-        schema=1,
+        schema=2,
         wheel=wheel.path.name,
         sha256=wheel.sha256,
         size=wheel.size,
-        installed_size=sum(len(member.data) for member in wheel.members.values()),
-        verdict="refused" if refused else "passed",
+        installed_size=wheel.installed_size,
+        verdict="refused" if any(finding.severity == "error" for finding in findings) else "passed",
         digest=plan.digest if plan else "",
-        level=plan.level if plan else "",
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        level=plan.level if plan else isa.level if facts.code else "",
+        created=_now(),
         symbols=str((facts.policy or {}).get("sym_tag", "")),
         libraries=libraries,
         findings=findings,
         smoke=facts.smoke,
         seconds={name: round(value, 2) for name, value in seconds.items()},
         plan=plan,
+        isa=isa,
+        space=space_of(facts),
+        told=facts.told,
+        unchecked=tuple(_unchecked(facts)),
     )
+
+
+def report_of_malformed(path: Path, findings: tuple[Finding, ...]) -> Report:
+    """Return the account of a file that was not accepted: what is wrong with it, and nothing of its content."""
+    try:
+        with path.open("rb") as stream:
+            sha256, size = hash_stream(stream)
+    except OSError:
+        sha256, size = "", 0
+    return Report(
+        schema=2,
+        wheel=path.name,
+        sha256=sha256,
+        size=size,
+        installed_size=0,
+        verdict="malformed",
+        digest="",
+        level="",
+        created=_now(),
+        symbols="",
+        libraries=(),
+        # Whatever a policy says: what is not accepted was not looked at.
+        findings=tuple(msgspec.structs.replace(finding, severity="error") for finding in findings),
+        smoke=None,
+        seconds={},
+        plan=None,
+        unchecked=("everything but the archive: nothing in a file that is not accepted is looked at",),
+    )
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _unchecked(facts: Facts) -> list[str]:
+    """Say what no check looked at, so that silence is not taken for praise."""
+    said = []
+    others = sorted(
+        {elf.machine.removeprefix("EM_").lower() for path, elf in facts.libraries.items() if path not in facts.code}
+        - {"x86_64"}
+    )
+    if others:
+        said.append(f"{', '.join(others)} code was not disassembled, and its links were compared with names alone")
+    foreign = [path for path, entry in facts.wheel.entries.items() if entry.kind in ("pe", "macho")]
+    if foreign:
+        said.append(f"{len(foreign)} libraries for Windows or macOS, e.g. {foreign[0]}, were not looked into")
+    python = sum(path.endswith(".py") for path in facts.wheel.entries)
+    if python and facts.sources is None:
+        said.append(f"its {python} Python files could not be read, so what they import is not known")
+    elif facts.sources is not None and facts.sources.unparsable:
+        count, first = len(facts.sources.unparsable), next(iter(facts.sources.unparsable))
+        said.append(f"{count} of its {python} Python files, e.g. {first}, cannot be parsed by this Python")
+    linux = any("linux" in platform for platform in facts.wheel.name.platforms)
+    if linux and facts.libraries and facts.policy is None:
+        said.append("auditwheel could not tell which platform tag its symbol versions allow")
+    if facts.code and facts.smoke is None:
+        said.append("no code of it was run" if not facts.told else "no inference was run")
+    return said
 
 
 def to_json(report: Report) -> bytes:
@@ -110,84 +202,6 @@ def to_dict(report: Report) -> dict[str, Any]:
     return table
 
 
-def to_lines(report: Report) -> list[str]:
-    """Return the report for a terminal, without style."""
-    lines = [f"{report.verdict}: {report.wheel}", f"  {_size_line(report)}"]
-    if report.plan is not None:
-        toolchain = report.plan.toolchain
-        cpu = f", made for {toolchain.native_cpu}" if toolchain.native_cpu else ""
-        lines.append(f"  {report.level}{cpu}, {toolchain.kind} {toolchain.version}, digest {report.digest[:12]}")
-    if report.symbols:
-        lines.append(f"  its symbols allow {report.symbols}")
-    if report.smoke is not None:
-        lines.append(f"  smoke on {report.smoke.model}: {report.smoke.ending}")
-    for finding in report.findings:
-        lines.append(f"  {finding.severity}: {finding.code}: {finding.where}: {finding.message}")
-        if finding.hint:
-            lines.append(f"      {finding.hint}")
-    return lines
-
-
-def to_markdown(report: Report) -> str:
-    """Return the report as Markdown."""
-    lines = [f"# {report.wheel}", "", f"**{report.verdict}** on {report.created}. {_size_line(report)}.", ""]
-    lines += [f"- sha256: `{report.sha256}`"]
-    if report.plan is not None:
-        plan = report.plan
-        cpu = f" (`{plan.toolchain.native_cpu}`)" if plan.toolchain.native_cpu else ""
-        commits = ", ".join(f"{name} `{commit}`" for name, commit in plan.source.commit.items())
-        lines += [
-            f"- plan: `{report.digest}`",
-            f"- engine: {plan.engine} {plan.source.version}" + (f", {commits}" if commits else ""),
-            f"- profile: {plan.profile}; level {plan.level}{cpu}",
-            f"- compiler: {plan.toolchain.kind} {plan.toolchain.version} {plan.toolchain.target}".rstrip(),
-            f"- CPU features that its code may use: {', '.join(plan.features) or 'none beyond x86-64'}",
-        ]
-    lines += ["", "## Findings", ""]
-    if report.findings:
-        lines += ["| code | severity | where | what |", "| --- | --- | --- | --- |"]
-        lines += [f"| {f.code} | {f.severity} | {_cell(f.where)} | {_cell(f.message)} |" for f in report.findings]
-        lines += ["", *(f"- **{code}**: {CODES.get(code, '')}" for code in sorted({f.code for f in report.findings}))]
-    else:
-        lines += ["None."]
-    lines += ["", "## Libraries", "", "| library | KiB | needs | ELF note |", "| --- | ---: | --- | --- |"]
-    lines += [
-        f"| {library.path} | {library.size // 1024} | {', '.join(library.needed)} | {library.isa_level or '-'} |"
-        for library in report.libraries
-    ]
-    if report.smoke is not None:
-        lines += _smoke_section(report.smoke)
-    if report.seconds:
-        lines += ["", "## Time", "", "| stage | seconds |", "| --- | ---: |"]
-        lines += [f"| {stage} | {seconds:.1f} |" for stage, seconds in report.seconds.items()]
-    return "\n".join(lines) + "\n"
-
-
-def _smoke_section(record: SmokeRecord) -> list[str]:
-    lines = [
-        "",
-        f"## Smoke test on {record.model}",
-        "",
-        f"It {'passed' if record.passed else 'ended ' + record.ending}.",
-        "",
-    ]
-    lines += ["| step | result | seconds |", "| --- | --- | ---: |"]
-    lines += [f"| {step.name} | {step.state} | {step.seconds:.2f} |" for step in record.steps]
-    decode = record.facts("decode")
-    if decode:
-        margins = decode["margins"]
-        lines += [
-            "",
-            f"It continued with {decode['text']!r}; smallest margin between the two best logits {min(margins):.4f}.",
-        ]
-    if record.output:
-        lines += ["", "```text", record.output, "```"]
-    return lines
-
-
-def _size_line(report: Report) -> str:
-    return f"{report.size / _MIB:.2f} MiB, {report.installed_size / _MIB:.1f} MiB installed"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+def report_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a report."""
+    return {"$schema": SCHEMA_DIALECT, "title": "truewheel report", **msgspec.json.schema(Report)}

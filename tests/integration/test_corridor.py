@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from truewheel.cpu.host import detect_host
-from truewheel.wheel.archive import read_wheel
+from truewheel.wheel.archive import read_all, read_wheel
 
 _ILLEGAL = """
 import ctypes, mmap
@@ -38,13 +38,13 @@ def test_a_build_is_proven_stored_and_found_again(truewheel, engine):
     assert wheel.name.platforms == ("linux_x86_64",)
     assert [step["state"] for step in first["report"]["smoke"]["steps"]] == ["passed"] * 10
 
-    info = json.loads(wheel.members[f"{wheel.dist_info}/truewheel.json"].data)
+    info = json.loads(wheel.texts[f"{wheel.dist_info}/truewheel.json"])
     assert info["plan"]["digest"] == first["report"]["digest"]
     assert info["cmake-cache"]["GGML_NATIVE"] == "ON"
-    sbom = json.loads(wheel.members[f"{wheel.dist_info}/sboms/truewheel.cdx.json"].data)
+    sbom = json.loads(read_all(wheel.path)[1][f"{wheel.dist_info}/sboms/truewheel.cdx.json"].data)
     assert sbom["bomFormat"] == "CycloneDX"
-    assert f"{wheel.dist_info}/licenses/LICENSE" in wheel.members
-    assert sum(path.endswith("libtiny.so") for path in wheel.members) == 1
+    assert f"{wheel.dist_info}/licenses/LICENSE" in wheel.entries
+    assert sum(path.endswith("libtiny.so") for path in wheel.entries) == 1
     for beside in (".report.json", ".report.md"):
         assert Path(first["path"] + beside).is_file()
 

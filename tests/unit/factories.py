@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from truewheel.binary.code import CodeFacts, Kernel
 from truewheel.binary.elf import ElfFacts
 from truewheel.build.evidence import CompileUnit, Evidence
 from truewheel.checks.finding import Facts
@@ -17,11 +18,14 @@ from truewheel.plan import PlannedSource, make_plan
 from truewheel.process import Completed
 from truewheel.report import make_report
 from truewheel.toolchain.probe import Toolchain
-from truewheel.wheel.archive import Member, WheelFile, record_line_hash
+from truewheel.wheel.archive import Entry, Member, WheelFile
 from truewheel.wheel.name import parse_wheel_name
+from truewheel.wheel.record import record_line_hash
+from truewheel.wheel.sources import SourceFacts
 
 LIBRARY = "toy_engine/lib/libtoy-cpu.so"
 DIST_INFO = "toy_engine-1.2.3.dist-info"
+TEXTS = ("METADATA", "WHEEL", "entry_points.txt", "truewheel.json")
 _V3 = tuple(sorted(level_features("x86-64-v3")))
 
 
@@ -114,6 +118,7 @@ def wheel_members(**extra):
         "toy_engine/__init__.py": Member(b'"""A toy."""\n'),
         LIBRARY: Member(b"\x7fELF and no more", executable=True),
         f"{DIST_INFO}/METADATA": Member(b"Metadata-Version: 2.1\nName: toy-engine\nVersion: 1.2.3\n"),
+        f"{DIST_INFO}/licenses/LICENSE": Member(b"Do what you like.\n"),
         f"{DIST_INFO}/WHEEL": Member(b"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: py3-none-linux_x86_64\n"),
     }
     return {**members, **extra}
@@ -127,14 +132,27 @@ def record_of(members, dist_info=DIST_INFO):
 
 def make_wheel(filename="toy_engine-1.2.3-1_native-py3-none-linux_x86_64.whl", *, members=None, size=1000):
     """Return a wheel that was never written."""
+    members = wheel_members() if members is None else members
     return WheelFile(
         path=Path(filename),
         name=parse_wheel_name(filename),
         sha256=hashlib.sha256(filename.encode()).hexdigest(),
         size=size,
-        members=wheel_members() if members is None else members,
+        entries={path: make_entry(member) for path, member in members.items()},
         dist_info=DIST_INFO,
+        texts={
+            path: member.data.decode()
+            for path, member in members.items()
+            if path.startswith(f"{DIST_INFO}/") and path.rpartition("/")[2] in TEXTS
+        },
     )
+
+
+def make_entry(member):
+    """Return what the reader says of a member."""
+    kind = "elf" if member.data.startswith(b"\x7fELF") else ""
+    digest = hashlib.sha256(member.data).hexdigest()
+    return Entry(len(member.data), digest, member.executable, kind, len(member.data))
 
 
 def make_elf(**changes):
@@ -149,15 +167,42 @@ def make_elf(**changes):
         debug_sections=(),
         debug_bytes=0,
         fast_math_startup=False,
+        ibt=True,
+        shstk=True,
+    )
+    return msgspec.structs.replace(facts, **changes)
+
+
+def make_kernel(name="toy_dot", *features, standing="open", address=0x1000, exported=False):
+    """Return a function of a library that needs features."""
+    return Kernel(name, address, features or ("avx", "avx2", "fma"), standing, exported)
+
+
+def make_code(**changes):
+    """Return what the code of a sound library of level x86-64-v3 needs."""
+    facts = CodeFacts(
+        functions=100,
+        named=100,
+        bytes=10_000,
+        skipped=0,
+        kernels=(make_kernel(),),
+        more=0,
+        examples=(),
+        asks=(),
+        maybe_tzcnt=0,
+        fast_math="",
+        endbr=100,
+        canaries=50,
     )
     return msgspec.structs.replace(facts, **changes)
 
 
 def make_evidence(plan, *, cache=None, units=None):
     """Return the evidence of a build that did just what the plan says."""
+    other = ("-DNDEBUG", *plan.c_flags)
     whole = (
-        CompileUnit("src/kernels/dot.c", ("native",), (), "dot.c.o"),
-        CompileUnit("src/api.cpp", (), ("-m64",), "api.cpp.o"),
+        CompileUnit("src/kernels/dot.c", ("native",), (), "dot.c.o", other=other),
+        CompileUnit("src/api.cpp", (), ("-m64",), "api.cpp.o", other=other, language=".cpp"),
     )
     return Evidence({**plan.defines, **(cache or {})}, whole if units is None else units)
 
@@ -194,16 +239,21 @@ def make_facts(plan="ours", **changes):
     plan = make_plan_of() if plan == "ours" else plan
     facts = Facts(
         wheel=make_wheel(),
-        libraries={LIBRARY: make_elf()},
+        libraries={LIBRARY: make_elf(isa_level="x86-64-v3" if plan else "")},
         damaged={},
         policy=None,
         plan=plan,
         evidence=make_evidence(plan) if plan else None,
         smoke=make_record(plan) if plan else None,
+        sources=SourceFacts(),
     )
     facts = facts._replace(**changes)
-    files = {path: Member(b"\x7fELF" + path.encode(), executable=True) for path in facts.libraries}
-    return facts._replace(wheel=facts.wheel._replace(members={**files, **facts.wheel.members}))
+    if "code" not in changes:
+        kernels = () if plan is None else (make_kernel(),)
+        facts = facts._replace(code={path: make_code(kernels=kernels) for path in facts.libraries})
+    files = {path: make_entry(Member(b"\x7fELF" + path.encode(), executable=True)) for path in facts.libraries}
+    entries = {**files, **facts.wheel.entries}
+    return facts._replace(wheel=msgspec.structs.replace(facts.wheel, entries=entries))
 
 
 def make_stored_report(findings=(), facts=None):

@@ -10,15 +10,18 @@ from factories import (
     make_evidence,
     make_facts,
     make_plan_of,
-    make_toolchain,
     make_wheel,
     smoke_events,
     system_info,
     wheel_members,
 )
+from planted_isa import PLANTED_ISA
+from planted_linkage import PLANTED_LINKAGE
+from planted_metadata import planted as planted_metadata
 
 from truewheel.build.evidence import CompileUnit, Evidence
 from truewheel.inference.smoke import SmokeRecord, judge
+from truewheel.inference.system_info import SystemInfo
 from truewheel.wheel.archive import Member
 
 
@@ -28,7 +31,12 @@ def _library(**changes):
 
 def _unit(*march, features=(), file="src/kernels/dot.c"):
     plan = make_plan_of()
-    return make_facts(plan, evidence=make_evidence(plan, units=(CompileUnit(file, march, features, "dot.c.o"),)))
+    return make_facts(
+        plan,
+        evidence=make_evidence(
+            plan, units=(CompileUnit(file, march, features, "dot.c.o", other=("-DNDEBUG", *plan.c_flags)),)
+        ),
+    )
 
 
 def _system_info(change):
@@ -43,22 +51,8 @@ def _ending(until=3, **how):
     return make_facts(smoke=judge("tiny", smoke_events(until=until), ended(**how)))
 
 
-def _two_openmp():
-    libraries = {
-        LIBRARY: make_elf(needed=("libgomp.so.1", "libomp.so")),
-        "toy_engine/lib/libgomp.so.1": make_elf(soname="libgomp.so.1"),
-        "toy_engine/lib/libomp.so": make_elf(soname="libomp.so"),
-    }
-    return make_facts(libraries=libraries)
-
-
-def _newer_glibc():
-    wheel = make_wheel("toy_engine-1.2.3-1_native-py3-none-manylinux_2_17_x86_64.whl")
-    return _library(versions={"libc.so.6": ("GLIBC_2.17", "GLIBC_2.34")})._replace(wheel=wheel)
-
-
 def _doubled():
-    copy = Member(b"\x7fELF" + bytes(5000))
+    copy = Member(b"toy" + bytes(5000))
     return make_facts(wheel=make_wheel(members=wheel_members(**{LIBRARY: copy, f"{LIBRARY}.0": copy})))
 
 
@@ -81,20 +75,32 @@ def _not_installed():
     return make_facts(smoke=record)
 
 
+def _option(optimization=("-O3",), other=("-DNDEBUG",)):
+    plan = make_plan_of()
+    units = make_evidence(plan).units
+    changed = msgspec.structs.replace(units[1], optimization=optimization, other=(*other, *plan.c_flags))
+    return make_facts(plan, evidence=make_evidence(plan, units=(units[0], changed)))
+
+
+def _lacking_flag():
+    plan = make_plan_of()
+    return make_facts(msgspec.structs.replace(plan, c_flags=("-fno-plt",)), evidence=make_evidence(plan))
+
+
+def _told(**told):
+    return make_facts(told=(SystemInfo(library=LIBRARY, **told),))
+
+
 def _without_evidence():
     plan = msgspec.structs.replace(make_plan_of(), isa_units=())
     return make_facts(plan, evidence=Evidence({}, ()))
 
 
 PLANTED = {
-    "LINK-DAMAGED": lambda: make_facts(damaged={"toy_engine/lib/cut.so": "damaged ELF file"}),
-    "LINK-MISSING": lambda: _library(needed=("libopenblas.so.0", "libc.so.6")),
-    "LINK-SSL": lambda: _library(needed=("libssl.so.3", "libc.so.6")),
-    "LINK-RPATH": lambda: _library(runpath=("$ORIGIN", "/tmp/build/lib")),
-    "LINK-OPENMP-TWICE": _two_openmp,
-    "LINK-VERSION": _newer_glibc,
-    "LINK-FAST-MATH": lambda: _library(fast_math_startup=True),
-    "LINK-NOTE": lambda: _library(isa_level="x86-64-v2"),
+    **PLANTED_ISA,
+    **PLANTED_LINKAGE,
+    **planted_metadata(make_facts),
+    "CHECK-UNLOCKED": lambda: make_facts(locked=False),
     "SIZE-DOUBLED": _doubled,
     "SIZE-DEBUG": lambda: _library(debug_sections=(".symtab", ".debug_info"), debug_bytes=1 << 20),
     "SIZE-LIMIT": lambda: make_facts(wheel=make_wheel(size=2 << 20)),
@@ -105,6 +111,12 @@ PLANTED = {
     "FLAGS-LEAKED": lambda: _unit(features=("-mavx2",), file="src/api.cpp"),
     "FLAGS-LOADED": lambda: _system_info(lambda names: [name for name in names if name != "AVX2"]),
     "FLAGS-BEYOND": lambda: _system_info(lambda names: [*names, "AVX512"]),
+    "FLAGS-SLOW": lambda: _option(optimization=("-O0",)),
+    "FLAGS-MISSING": _lacking_flag,
+    "FLAGS-FAST-MATH": lambda: _option(other=("-DNDEBUG", "-ffast-math")),
+    "FLAGS-RUN": lambda: _told(text="CPU : AVX2 = 1 | FMA = 1 | "),
+    "FLAGS-RUN-FAILED": lambda: _told(failure="OSError: libgomp.so.1: cannot open shared object file"),
+    "FLAGS-RUN-DIFFERS": lambda: _told(text="CPU : AVX512 = 1 | "),
     "FLAGS-NO-EVIDENCE": _without_evidence,
     "SMOKE-FAILED": lambda: _failed_step("ValueError: no tokenizer"),
     "SMOKE-ILLEGAL": lambda: _ending(returncode=-signal.SIGILL),
@@ -119,9 +131,3 @@ PLANTED = {
     "SMOKE-NOT-RUN": lambda: make_facts(smoke=None),
 }
 """Facts by the code that they must give."""
-
-
-def without_note_support():
-    """Return facts of a compiler whose linker writes no ISA note."""
-    plan = make_plan_of(toolchain=make_toolchain(isa_note=False))
-    return make_facts(plan, libraries={LIBRARY: make_elf(isa_level="")})

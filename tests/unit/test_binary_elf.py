@@ -10,7 +10,7 @@ from elf_builder import build_elf, isa_note, property_note
 from hypothesis import given
 from hypothesis import strategies as st
 
-from truewheel.binary.elf import ISA_1_LEVELS, _level_of_properties, is_elf, read_elf
+from truewheel.binary.elf import ISA_1_LEVELS, _level, _property_masks, is_elf, read_elf
 
 ISA_NEEDED, ISA_USED, FEATURE_AND = 0xC0008002, 0xC0010002, 0xC0000002
 WHOLE = build_elf(
@@ -22,6 +22,10 @@ WHOLE = build_elf(
     local_symbols=("hidden",),
     debug=b"line numbers",
 )
+
+
+def level_of(data):
+    return _level(dict(_property_masks(data)).get(ISA_NEEDED, 0))
 
 
 def test_is_elf():
@@ -91,11 +95,11 @@ def properties(*pairs):
 
 def test_the_isa_property_is_found_behind_others():
     data = properties((FEATURE_AND, bytes(4)), (0x12345, bytes(20)), (ISA_NEEDED, struct.pack("<I", 2)))
-    assert _level_of_properties(data) == "x86-64-v2"
+    assert level_of(data) == "x86-64-v2"
 
 
 def test_what_a_library_uses_is_not_what_it_needs():
-    assert _level_of_properties(properties((ISA_USED, struct.pack("<I", 8)))) == ""
+    assert level_of(properties((ISA_USED, struct.pack("<I", 8)))) == ""
 
 
 @pytest.mark.parametrize(
@@ -112,12 +116,12 @@ def test_what_a_library_uses_is_not_what_it_needs():
     ],
 )
 def test_a_property_that_is_cut_off_or_has_another_size_says_nothing(data):
-    assert _level_of_properties(data) == ""
+    assert level_of(data) == ""
 
 
 @given(st.binary(max_size=64))
 def test_any_bytes_of_properties_give_a_level_or_nothing(data):
-    assert _level_of_properties(data) in {"", *ISA_1_LEVELS}
+    assert level_of(data) in {"", *ISA_1_LEVELS}
 
 
 @given(
@@ -134,11 +138,18 @@ def test_no_elf_at_all():
             read_elf(data)
 
 
+def damage_of(data):
+    """Return what is said of a damaged file, whether or not its segments can still be read."""
+    try:
+        return read_elf(data).damage
+    except ValueError as error:
+        return str(error)
+
+
 def test_a_library_that_is_cut_off_is_damaged_wherever_it_is_cut():
     # The section table stands at the end, so that no part of the file can be missing.
     for length in [*range(0, len(WHOLE), 31), len(WHOLE) - 1]:
-        with pytest.raises(ValueError, match="damaged ELF file"):
-            read_elf(WHOLE[:length])
+        assert damage_of(WHOLE[:length])
 
 
 @given(st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), min_size=1, max_size=6))
@@ -202,8 +213,8 @@ def test_an_endless_list_of_versions_of_one_library_is_refused_soon():
 def test_too_many_sections_are_refused_soon(entry_size):
     data = changed(60, "<H", 0xFFFF)
     struct.pack_into("<H", data, 58, entry_size)
-    with pytest.raises(ValueError, match="damaged ELF file"):
-        read_elf(bytes(data))
+    # The loader does not look at sections, so such a library still runs, and its segments are read.
+    assert "section table cannot be read" in read_elf(bytes(data)).damage
 
 
 @pytest.mark.parametrize("entry_size", [0, 1, 56])
@@ -228,5 +239,4 @@ def test_a_library_that_a_real_linker_made():
     facts = read_elf(data)
     assert facts.machine.startswith("EM_")
     for length in (65, len(data) // 3, len(data) // 2, len(data) - 1):
-        with pytest.raises(ValueError, match="damaged ELF file"):
-            read_elf(data[:length])
+        assert damage_of(data[:length])

@@ -1,10 +1,13 @@
 """The check of flags: asked, cached, compiled, loaded."""
 
+import msgspec
 import pytest
 from factories import (
     ended,
+    make_code,
     make_evidence,
     make_facts,
+    make_kernel,
     make_plan_of,
     make_profile,
     make_recipe,
@@ -16,6 +19,7 @@ from planted import PLANTED
 from truewheel.build.evidence import CompileUnit, Evidence
 from truewheel.checks.flags import CODES, check
 from truewheel.inference.smoke import judge
+from truewheel.inference.system_info import SystemInfo
 
 PLAN = make_plan_of()
 
@@ -33,7 +37,7 @@ def with_units(*units, plan=PLAN):
 
 
 def kernel(*march, features=(), file="src/kernels/dot.c"):
-    return CompileUnit(file, march, features, "x.o")
+    return CompileUnit(file, march, features, "x.o", other=("-DNDEBUG", *PLAN.c_flags))
 
 
 def reporting(text, plan=PLAN):
@@ -54,18 +58,54 @@ def test_a_build_for_a_level_gives_nothing():
 
 @pytest.mark.parametrize("code", CODES)
 def test_a_planted_violation_is_found_and_nothing_else(code):
+    if code == "FLAGS-RUN-DIFFERS":  # what differs was said before
+        assert codes(PLANTED[code]()) == ["FLAGS-RUN", code]
+        return
     facts = PLANTED[code]()
     if code == "FLAGS-LEAKED":  # a single unit outside the kernels means that there are no kernels, too
         units = (*facts.evidence.units, kernel("native"))
         facts = facts._replace(evidence=Evidence(facts.evidence.cmake_cache, units))
     (finding,) = check(facts)
     assert (finding.code, finding.severity) == (code, "error")
-    assert finding.hint
+    assert finding.hint or code == "FLAGS-RUN"
 
 
-@pytest.mark.parametrize("code", CODES)
-def test_nothing_is_compared_for_a_wheel_of_somebody_else(code):
+@pytest.mark.parametrize("code", [code for code in CODES if not code.startswith("FLAGS-RUN")])
+def test_nothing_of_the_build_is_compared_for_a_wheel_of_somebody_else(code):
     assert codes(PLANTED[code]()._replace(plan=None)) == []
+
+
+def test_what_libraries_say_is_compared_with_any_wheels_code():
+    told = (SystemInfo(library="a.so", text="AVX512 = 0 | AVX2 = 1 | LLAMAFILE = 1 | "),)
+    code = {"a.so": make_code(kernels=(make_kernel("dot", "avx", "avx2"),))}
+    assert codes(make_facts(plan=None, told=told, code=code)) == ["FLAGS-RUN"]
+    (_, differs) = check(make_facts(plan=None, told=told, code={"a.so": make_code(kernels=())}))
+    assert (differs.code, differs.where) == ("FLAGS-RUN-DIFFERS", "a.so")
+    assert "avx2" in differs.message
+
+
+@pytest.mark.parametrize(
+    ("optimization", "other", "expected"),
+    [
+        (("-O3",), ("-DNDEBUG",), []),
+        (("-O0", "-O2"), ("-DNDEBUG",), []),
+        (("-O3", "-O0"), ("-DNDEBUG",), ["FLAGS-SLOW"]),
+        ((), ("-DNDEBUG",), ["FLAGS-SLOW"]),
+        (("-O3",), (), ["FLAGS-SLOW"]),
+        (("-O3",), ("-DNDEBUG", "-UNDEBUG"), ["FLAGS-SLOW"]),
+        (("-Ofast",), ("-DNDEBUG",), ["FLAGS-FAST-MATH"]),
+        (("-O3",), ("-DNDEBUG", "-ffast-math"), ["FLAGS-FAST-MATH"]),
+        (("-O3",), ("-DNDEBUG", "-ffast-math", "-fno-fast-math"), []),
+    ],
+)
+def test_how_a_unit_is_optimized(optimization, other, expected):
+    unit = msgspec.structs.replace(kernel("native"), optimization=optimization, other=(*other, *PLAN.c_flags))
+    assert codes(with_units(unit)) == expected
+
+
+def test_assembler_has_no_optimization():
+    unit = msgspec.structs.replace(kernel("native", file="src/kernels/dot.S"), language=".S", optimization=(), other=())
+    assert codes(with_units(kernel("native"), unit)) == []
 
 
 def test_an_overruled_definition_is_told_with_both_values():

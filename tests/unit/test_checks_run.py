@@ -1,28 +1,30 @@
 """Gathering facts and running every check."""
 
-import json
+import fnmatch
 import sys
 
 import pytest
-from elf_builder import build_elf, isa_note
-from factories import DIST_INFO, LIBRARY, make_facts, wheel_members
+from factories import make_code, make_elf, make_facts, make_wheel
+from malformed import KINDS
 from planted import PLANTED
 
 from truewheel.checks import run
 from truewheel.checks.finding import Finding
-from truewheel.process import Completed
-from truewheel.wheel.archive import Member, read_wheel
-from truewheel.wheel.writer import write_wheel
+from truewheel.checks.policy import Policy, default_policy
+from truewheel.inspection.facts import LibraryFacts, WheelFacts
+
+MALFORMED = {kind.code for kind in KINDS.values()} | {"ARCHIVE-CHANGED"}
+"""Codes of files that are not accepted: test_malformed.py and test_wheel_archive.py plant those."""
 
 
-@pytest.mark.parametrize("code", sorted(run.CODES))
+@pytest.mark.parametrize("code", sorted(set(run.CODES) - MALFORMED))
 def test_every_code_is_yielded_by_a_planted_violation(code):
     assert code in PLANTED, "plant a violation for it in planted.py"
     assert code in {finding.code for finding in run.run_checks(PLANTED[code]())}
 
 
 def test_no_violation_is_planted_for_a_code_that_is_gone():
-    assert set(PLANTED) == set(run.CODES)
+    assert set(PLANTED) | MALFORMED == set(run.CODES)
 
 
 @pytest.mark.parametrize("code", sorted(PLANTED))
@@ -49,58 +51,46 @@ def test_every_code_is_explained_once():
 
 
 def test_errors_come_first_then_warnings_each_by_code_and_place(monkeypatch):
-    order = [
-        ("error", "A", "x"),
-        ("error", "A", "y"),
-        ("error", "B", "a"),
-        ("warning", "A", "x"),
-        ("info", "A", "x"),
-    ]
-    findings = [Finding(code=code, severity=severity, where=where, message="m") for severity, code, where in order]
+    order = [("A-error", "x"), ("A-error", "y"), ("B-error", "a"), ("A-warning", "x"), ("A-info", "x")]
+    findings = [Finding(code=code, where=where, message="m") for code, where in order]
     checks = {"one": lambda _facts: iter(findings[::2][::-1]), "two": lambda _facts: iter(findings[1::2][::-1])}
     monkeypatch.setattr(run, "CHECKS", checks)
-    assert list(run.run_checks(make_facts())) == findings
+    policy = Policy(schema=1, severity={"*-error": "error", "*-warning": "warning", "*-info": "info"})
+    found = run.run_checks(make_facts(), policy)
+    assert [(finding.code, finding.where) for finding in found] == order
+    assert [finding.severity for finding in found] == ["error", "error", "error", "warning", "info"]
 
 
-@pytest.fixture
-def wheel(tmp_path):
-    members = wheel_members(
-        **{LIBRARY: Member(build_elf(needed=("libc.so.6",), note=isa_note(4))), "toy_engine/cut.so": Member(b"\x7fELF")}
-    )
-    path = tmp_path / "toy_engine-1.2.3-py3-none-any.whl"
-    write_wheel(path, members, DIST_INFO)
-    return read_wheel(path)
+def library_facts(**changes):
+    return LibraryFacts(**{"elf": make_elf(), "code": make_code(), **changes})
 
 
-def test_gather_reads_sound_libraries_and_names_damaged_ones(wheel, monkeypatch):
-    monkeypatch.setattr(run, "audit_policy", lambda _path: {"sym_tag": "manylinux_2_5_x86_64"})
-    facts = run.gather(wheel)
-    assert facts.libraries[LIBRARY].isa_level == "x86-64-v3"
-    assert list(facts.damaged) == ["toy_engine/cut.so"]
-    assert facts.policy == {"sym_tag": "manylinux_2_5_x86_64"}
+def test_gather_keeps_sound_libraries_and_names_damaged_ones():
+    libraries = {
+        "a.so": library_facts(marks=("openssl",)),
+        "cut.so": library_facts(elf=None, code=None, damage="cut off"),
+        "half.so": library_facts(damage="its section table cannot be read"),
+        "arm.so": library_facts(elf=make_elf(machine="EM_AARCH64"), code=None),
+    }
+    policy = {"sym_tag": "manylinux_2_5_x86_64"}
+    read = WheelFacts(wheel=make_wheel(), libraries=libraries, sources=None, policy=policy, locked=False)
+    facts = run.gather(read)
+    assert list(facts.libraries) == ["a.so", "half.so", "arm.so"]
+    assert list(facts.code) == ["a.so", "half.so"]
+    assert facts.damaged == {"cut.so": "cut off", "half.so": "its section table cannot be read"}
+    assert facts.marks["a.so"] == ("openssl",)
+    assert facts.policy == policy
+    assert not facts.locked
     assert facts.plan is facts.evidence is facts.smoke is None
 
 
-@pytest.mark.parametrize(
-    ("returncode", "output", "expected"),
-    [
-        (0, 'INFO: something\n{"sym_tag": "linux_x86_64"}\n', {"sym_tag": "linux_x86_64"}),
-        (0, json.dumps({"wheel": "x"}), {"wheel": "x"}),
-        (1, '{"sym_tag": "linux_x86_64"}', None),
-        (0, "no wheel with libraries", None),
-        (0, "{cut off", None),
-        (127, "", None),
-    ],
-)
-def test_audit_policy_takes_json_and_nothing_else(tmp_path, monkeypatch, returncode, output, expected):
-    monkeypatch.setattr(run.shutil, "which", lambda _name: "/usr/bin/auditwheel")
-    monkeypatch.setattr(
-        run.process, "run", lambda *_, **__: Completed("", returncode, output, timed_out=False, seconds=0)
-    )
-    assert run.audit_policy(tmp_path / "x.whl") == expected
+def test_every_code_has_a_severity_for_our_own_and_for_other_wheels():
+    for code in run.CODES:
+        explained = run.explain(code)
+        assert {explained.own, explained.foreign} <= {"error", "warning", "info"}
+        assert explained.lines()[0].startswith(code)
 
 
-def test_audit_policy_is_none_without_auditwheel(tmp_path, monkeypatch):
-    monkeypatch.setattr(run.sys, "executable", str(tmp_path / "python"))
-    monkeypatch.setattr(run.shutil, "which", lambda _name: None)
-    assert run.audit_policy(tmp_path / "x.whl") is None
+def test_the_policy_names_no_code_that_is_gone():
+    for pattern in default_policy().severity:
+        assert fnmatch.filter(run.CODES, pattern), pattern

@@ -4,6 +4,8 @@ import pytest
 from factories import DIST_INFO, LIBRARY, make_elf, make_facts, make_wheel, wheel_members
 from planted import PLANTED
 
+from truewheel.checks.policy import default_policy
+from truewheel.checks.run import rate
 from truewheel.checks.size import CODES, check
 from truewheel.wheel.archive import Member
 
@@ -11,7 +13,8 @@ BIG = Member(b"\x7fELF" + bytes(9000))
 
 
 def found(facts):
-    return [(finding.code, finding.severity) for finding in check(facts)]
+    found = rate(check(facts), default_policy(), own=facts.plan is not None)
+    return [(finding.code, finding.severity) for finding in found]
 
 
 def wheel_with(**members):

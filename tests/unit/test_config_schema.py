@@ -5,7 +5,9 @@ import re
 
 import pytest
 
+from truewheel.checks.policy import policy_schema
 from truewheel.config.schema import json_schema
+from truewheel.report import report_schema
 
 DEFINITIONS = json_schema()["$defs"]
 OBJECTS = sorted(name for name, definition in DEFINITIONS.items() if "properties" in definition)
@@ -51,3 +53,8 @@ def test_each_kind_of_source_is_told_by_its_type():
     mapping = DEFINITIONS["Recipe"]["properties"]["source"]["discriminator"]
     assert mapping["propertyName"] == "type"
     assert set(mapping["mapping"]) == {"package", "path"}
+
+
+def test_reports_and_policies_have_a_schema_too():
+    assert {"Report", "Finding", "IsaAccount"} <= set(report_schema()["$defs"])
+    assert "Policy" in policy_schema()["$defs"]

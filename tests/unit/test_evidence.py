@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from truewheel.build.evidence import CompileUnit, read_evidence
+from truewheel.build.evidence import read_evidence
 
 CACHE = """\
 # This is the CMakeCache file.
@@ -71,4 +71,12 @@ def test_files_of_the_source_are_named_relative_to_it(read, tmp_path):
     ],
 )
 def test_isa_options_are_taken_from_the_command(read, command, march, features):
-    assert read(commands=[unit(command)]).units == (CompileUnit("x.c", march, features, "x.o"),)
+    (found,) = read(commands=[unit(command)]).units
+    assert (found.file, found.march, found.features, found.target) == ("x.c", march, features, "x.o")
+
+
+def test_other_options_are_taken_from_the_command_in_order(read):
+    (found,) = read(commands=[unit("cc -O0 -g -DNDEBUG -fPIC -O3 -std=c11 -UNDEBUG -c x.c")]).units
+    assert found.optimization == ("-O0", "-O3")
+    assert found.other == ("-g", "-DNDEBUG", "-fPIC", "-std=c11", "-UNDEBUG")
+    assert found.language == ".c"

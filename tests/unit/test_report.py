@@ -1,28 +1,42 @@
-"""The report: its verdict, and what a person reads."""
+"""The report as data: its verdict, what it holds, and that it survives being stored."""
 
+import hashlib
 import json
 import re
 from datetime import datetime
 
 import msgspec
 import pytest
-from factories import LIBRARY, ended, make_facts, make_plan_of, make_source, make_stored_report, smoke_events
+from factories import (
+    LIBRARY,
+    make_code,
+    make_elf,
+    make_facts,
+    make_kernel,
+    make_stored_report,
+    make_wheel,
+    wheel_members,
+)
 from planted import PLANTED
 
+from truewheel.account.html import to_html
+from truewheel.account.markdown import to_markdown
+from truewheel.account.terminal import to_lines
+from truewheel.checks.archive import findings_of
 from truewheel.checks.finding import Finding
-from truewheel.checks.run import CODES, run_checks
-from truewheel.inference.smoke import judge
-from truewheel.report import Report, make_report, to_dict, to_json, to_lines, to_markdown
+from truewheel.checks.run import run_checks
+from truewheel.inference.system_info import SystemInfo
+from truewheel.report import Report, make_report, report_of_malformed, to_dict, to_json
+from truewheel.wheel.archive import Member
+from truewheel.wheel.container import Fault
 
 
-def finding(severity="error", code="SIZE-LIMIT", **changes):
-    words = {
-        "where": "toy.whl",
-        "message": "9.0 MiB, the recipe allows 4",
-        "hint": "look at what is doubled",
-        **changes,
-    }
-    return Finding(code=code, severity=severity, **words)
+def finding(severity):
+    return Finding(code="SIZE-LIMIT", severity=severity, where="toy.whl", message="9.0 MiB, the recipe allows 4")
+
+
+def unchecked(**changes):
+    return make_report(make_facts(**changes), (), {}).unchecked
 
 
 @pytest.mark.parametrize(
@@ -46,84 +60,98 @@ def test_a_report_says_what_was_built_and_from_what():
     facts = make_facts(policy={"sym_tag": "manylinux_2_17_x86_64"})
     report = make_stored_report(facts=facts)
     assert (report.wheel, report.sha256, report.size) == (facts.wheel.path.name, facts.wheel.sha256, 1000)
-    assert report.installed_size == sum(len(member.data) for member in facts.wheel.members.values())
+    assert report.installed_size == sum(entry.size for entry in facts.wheel.entries.values())
+    assert report.installed_size == sum(report.space.kinds.values())
     assert (report.digest, report.level, report.plan) == (facts.plan.digest, "x86-64-v3", facts.plan)
     assert report.symbols == "manylinux_2_17_x86_64"
     assert [(library.path, library.isa_level) for library in report.libraries] == [(LIBRARY, "x86-64-v3")]
+    assert [(library.level, library.needs) for library in report.libraries] == [("x86-64-v3", ("avx", "avx2", "fma"))]
     assert report.seconds == {"build": 1.23}
     assert datetime.fromisoformat(report.created).utcoffset().total_seconds() == 0
 
 
-def test_a_report_of_somebody_elses_wheel():
-    report = make_stored_report(facts=make_facts(plan=None))
-    assert (report.digest, report.level, report.plan, report.smoke, report.symbols) == ("", "", None, None, "")
-    assert "digest" not in "".join(to_lines(report))
-    assert "- plan:" not in to_markdown(report)
+def test_a_report_of_somebody_elses_wheel_has_the_level_that_its_code_needs():
+    facts = make_facts(plan=None, code={LIBRARY: make_code(kernels=(make_kernel("crc", "sse4_2"),))})
+    report = make_stored_report(facts=facts)
+    assert (report.digest, report.plan, report.smoke, report.symbols) == ("", None, None, "")
+    assert report.level == report.isa.level == "x86-64-v2"
+
+
+def test_a_wheel_whose_code_was_not_read_has_no_level():
+    report = make_stored_report(facts=make_facts(plan=None, code={}))
+    assert report.level == ""
+    assert [(library.level, library.needs) for library in report.libraries] == [("", ())]
+
+
+def test_a_file_that_is_not_accepted_gets_a_report_of_what_is_wrong_with_it(tmp_path):
+    path = tmp_path / "toy-1.0-py3-none-any.whl"
+    path.write_bytes(b"no archive")
+    findings = findings_of([Fault("ARCHIVE-UNREADABLE", "", "it has no end record")], path.name)
+    report = report_of_malformed(path, findings)
+    assert (report.verdict, report.passed, report.wheel, report.size) == ("malformed", False, path.name, 10)
+    assert report.sha256 == hashlib.sha256(b"no archive").hexdigest()
+    assert (report.isa, report.space, report.libraries) == (None, None, ())
+    assert [found.code for found in report.errors] == ["ARCHIVE-UNREADABLE"]
+    assert "everything but the archive" in report.unchecked[0]
+    assert msgspec.json.decode(to_json(report), type=Report) == report
+
+
+def test_a_file_that_has_gone_gets_a_report_without_hash(tmp_path):
+    report = report_of_malformed(tmp_path / "gone-1.0-py3-none-any.whl", (finding("error"),))
+    assert (report.verdict, report.sha256, report.size) == ("malformed", "", 0)
 
 
 @pytest.mark.parametrize("code", sorted(PLANTED))
 def test_every_report_survives_being_stored(code):
     facts = PLANTED[code]()
     report = make_report(facts, run_checks(facts), {})
-    assert not report.passed
     assert msgspec.json.decode(to_json(report), type=Report) == report
     assert json.loads(to_json(report)) == json.loads(json.dumps(to_dict(report)))
-    assert code in to_markdown(report)
+
+
+@pytest.mark.parametrize("code", sorted(PLANTED))
+def test_every_code_is_shown_in_every_form(code):
+    facts = PLANTED[code]()
+    report = make_report(facts, run_checks(facts), {})
     assert any(code in line for line in to_lines(report))
+    assert any(code in line for line in to_lines(report, verbose=True))
+    assert code in to_markdown(report)
+    assert code in to_html([report])
 
 
-def test_json_has_kebab_case_keys_and_ends_with_a_line():
-    data = to_json(make_stored_report())
+def test_json_ends_with_a_line_and_its_fields_are_in_kebab_case():
+    data = to_json(make_stored_report([finding("error")]))
     assert data.endswith(b"}\n")
-    assert all(re.fullmatch(r"[a-z0-9-]+", key) for key in json.loads(data))
+    table = json.loads(data)
+    # Other keys inside are names: of features, of rules, of files.
+    keys = [*table, *table["isa"], *table["space"], *table["findings"][0], *table["libraries"][0]]
+    assert all(re.fullmatch(r"[a-z0-9-]+", key) for key in keys)
 
 
-def test_lines_begin_with_the_verdict_and_show_findings_with_hints():
-    lines = to_lines(make_stored_report([finding()]))
-    assert lines[0].startswith("refused: toy_engine-1.2.3")
-    assert "made for haswell, gcc 13.2.0, digest" in lines[2]
-    assert "  smoke on tiny: passed" in lines
-    assert lines[-2:] == [
-        "  error: SIZE-LIMIT: toy.whl: 9.0 MiB, the recipe allows 4",
-        "      look at what is doubled",
-    ]
+def test_what_was_looked_at_wholly_leaves_nothing_unchecked():
+    assert unchecked(policy={"sym_tag": "linux_x86_64"}) == ()
 
 
-def test_a_finding_without_hint_takes_one_line():
-    assert to_lines(make_stored_report([finding(hint="")]))[-1].startswith("  error: SIZE-LIMIT")
+def test_a_wheel_that_was_not_run_says_so():
+    assert "no code of it was run" in unchecked(plan=None)
+    told = (SystemInfo(library=LIBRARY, text="CPU : AVX = 1 | "),)
+    assert "no inference was run" in unchecked(plan=None, told=told)
 
 
-def test_markdown_has_a_section_for_everything():
-    plan = make_plan_of(source=make_source(commit={"llama.cpp": "0123456789"}))
-    text = to_markdown(make_stored_report(facts=make_facts(plan)))
-    assert [line for line in text.splitlines() if line.startswith("## ")] == [
-        "## Findings",
-        "## Libraries",
-        "## Smoke test on tiny",
-        "## Time",
-    ]
-    assert "- engine: toy-engine 1.2.3, llama.cpp `0123456789`" in text
-    assert "\nNone.\n" in text
-    assert "It passed." in text
-    assert "It continued with ' there was'; smallest margin between the two best logits 0.2500." in text
-    assert "| build | 1.2 |" in text
+def test_code_for_another_machine_is_named():
+    said = unchecked(libraries={LIBRARY: make_elf(machine="EM_AARCH64")}, code={}, policy={"sym_tag": "x"})
+    assert len(said) == 1
+    assert said[0].startswith("aarch64 code was not disassembled")
 
 
-def test_markdown_explains_each_code_once():
-    text = to_markdown(make_stored_report([finding(where="a"), finding(where="b"), finding("info", "LINK-NOTE")]))
-    assert text.count(CODES["SIZE-LIMIT"]) == text.count(CODES["LINK-NOTE"]) == 1
+def test_libraries_for_other_systems_are_counted():
+    facts = make_facts(wheel=make_wheel(members=wheel_members(**{"toy_engine/toy.dll": Member(b"MZ")})))
+    entries = dict(facts.wheel.entries)
+    entries["toy_engine/toy.dll"] = msgspec.structs.replace(entries["toy_engine/toy.dll"], kind="pe")
+    facts = facts._replace(wheel=msgspec.structs.replace(facts.wheel, entries=entries))
+    said = make_report(facts, (), {}).unchecked
+    assert "1 libraries for Windows or macOS, e.g. toy_engine/toy.dll, were not looked into" in said
 
 
-def test_markdown_tables_survive_any_message():
-    text = to_markdown(make_stored_report([finding(where="a|b", message="one\ntwo | three")]))
-    assert "| SIZE-LIMIT | error | a\\|b | one two \\| three |" in text
-
-
-def test_a_failed_smoke_test_is_shown_with_what_it_printed():
-    smoke = judge("tiny", smoke_events(until=3), ended(-11, "a\nb\nFatal Python error"))
-    facts = make_facts(smoke=smoke)
-    text = to_markdown(make_report(facts, run_checks(facts), {}))
-    assert "It ended at tokenize: segmentation fault." in text
-    assert "| tokenize | not reached | 0.00 |" in text
-    assert "```text\na\nb\nFatal Python error\n```" in text
-    assert "It continued with" not in text
+def test_auditwheels_silence_is_told():
+    assert "auditwheel could not tell which platform tag its symbol versions allow" in unchecked(policy=None)

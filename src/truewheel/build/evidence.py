@@ -20,12 +20,18 @@ class CompileUnit(msgspec.Struct, frozen=True):
         march: every `-march=` and `-mcpu=` value in order.
         features: every other `-m` option in order.
         target: the object file.
+        optimization: every `-O` option in order.
+        other: every other option that begins with `-f`, `-g`, `-D`, `-U` or `-std`, in order.
+        language: the source's suffix, which says whether the plan's flags reach it.
     """
 
     file: str
     march: tuple[str, ...]
     features: tuple[str, ...]
     target: str
+    optimization: tuple[str, ...] = ("-O3",)
+    other: tuple[str, ...] = ("-DNDEBUG",)
+    language: str = ".c"
 
 
 class Evidence(NamedTuple):
@@ -70,4 +76,12 @@ def _unit(command: _Command, source: Path) -> CompileUnit:
     )
     path = Path(command.file)
     file = path.relative_to(source).as_posix() if path.is_relative_to(source) else path.name
-    return CompileUnit(file, march, features, command.output)
+    return CompileUnit(
+        file,
+        march,
+        features,
+        command.output,
+        optimization=tuple(word for word in words if word.startswith("-O")),
+        other=tuple(word for word in words if word.startswith(("-f", "-g", "-D", "-U", "-std"))),
+        language=path.suffix,
+    )

@@ -7,11 +7,14 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from truewheel.binary.code import CodeFacts
 from truewheel.binary.elf import ElfFacts
 from truewheel.build.evidence import Evidence
 from truewheel.inference.smoke import SmokeRecord
+from truewheel.inference.system_info import SystemInfo
 from truewheel.plan import Plan
 from truewheel.wheel.archive import WheelFile
+from truewheel.wheel.sources import SourceFacts
 
 Severity = Literal["error", "warning", "info"]
 
@@ -21,14 +24,14 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         code: stable name, explained by the check that yields it.
-        severity: `error` refuses the wheel, `warning` and `info` do not.
+        severity: `error` refuses the wheel, `warning` and `info` do not; the policy decides, not the check.
         where: the file, library or step that it is about.
         message: what was found, in one sentence.
         hint: what to do about it; may be empty.
     """
 
     code: str
-    severity: Severity
+    severity: Severity = "error"
     where: str
     message: str
     hint: str = ""
@@ -40,11 +43,16 @@ class Facts(NamedTuple):
     Attributes:
         wheel: the wheel.
         libraries: ELF facts by path in the wheel.
-        damaged: ELF files that could not be read, with the reason.
+        damaged: ELF files that could not be read, or not wholly, with the reason.
         policy: auditwheel's account, or None where it has none.
         plan: what was asked for; None for a wheel that we did not build.
         evidence: what CMake and the compilers were told; None likewise.
         smoke: the smoke test's record; None when it was not run.
+        code: what the code of each library needs, by path; x86-64 libraries only.
+        marks: names of the ISA rules whose texts are in each library, by path.
+        sources: what the Python files import and define; None when they were not read.
+        told: what libraries said of themselves when they were run; empty when they were not.
+        locked: whether what read the wheel could lock itself down.
     """
 
     wheel: WheelFile
@@ -54,6 +62,16 @@ class Facts(NamedTuple):
     plan: Plan | None
     evidence: Evidence | None
     smoke: SmokeRecord | None
+    code: Mapping[str, CodeFacts] = {}
+    marks: Mapping[str, tuple[str, ...]] = {}
+    sources: SourceFacts | None = None
+    told: tuple[SystemInfo, ...] = ()
+    locked: bool = True
+
+    @property
+    def strings(self) -> dict[str, tuple[str, ...]]:
+        """Return the Python modules that compiled code imports by name, by library."""
+        return {path: elf.python_modules for path, elf in self.libraries.items()}
 
 
 Check = Callable[[Facts], Iterator[Finding]]

@@ -1,4 +1,4 @@
-"""Asked = CMake's cache = compile commands = what the loaded library says of itself."""
+"""Asked = CMake's cache = compile commands = what the loaded library says of itself = what its code is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import fnmatch
 import re
 from collections.abc import Iterator
 
+from truewheel.build.evidence import CompileUnit
 from truewheel.checks.finding import Facts, Finding
 
 CODES = {
@@ -15,6 +16,13 @@ CODES = {
     "FLAGS-OVERRULED": "A compile unit carries the plan's -march and then another one, which wins.",
     "FLAGS-LEAKED": "A compile unit outside the engine's kernels carries ISA flags: its code runs before any guard, "
     "and it cannot be shared between variants.",
+    "FLAGS-SLOW": "A compile unit was compiled without optimization, or with its assertions on.",
+    "FLAGS-MISSING": "A compile unit lacks a flag that the plan has for all of them.",
+    "FLAGS-FAST-MATH": "A compile unit was compiled with -ffast-math or -Ofast, which ggml's kernels do not survive.",
+    "FLAGS-RUN": "What a library said of itself when it was loaded in a locked-down child.",
+    "FLAGS-RUN-FAILED": "A library that can tell what it was compiled with could not be loaded, or died.",
+    "FLAGS-RUN-DIFFERS": "A library says that it was compiled for a CPU feature, and no code of the wheel has an "
+    "instruction of it.",
     "FLAGS-LOADED": "The loaded library does not report a CPU feature that the plan asked for.",
     "FLAGS-BEYOND": "The loaded library reports a CPU feature that the plan did not ask for.",
     "FLAGS-NO-EVIDENCE": "The build left nothing to compare with, so nothing of this was shown.",
@@ -24,15 +32,20 @@ CODES = {
 _TRUE = {"ON", "TRUE", "YES", "Y", "1"}
 _FALSE = {"OFF", "FALSE", "NO", "N", "0", ""}
 _REPORTED = re.compile(r"([A-Z][A-Z0-9_]*) = 1")
+_COMPILED = (".c", ".cc", ".cpp", ".cxx")
+_SILENT = frozenset(("sse3", "ssse3", "f16c", "bmi2", "fma"))
+"""Features that a compiler may have been told of and found no use for."""
 _NEUTRAL = ("-m64", "-mtune", "-mno-")
 
 
 def check(facts: Facts) -> Iterator[Finding]:
     """Yield every place where what was asked for was silently lost."""
+    yield from _told(facts)
     if facts.plan is None:
         return
     yield from _cache(facts)
     yield from _units(facts)
+    yield from _options(facts)
     yield from _loaded(facts)
 
 
@@ -42,7 +55,6 @@ def _cache(facts: Facts) -> Iterator[Finding]:
     if not cache:
         yield Finding(
             code="FLAGS-NO-EVIDENCE",
-            severity="error",
             where="CMakeCache.txt",
             message="CMake left no cache",
             hint="build again; the evidence is read before the work folder is deleted",
@@ -53,7 +65,6 @@ def _cache(facts: Facts) -> Iterator[Finding]:
         if found is None or not _same(asked, found):
             yield Finding(
                 code="FLAGS-CACHE",
-                severity="error",
                 where=key,
                 message=f"asked for {asked}, CMake has {'nothing' if found is None else found}",
                 hint="the engine's CMake files force it: patch them in the recipe",
@@ -78,7 +89,6 @@ def _units(facts: Facts) -> Iterator[Finding]:
     if not kernels:
         yield Finding(
             code="FLAGS-NO-EVIDENCE",
-            severity="error",
             where="compile_commands.json",
             message=f"no compile unit matches {', '.join(plan.isa_units)}",
             hint="correct checks.isa-units in the recipe",
@@ -88,7 +98,6 @@ def _units(facts: Facts) -> Iterator[Finding]:
         if mine and plan.march and plan.march not in unit.march:
             yield Finding(
                 code="FLAGS-LOST",
-                severity="error",
                 where=unit.file,
                 message=f"was compiled without -march={plan.march}",
                 hint="something turned GGML_NATIVE off; look at CMake's part of the log",
@@ -96,7 +105,6 @@ def _units(facts: Facts) -> Iterator[Finding]:
         elif mine and plan.march and unit.march[-1] != plan.march:
             yield Finding(
                 code="FLAGS-OVERRULED",
-                severity="error",
                 where=unit.file,
                 message=f"-march={unit.march[-1]} comes after -march={plan.march} and wins",
                 hint="a global flag adds it",
@@ -104,10 +112,87 @@ def _units(facts: Facts) -> Iterator[Finding]:
         elif not mine and (unit.march or any(not option.startswith(_NEUTRAL) for option in unit.features)):
             yield Finding(
                 code="FLAGS-LEAKED",
-                severity="error",
                 where=unit.file,
                 message=f"carries {' '.join([*(f'-march={value}' for value in unit.march), *unit.features])}",
                 hint="set the ISA through the engine's options, never by a global flag",
+            )
+
+
+def _options(facts: Facts) -> Iterator[Finding]:
+    """Compare what every compile unit must have, whatever it is for; one finding a kind, with the first unit."""
+    assert facts.plan is not None
+    units = [unit for unit in (facts.evidence.units if facts.evidence else ()) if unit.language in _COMPILED]
+    slow = [unit for unit in units if not _is_fast(unit)]
+    if slow:
+        options = " ".join(slow[0].optimization) or "no -O"
+        yield Finding(
+            code="FLAGS-SLOW",
+            where=slow[0].file,
+            message=f"was compiled with {options} and {'' if '-DNDEBUG' in slow[0].other else 'no '}-DNDEBUG"
+            + (f", as were {len(slow) - 1} others" if len(slow) > 1 else ""),
+            hint="the engine's CMake files overrule CMAKE_BUILD_TYPE",
+        )
+    for flag in facts.plan.c_flags:
+        # Folders in a flag are filled in when the plan is carried out; options are looked for where they are kept.
+        name = flag.split("{", 1)[0]
+        if not name.startswith(("-f", "-g", "-D", "-std", "-O")):
+            continue
+        lacking = [
+            unit for unit in units if not any(word.startswith(name) for word in (*unit.other, *unit.optimization))
+        ]
+        if lacking:
+            yield Finding(
+                code="FLAGS-MISSING",
+                where=lacking[0].file,
+                message=f"was compiled without {flag}"
+                + (f", as were {len(lacking) - 1} others" if lacking[1:] else ""),
+                hint="the engine's CMake files set CMAKE_C_FLAGS anew",
+            )
+    for unit in units:
+        if _wins("-ffast-math", "-fno-fast-math", unit.other) or "-Ofast" in unit.optimization[-1:]:
+            yield Finding(
+                code="FLAGS-FAST-MATH",
+                where=unit.file,
+                message="was compiled with fast math",
+                hint="take the option out of the profile's flags",
+            )
+
+
+def _is_fast(unit: CompileUnit) -> bool:
+    level = unit.optimization[-1] if unit.optimization else "-O0"
+    debugging = _wins("-UNDEBUG", "-DNDEBUG", unit.other) or "-DNDEBUG" not in unit.other
+    return level in ("-O2", "-O3", "-Ofast") and not debugging
+
+
+def _wins(option: str, opposite: str, words: tuple[str, ...]) -> bool:
+    """Tell whether an option comes after the last of its opposite."""
+    last = next((word for word in reversed(words) if word in (option, opposite)), "")
+    return last == option
+
+
+def _told(facts: Facts) -> Iterator[Finding]:
+    """Compare what libraries said of themselves when they were run with what their code is."""
+    from truewheel.cpu.features import feature_table
+
+    by_engine_name = {feature.engine: name for name, feature in feature_table().items() if feature.engine}
+    for told in facts.told:
+        if told.failure:
+            yield Finding(
+                code="FLAGS-RUN-FAILED",
+                where=told.library,
+                message=told.failure,
+                hint="`truewheel smoke` runs the whole engine, when it is one that is known",
+            )
+            continue
+        on = {by_engine_name[name] for name in _REPORTED.findall(told.text) if name in by_engine_name}
+        yield Finding(code="FLAGS-RUN", where=told.library, message=f"says: {' '.join(told.text.split())[:400]}")
+        used = {feature for code in facts.code.values() for kernel in code.kernels for feature in kernel.features}
+        if empty := sorted(on - used - _SILENT):
+            yield Finding(
+                code="FLAGS-RUN-DIFFERS",
+                where=told.library,
+                message=f"says that it was compiled for {', '.join(empty)}, and no instruction of that is in the wheel",
+                hint="the flag reached the place that reports, and not the kernels",
             )
 
 
@@ -127,7 +212,6 @@ def _loaded(facts: Facts) -> Iterator[Finding]:
         if name not in reported:
             yield Finding(
                 code="FLAGS-LOADED",
-                severity="error",
                 where=name,
                 message="the plan asked for it, the loaded library does not have it",
                 hint="the flag was lost on the way; compare compile commands and log",
@@ -135,7 +219,6 @@ def _loaded(facts: Facts) -> Iterator[Finding]:
     for name in sorted((reported & known) - set(plan.engine_features)):
         yield Finding(
             code="FLAGS-BEYOND",
-            severity="error",
             where=name,
             message="the loaded library has it, the plan did not ask for it",
             hint="on a CPU without it the wheel would die",

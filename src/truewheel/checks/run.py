@@ -2,71 +2,120 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import sys
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+import textwrap
+from collections.abc import Iterable
 
-from truewheel import process
-from truewheel.binary.elf import ElfFacts, read_elf
+import msgspec
+
 from truewheel.build.evidence import Evidence
-from truewheel.checks import flags, linkage, size, smoke
+from truewheel.checks import archive, flags, hardening, isa, linkage, metadata, size, smoke
 from truewheel.checks.finding import Check, Facts, Finding
+from truewheel.checks.isa_account import embedded_plan
+from truewheel.checks.policy import Policy, default_policy
 from truewheel.inference.smoke import SmokeRecord
+from truewheel.inference.system_info import SystemInfo
+from truewheel.inspection.facts import WheelFacts
 from truewheel.plan import Plan
-from truewheel.wheel.archive import WheelFile
 
 CHECKS: dict[str, Check] = {
+    "archive": archive.check,
+    "isa": isa.check,
     "linkage": linkage.check,
+    "hardening": hardening.check,
+    "metadata": metadata.check,
     "size": size.check,
     "flags": flags.check,
     "smoke": smoke.check,
 }
 """Every check by name, in the order of the report."""
 
-CODES: dict[str, str] = {**linkage.CODES, **size.CODES, **flags.CODES, **smoke.CODES}
+CODES: dict[str, str] = {
+    **archive.CODES,
+    **isa.CODES,
+    **linkage.CODES,
+    **hardening.CODES,
+    **metadata.CODES,
+    **size.CODES,
+    **flags.CODES,
+    **smoke.CODES,
+}
 """Every code and what it means."""
 
 _ORDER = {"error": 0, "warning": 1, "info": 2}
-_POLICY_SECONDS = 120.0
 
 
 def gather(
-    wheel: WheelFile, *, plan: Plan | None = None, evidence: Evidence | None = None, record: SmokeRecord | None = None
+    read: WheelFacts,
+    *,
+    plan: Plan | None = None,
+    evidence: Evidence | None = None,
+    record: SmokeRecord | None = None,
+    told: tuple[SystemInfo, ...] = (),
 ) -> Facts:
-    """Read from a wheel everything that the checks look at."""
-    libraries: dict[str, ElfFacts] = {}
-    damaged: dict[str, str] = {}
-    for path, data in wheel.shared_objects().items():
-        try:
-            libraries[path] = read_elf(data)
-        except ValueError as error:
-            damaged[path] = str(error)
-    return Facts(wheel, libraries, damaged, audit_policy(wheel.path), plan, evidence, record)
-
-
-def run_checks(facts: Facts) -> tuple[Finding, ...]:
-    """Return the findings of every check, errors first."""
-    findings = [finding for check in CHECKS.values() for finding in check(facts)]
-    return tuple(sorted(findings, key=lambda finding: (_ORDER[finding.severity], finding.code, finding.where)))
-
-
-def audit_policy(path: Path) -> Mapping[str, Any] | None:
-    """Return what `auditwheel show --json` says of a wheel, or None where it cannot tell."""
-    beside = Path(sys.executable).parent / "auditwheel"
-    program = str(beside) if beside.is_file() else shutil.which("auditwheel")
-    if program is None:
-        return None
-    done = process.run(
-        [program, "show", "--json", path], timeout=_POLICY_SECONDS, merge_stderr=False, keep_lines=100_000
+    """Put together everything that the checks look at."""
+    libraries = read.libraries
+    return Facts(
+        wheel=read.wheel,
+        libraries={path: facts.elf for path, facts in libraries.items() if facts.elf is not None},
+        damaged={path: facts.damage for path, facts in libraries.items() if facts.damage},
+        policy=read.policy,
+        plan=plan,
+        evidence=evidence,
+        smoke=record,
+        code={path: facts.code for path, facts in libraries.items() if facts.code is not None},
+        marks={path: facts.marks for path, facts in libraries.items()},
+        sources=read.sources,
+        told=told,
+        locked=read.locked,
     )
-    start = done.output.find("{")
-    if done.returncode != 0 or start < 0:
-        return None
-    try:
-        table = json.loads(done.output[start:])
-    except ValueError:
-        return None
-    return table if isinstance(table, dict) else None
+
+
+def run_checks(facts: Facts, policy: Policy | None = None) -> tuple[Finding, ...]:
+    """Return the findings of every check, errors first."""
+    found = (finding for check in CHECKS.values() for finding in check(facts))
+    own = facts.plan is not None or embedded_plan(facts) is not None
+    return rate(found, policy or default_policy(), own=own)
+
+
+def rate(findings: Iterable[Finding], policy: Policy, *, own: bool) -> tuple[Finding, ...]:
+    """Give each finding the severity that a policy says, and put errors first."""
+    rated = [
+        msgspec.structs.replace(finding, severity=policy.severity_of(finding.code, own=own)) for finding in findings
+    ]
+    return tuple(sorted(rated, key=lambda finding: (_ORDER[finding.severity], finding.code, finding.where)))
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """A code explained.
+
+    Attributes:
+        code: its name.
+        check: which check gives it.
+        own: its severity in a wheel that we built.
+        foreign: its severity in anybody else's.
+        meaning: what it means.
+    """
+
+    code: str
+    check: str
+    own: str
+    foreign: str
+    meaning: str
+
+    def lines(self) -> list[str]:
+        """Return the explanation for a terminal."""
+        severity = self.own if self.own == self.foreign else f"{self.own} in our own wheels, {self.foreign} in others"
+        return [f"{self.code}: {severity}; given by the check `{self.check}`", "", *textwrap.wrap(self.meaning, 96)]
+
+
+def explain(code: str, policy: Policy | None = None) -> Explanation:
+    """Return what a code means.
+
+    Raises:
+        KeyError: there is no such code.
+    """
+    rules = policy or default_policy()
+    check = next(name for name, function in CHECKS.items() if code in sys.modules[function.__module__].CODES)
+    own, foreign = (rules.severity_of(code, own=own) for own in (True, False))
+    return Explanation(code, check, own, foreign, CODES[code])

@@ -33,14 +33,12 @@ def check(facts: Facts) -> Iterator[Finding]:
         if facts.plan is not None:
             yield Finding(
                 code="SMOKE-NOT-RUN",
-                severity="error",
                 where=facts.wheel.path.name,
                 message="a wheel that was never run is not proven",
             )
     elif record.code:
         yield Finding(
             code=record.code,
-            severity="error",
             where=f"model {record.model}",
             message=record.ending,
             hint=_HINTS.get(record.code, "the last lines that it printed are in the report"),

@@ -13,10 +13,12 @@ from truewheel.errors import TruewheelError
 
 VERBS = {
     "build": "Build, prove and store a wheel.",
+    "check": "Say what any wheel claims and needs, and if it is sound.",
     "doctor": "Show what this machine is and what it can build.",
+    "explain": "Explain a code that a check gave.",
     "list": "List what is in the wheelhouse.",
     "plan": "Show everything that a build would do, and do nothing.",
-    "schema": "Print the JSON Schema of recipe and profile.",
+    "schema": "Print the JSON Schema of recipe, report or policy.",
     "smoke": "Run inference from a wheel in a clean environment.",
 }
 """Every verb and its short help; standing here so that `--help` imports none of them."""

@@ -48,11 +48,12 @@ def command(
       truewheel build llama-cpp-python native --toolchain zig
       truewheel build --model smollm2 --json
     """
+    from truewheel.account.terminal import to_lines
     from truewheel.config.locations import wheelhouse_root
     from truewheel.console import Console
     from truewheel.pipeline import Order, build
     from truewheel.process import quote
-    from truewheel.report import to_dict, to_lines
+    from truewheel.report import to_dict
     from truewheel.wheelhouse.store import Wheelhouse
 
     console = Console()

@@ -9,15 +9,31 @@ from truewheel.cli.common import json_option, print_json
 
 
 @click.command("schema", short_help=VERBS["schema"])
+@click.argument("what", default="recipe", type=click.Choice(["recipe", "report", "policy"]), metavar="[WHAT]")
 @json_option
-def command(as_json: bool) -> None:  # noqa: ARG001 - the schema is JSON with and without the option
-    """Print the JSON Schema of recipe.toml and of profiles; editors complete and check by it.
+def command(what: str, as_json: bool) -> None:  # noqa: ARG001 - the schema is JSON with and without the option
+    """Print a JSON Schema: of `recipe` (recipe.toml and profiles; the default), `report` or `policy`.
+
+    Editors complete and check recipes and policies by it. `report` is what `check --json` and `smoke --json`
+    print, and what lies beside each wheel of the wheelhouse.
 
     \b
-    Example:
+    Examples:
       truewheel schema > truewheel.schema.json
+      truewheel schema report
     """
-    from truewheel.config.schema import json_schema
     from truewheel.console import Console
 
-    print_json(Console(), json_schema())
+    if what == "recipe":
+        from truewheel.config.schema import json_schema
+
+        schema = json_schema()
+    elif what == "report":
+        from truewheel.report import report_schema
+
+        schema = report_schema()
+    else:
+        from truewheel.checks.policy import policy_schema
+
+        schema = policy_schema()
+    print_json(Console(), schema)

@@ -25,14 +25,14 @@ def command(wheel: Path, model: str, as_json: bool) -> int:
       truewheel smoke wheelhouse/llama_cpp_python-*.whl
       truewheel smoke somebody_elses.whl --model smollm2
     """
+    from truewheel.account.terminal import to_lines
     from truewheel.console import Console
     from truewheel.errors import CheckError
     from truewheel.pipeline import smoke_wheel
-    from truewheel.report import to_dict, to_lines
-    from truewheel.wheel.archive import read_wheel
+    from truewheel.report import to_dict
 
     console = Console()
-    report = smoke_wheel(read_wheel(wheel), model, console)
+    report = smoke_wheel(wheel, model, console)
     if as_json:
         print_json(console, to_dict(report))
     else:

@@ -8,14 +8,14 @@ import msgspec
 
 from truewheel.config.tables import Profile, Recipe
 
-_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema() -> dict[str, Any]:
     """Return one JSON Schema document with a definition for `Recipe` and for `Profile`."""
     _, components = msgspec.json.schema_components((Recipe, Profile), ref_template="#/$defs/{name}")
     return {
-        "$schema": _DIALECT,
+        "$schema": SCHEMA_DIALECT,
         "title": "truewheel recipe and profile",
         "oneOf": [{"$ref": "#/$defs/Recipe"}, {"$ref": "#/$defs/Profile"}],
         "$defs": components,

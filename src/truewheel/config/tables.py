@@ -95,10 +95,12 @@ class Checks(Table, frozen=True, kw_only=True):
         max_wheel_mib: the largest wheel that passes, MiB.
         isa_units: glob patterns of the compile units that may carry ISA flags.
         isa_library: the library of the wheel whose code is built for the level.
+        dispatched: glob patterns of libraries that the engine chooses at run time, so that they may exceed the level.
         in_process: refuse a wheel where the smoke child cannot be kept from starting processes and opening sockets.
     """
 
     max_wheel_mib: Positive
+    dispatched: tuple[str, ...] = ()
     isa_units: tuple[str, ...] = ()
     isa_library: str = ""
     in_process: bool = True

@@ -7,7 +7,7 @@ from email.generator import BytesGenerator
 from email.parser import BytesParser
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,7 +18,7 @@ from truewheel.errors import CheckError, RepairError
 from truewheel.plan import Plan
 from truewheel.repair.guard import add_guard
 from truewheel.repair.sbom import make_sbom
-from truewheel.wheel.archive import Member, WheelFile, read_wheel
+from truewheel.wheel.archive import Member, WheelFile, read_all, read_wheel
 from truewheel.wheel.name import WheelName
 from truewheel.wheel.writer import write_wheel
 
@@ -55,11 +55,11 @@ def repair_wheel(built: BuiltWheel, folder: Path) -> RepairedWheel:
         RepairError: the built wheel is damaged or lacks what the recipe promises.
     """
     try:
-        wheel = read_wheel(built.path)
+        wheel, content = read_all(built.path)
     except CheckError as error:
         raise RepairError(f"the backend made a wheel that cannot be read: {error.message}", hint=error.hint) from error
     plan = built.plan
-    members = add_guard(wheel.members, plan, built.cpuid_library)
+    members = add_guard(content, plan, built.cpuid_library)
     members |= _licences(built, wheel.dist_info)
     libraries = {
         path: hashlib.sha256(member.data).hexdigest() for path, member in members.items() if is_elf(member.data)
@@ -71,18 +71,6 @@ def repair_wheel(built: BuiltWheel, folder: Path) -> RepairedWheel:
     target = folder / name.filename
     write_wheel(target, members, wheel.dist_info)
     return RepairedWheel(read_wheel(target), plan, built.evidence)
-
-
-def read_build_info(wheel: WheelFile) -> dict[str, Any] | None:
-    """Return what a wheel says of its own build, or None for a wheel that is not ours."""
-    member = wheel.members.get(f"{wheel.dist_info}/{BUILD_INFO}")
-    if member is None:
-        return None
-    try:
-        table: dict[str, Any] = msgspec.json.decode(member.data, type=dict[str, Any])
-    except msgspec.DecodeError:
-        return None
-    return table
 
 
 def _tags(tags: str, platform: str) -> str:

@@ -1,33 +1,40 @@
-"""Reading a wheel's archive: nothing is trusted, nothing is extracted before it was accepted."""
+"""Reading a wheel: nothing is trusted, and nothing is used before all of it was accepted."""
 
 from __future__ import annotations
 
-import base64
-import csv
 import hashlib
-import io
-import zipfile
-import zlib
+import os
+import stat
+import unicodedata
+from collections.abc import Iterable, Iterator
 from email.message import Message
-from email.parser import BytesParser
+from email.parser import HeaderParser
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
+
+import msgspec
 
 from truewheel.errors import CheckError
+from truewheel.wheel.container import Fault, RawMember, RefusedError, content, hash_stream, printable, read_members
+from truewheel.wheel.identity import check_identity, explain_dist_info, find_dist_info
 from truewheel.wheel.name import WheelName, parse_wheel_name
+from truewheel.wheel.record import Digests, asked_algorithms, verify_record
 
-MAX_MEMBERS = 20_000
-MAX_TOTAL_BYTES = 8 << 30
-MAX_RATIO = 1000
-"""Bounds of a sane wheel; deflate cannot exceed about 1032 to 1."""
-
-_CHUNK = 1 << 20
-_FIRST_PRINTABLE = 32
-_RECORD_FIELDS = 3
+_MAX_TEXT = 4 << 20
+_MAX_RECORD = 32 << 20
+_MAX_NAME, _MAX_PART = 1024, 255
+_TEXTS = ("METADATA", "WHEEL", "entry_points.txt", "truewheel.json")
+_BIDI = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c")
+_WINDOWS_DEVICES = frozenset(
+    ("con", "prn", "aux", "nul", *(f"{device}{number}" for device in ("com", "lpt") for number in range(1, 10)))
+)
+_EMPTY_DEFLATED = 2
+_KINDS = {b"\x7fELF": "elf", b"MZ": "pe", b"\xcf\xfa\xed\xfe": "macho", b"\xca\xfe\xba\xbe": "macho"}
+_MAX_FAULTS = 100
 
 
 class Member(NamedTuple):
-    """One accepted file of a wheel.
+    """One file of a wheel, to be written.
 
     Attributes:
         data: its content.
@@ -38,169 +45,349 @@ class Member(NamedTuple):
     executable: bool = False
 
 
-class WheelFile(NamedTuple):
-    """A wheel read into memory.
+class Entry(msgspec.Struct, frozen=True):
+    """One accepted file of a wheel.
+
+    Attributes:
+        size: bytes of its content.
+        sha256: of its content, hexadecimal.
+        executable: whether its mode lets somebody run it.
+        kind: `elf`, `pe` or `macho` as its first bytes say; else empty.
+        compressed: bytes that it takes in the archive.
+    """
+
+    size: int
+    sha256: str
+    executable: bool = False
+    kind: str = ""
+    compressed: int = 0
+
+
+class WheelFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A wheel that was read whole and accepted.
 
     Attributes:
         path: where it was read from.
         name: the parts of its file name.
         sha256: of the file, hexadecimal.
         size: of the file, in bytes.
-        members: accepted files by their path in the archive, in its order.
+        entries: accepted files by their path in the archive, in its order.
         dist_info: name of the `.dist-info` folder.
+        texts: METADATA, WHEEL and others of that folder, by path.
     """
 
     path: Path
     name: WheelName
     sha256: str
     size: int
-    members: dict[str, Member]
+    entries: dict[str, Entry]
     dist_info: str
+    texts: dict[str, str]
 
     @property
     def metadata(self) -> Message:
         """Return METADATA as an email message."""
-        return BytesParser().parsebytes(self.members[f"{self.dist_info}/METADATA"].data)
+        return HeaderParser().parsestr(self.texts[f"{self.dist_info}/METADATA"])
 
-    def shared_objects(self) -> dict[str, bytes]:
-        """Return the ELF files of the wheel by path."""
-        return {path: member.data for path, member in self.members.items() if member.data[:4] == b"\x7fELF"}
+    @property
+    def installed_size(self) -> int:
+        """Return the bytes of its whole content."""
+        return sum(entry.size for entry in self.entries.values())
+
+    def shared_objects(self) -> list[str]:
+        """Return the paths of its ELF files."""
+        return [path for path, entry in self.entries.items() if entry.kind == "elf"]
 
 
-def read_wheel(path: Path) -> WheelFile:
-    """Read and verify a wheel.
+class MalformedWheelError(CheckError):
+    """A wheel that is not accepted, with every fault that was found before reading ended."""
+
+    def __init__(self, path: Path, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)[:_MAX_FAULTS]
+        first = self.faults[0]
+        where = f"{first.where!r}: " if first.where else ""
+        more = f" (and {len(self.faults) - 1} more faults)" if len(self.faults) > 1 else ""
+        super().__init__(
+            f"{path.name} is malformed: {first.code}: {where}{first.message}{more}",
+            hint="do not install it; get it again, or tell whoever made it",
+        )
+
+
+def read_wheel(path: Path, *, stream: BinaryIO | None = None) -> WheelFile:
+    """Read a wheel whole and accept it, or say what is wrong with it.
+
+    Args:
+        path: its path; the file name is a part of a wheel.
+        stream: the open file, when somebody else opened it.
 
     Raises:
-        CheckError: it is no wheel, is damaged, has an unsafe member, or its RECORD does not hold.
+        MalformedWheelError: it is not accepted.
+        CheckError: it is no regular file, or cannot be opened.
     """
-    name = parse_wheel_name(path.name)
+    if stream is not None:
+        return _read(path, stream)
+    with open_wheel(path) as opened:
+        return _read(path, opened)
+
+
+def open_wheel(path: Path) -> BinaryIO:
+    """Open a wheel's file without waiting for anybody.
+
+    Raises:
+        CheckError: it is not there, no regular file, or cannot be read.
+    """
     try:
-        with path.open("rb") as stream:
-            sha256, size = _hash_stream(stream)
-            stream.seek(0)
-            with zipfile.ZipFile(stream) as archive:
-                members = _read_members(archive, path.name)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise CheckError(
-            f"{path.name} is not a readable wheel: {error}", hint="a wheel is a ZIP archive; download or build it again"
-        ) from error
+        # A pipe without a writer would keep us waiting.
+        stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
     except OSError as error:
         raise CheckError(f"cannot read {path}: {error.strerror or error}", hint="check the path") from error
-    dist_info = f"{name.distribution}-{name.version}.dist-info"
-    for required in ("METADATA", "WHEEL", "RECORD"):
-        if f"{dist_info}/{required}" not in members:
-            raise CheckError(
-                f"{path.name} has no {dist_info}/{required}", hint="the archive is not a wheel, or its name was changed"
-            )
-    _verify_record(members, dist_info, path.name)
-    return WheelFile(path, name, sha256, size, members, dist_info)
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise CheckError(
+            f"{path} is no regular file", hint="a wheel is read more than once, and its file name counts: save it first"
+        )
+    return stream
 
 
-def record_line_hash(data: bytes) -> str:
-    """Return the hash of a file as RECORD spells it: urlsafe base64 of SHA-256 without padding."""
-    return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+def read_all(path: Path) -> tuple[WheelFile, dict[str, Member]]:
+    """Read a wheel with the content of all its files, as far as memory goes; for wheels of our own.
+
+    Raises:
+        MalformedWheelError: it is not accepted.
+    """
+    with open_wheel(path) as stream:
+        wheel = read_wheel(path, stream=stream)
+        reader = WheelReader(stream, wheel)
+        members = {name: Member(reader.read(name), entry.executable) for name, entry in wheel.entries.items()}
+    return wheel, members
 
 
-def _hash_stream(stream: io.BufferedReader) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
-    while chunk := stream.read(_CHUNK):
-        digest.update(chunk)
-        size += len(chunk)
-    return digest.hexdigest(), size
+class WheelReader:
+    """Reads single files out of a wheel that was accepted before.
+
+    Args:
+        stream: the open file.
+        wheel: what was accepted.
+
+    Raises:
+        MalformedWheelError: the archive changed since.
+    """
+
+    def __init__(self, stream: BinaryIO, wheel: WheelFile) -> None:
+        self._stream, self._wheel = stream, wheel
+        try:
+            raws = read_members(stream, os.fstat(stream.fileno()).st_size)
+        except RefusedError as error:
+            raise MalformedWheelError(wheel.path, [_changed()]) from error
+        self._raws = {raw.raw_name: raw for raw in raws}
+
+    def read(self, name: str) -> bytes:
+        """Return one file's content.
+
+        Raises:
+            KeyError: the wheel has no such file.
+            MalformedWheelError: the archive changed since it was accepted.
+        """
+        expected = self._wheel.entries[name].sha256
+        try:
+            data = b"".join(content(self._stream, self._raws[name.encode()]))
+        except (RefusedError, KeyError) as error:
+            raise MalformedWheelError(self._wheel.path, [_changed()]) from error
+        if hashlib.sha256(data).hexdigest() != expected:
+            raise MalformedWheelError(self._wheel.path, [_changed()])
+        return data
 
 
-def _read_members(archive: zipfile.ZipFile, wheel: str) -> dict[str, Member]:
-    infos = archive.infolist()
-    if len(infos) > MAX_MEMBERS:
-        raise CheckError(f"{wheel} has {len(infos)} members, more than the {MAX_MEMBERS} a wheel may have")
-    members: dict[str, Member] = {}
-    total = 0
-    for info in infos:
-        _accept_name(info, wheel)
-        if info.is_dir():
-            continue
-        if info.filename in members:
-            raise CheckError(f"{wheel} has two members named {info.filename!r}")
-        data = _read_bounded(archive, info, wheel)
-        total += len(data)
-        if total > MAX_TOTAL_BYTES:
-            raise CheckError(f"{wheel} unpacks to more than {MAX_TOTAL_BYTES >> 30} GiB")
-        members[info.filename] = Member(data, bool(info.external_attr >> 16 & 0o111))
-    return members
+def _changed() -> Fault:
+    return Fault("ARCHIVE-CHANGED", "", "the file changed while it was read")
 
 
-def _accept_name(info: zipfile.ZipInfo, wheel: str) -> None:
-    name = info.filename
+def _read(path: Path, stream: BinaryIO) -> WheelFile:
+    before = _state(os.fstat(stream.fileno()))
+    try:
+        name = parse_wheel_name(path.name)
+    except CheckError as error:
+        raise MalformedWheelError(path, [Fault("IDENTITY-FILE", "", error.message)]) from error
+    try:
+        sha256, size = hash_stream(stream)
+        raws = read_members(stream, size)
+        names = _accept_names(raws, name)
+        wheel, faults = _accept_content(path, name, stream, names, (sha256, size))
+    except RefusedError as error:
+        faults = list(error.faults)
+        wheel = None
+    except OSError as error:
+        raise CheckError(f"cannot read {path}: {error.strerror or error}", hint="check the disk") from error
+    if _state(os.fstat(stream.fileno())) != before:
+        faults = [_changed()]
+    if faults or wheel is None:
+        raise MalformedWheelError(path, faults)
+    return wheel
+
+
+def _state(status: os.stat_result) -> tuple[int, int, int]:
+    """Return what changes when a file is written to; the last of it cannot be set back."""
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _accept_names(raws: list[RawMember], wheel: WheelName) -> list[tuple[str, RawMember]]:
+    """Return the members of an archive by name, folders with them."""
+    windows = any(platform.startswith("win") for platform in wheel.platforms)
+    named = [(_decode(raw), raw) for raw in raws]
+    for name, raw in named:
+        reason = _unsafe(name, windows=windows)
+        if reason:
+            raise RefusedError(Fault("ARCHIVE-NAME", printable(name), reason))
+        reason = _odd_kind(name, raw)
+        if reason:
+            raise RefusedError(Fault("ARCHIVE-KIND", name, reason))
+    _refuse_doubles([name for name, _ in named])
+    return named
+
+
+def _decode(raw: RawMember) -> str:
+    try:
+        name = raw.raw_name.decode("utf-8")
+    except UnicodeDecodeError as error:
+        shown = printable(raw.raw_name[:200].decode("utf-8", "backslashreplace"))
+        raise RefusedError(Fault("ARCHIVE-NAME", shown, f"its name is not UTF-8: {error.reason}")) from error
+    if not raw.utf8 and not name.isascii():
+        raise RefusedError(Fault("ARCHIVE-NAME", name[:200], "its name is not ASCII and not marked as UTF-8"))
+    return name
+
+
+def _unsafe(name: str, *, windows: bool) -> str:
+    """Return why a name is unsafe, or an empty text."""
     # Not taken apart by PurePosixPath, which drops "." and empty parts: they would let two names mean one file.
     parts = name.removesuffix("/").split("/")
-    unsafe = (
-        not name
-        or name.startswith("/")
-        or "\\" in name
-        or any(ord(character) < _FIRST_PRINTABLE for character in name)
-        or any(part in ("", ".", "..") for part in parts)
-        or ":" in parts[0]
-        or (info.orig_filename != name)
-    )
-    if unsafe:
-        raise CheckError(f"{wheel} has a member with an unsafe name: {name!r}", hint="do not install this wheel")
-    kind = info.external_attr >> 28 & 0xF
-    if kind not in (0, 0o10, 0o04):
-        raise CheckError(
-            f"{wheel} has a member that is no plain file: {name!r}", hint="links and devices have no place in a wheel"
-        )
+    devices = windows and any(part.split(".")[0].casefold() in _WINDOWS_DEVICES for part in parts)
+    faults = {
+        "its name is empty or longer than 1024 bytes": not name or len(name.encode()) > _MAX_NAME,
+        "its name holds a control character": any(
+            unicodedata.category(character) == "Cc" or character in _BIDI for character in name
+        ),
+        "its name has a backslash or is absolute": "\\" in name or name.startswith("/"),
+        "its name leads elsewhere, or can be spelled in two ways": any(part in ("", ".", "..") for part in parts),
+        "its name begins with a drive letter": parts[0][1:2] == ":",
+        "a part of its name ends in a dot or a space, or is longer than 255 bytes": any(
+            part[-1:] in (".", " ") or len(part.encode()) > _MAX_PART for part in parts
+        ),
+        "a part of its name is a device on Windows": devices,
+    }
+    return next((reason for reason, found in faults.items() if found), "")
 
 
-def _read_bounded(archive: zipfile.ZipFile, info: zipfile.ZipInfo, wheel: str) -> bytes:
-    """Decompress one member, stopping at what its compressed size can honestly give."""
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise CheckError(
-            f"{wheel}: {info.filename!r} is compressed by method {info.compress_type}",
-            hint="a wheel's files are stored or deflated",
-        )
-    limit = min(info.compress_size * MAX_RATIO + _CHUNK, MAX_TOTAL_BYTES)
-    chunks, size = [], 0
-    with archive.open(info) as stream:
-        while chunk := stream.read(_CHUNK):
-            size += len(chunk)
-            if size > limit:
-                raise CheckError(f"{wheel}: {info.filename!r} unpacks to more than its compressed size can hold")
-            chunks.append(chunk)
-    return b"".join(chunks)
+def _odd_kind(name: str, raw: RawMember) -> str:
+    """Return why a member is neither a plain file nor a folder, or an empty text."""
+    folder = name.endswith("/")
+    kind = stat.S_IFMT(raw.mode)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "it is a link, a device, a pipe or a socket"
+    if kind and (kind == stat.S_IFDIR) != folder:
+        return "its name and its mode disagree about whether it is a folder"
+    if raw.mode & (stat.S_ISUID | stat.S_ISGID) and not folder:
+        return "it would run with its owner's rights"
+    if folder and (raw.size or raw.compressed > _EMPTY_DEFLATED):
+        return "it is a folder that has content"
+    return ""
 
 
-def _verify_record(members: dict[str, Member], dist_info: str, wheel: str) -> None:
+def _refuse_doubles(names: list[str]) -> None:
+    """Let no two members be one file, on any file system."""
+    seen: dict[str, str] = {}
+    exact: set[str] = set()
+    for name in names:
+        plain = name.removesuffix("/")
+        if plain in exact:
+            raise RefusedError(Fault("ARCHIVE-TWICE", name, "two members have this name"))
+        exact.add(plain)
+        folded = _fold(plain)
+        if folded in seen:
+            other = seen[folded]
+            reason = f"on some file systems it is the same as {other!r}"
+            raise RefusedError(Fault("ARCHIVE-COLLISION", name, reason))
+        seen[folded] = name
+    files = {name for name in names if not name.endswith("/")}
+    folded_files = {_fold(name) for name in files}
+    for parent in {parent for name in names for parent in _parents(name)}:
+        if parent in files:
+            raise RefusedError(Fault("ARCHIVE-TWICE", parent, "it is a file and a folder"))
+        if _fold(parent) in folded_files:
+            raise RefusedError(Fault("ARCHIVE-COLLISION", parent, "on some file systems it is a file and a folder"))
+
+
+def _fold(name: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+
+
+def _parents(name: str) -> Iterator[str]:
+    parent = name.removesuffix("/")
+    while "/" in parent:
+        parent = parent.rpartition("/")[0]
+        yield parent
+
+
+def _accept_content(
+    path: Path, name: WheelName, stream: BinaryIO, named: list[tuple[str, RawMember]], of_file: tuple[str, int]
+) -> tuple[WheelFile, list[Fault]]:
+    """Read every file once, and compare with RECORD, WHEEL and METADATA."""
+    paths = [member for member, _ in named]
+    for member, raw in named:
+        if member.endswith("/"):
+            for _ in content(stream, raw):
+                pass
+    named = [(member, raw) for member, raw in named if not member.endswith("/")]
+    dist_info = find_dist_info(paths, name)
+    if not dist_info:
+        raise RefusedError(explain_dist_info(paths, name))
     record = f"{dist_info}/RECORD"
-    try:
-        rows = list(csv.reader(io.StringIO(members[record].data.decode("utf-8"), newline=""), strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CheckError(f"{wheel}: RECORD cannot be read: {error}") from error
-    unsigned = {record, f"{record}.jws", f"{record}.p7s"}
-    seen = set()
-    for row in rows:
-        if len(row) != _RECORD_FIELDS:
-            raise CheckError(f"{wheel}: RECORD has a line with {len(row)} fields instead of 3")
-        path, digest, size = row
-        if path in seen:
-            raise CheckError(f"{wheel}: RECORD names {path!r} twice")
-        seen.add(path)
-        if path in unsigned:
-            continue
-        if path not in members:
-            raise CheckError(f"{wheel}: RECORD names {path!r}, which the archive does not have")
-        data = members[path].data
-        if size and size != str(len(data)):
-            raise CheckError(f"{wheel}: {path!r} has {len(data)} bytes, RECORD says {size}")
-        if not _hash_matches(digest, data):
-            raise CheckError(f"{wheel}: {path!r} does not have the hash that RECORD says", hint="the wheel was changed")
-    extra = sorted(set(members) - seen - unsigned)
-    if extra:
-        raise CheckError(f"{wheel}: {extra[0]!r} is in the archive but not in RECORD", hint="the wheel was changed")
+    raws = dict(named)
+    if record not in raws:
+        raise RefusedError(Fault("RECORD-MISSING", record, "it is not there"))
+    if raws[record].size > _MAX_RECORD:
+        raise RefusedError(Fault("ARCHIVE-LIMIT", record, f"it has {raws[record].size} bytes"))
+    for text in ("METADATA", "WHEEL"):
+        if (large := raws.get(f"{dist_info}/{text}")) is not None and large.size > _MAX_TEXT:
+            raise RefusedError(Fault("ARCHIVE-LIMIT", f"{dist_info}/{text}", f"it has {large.size} bytes"))
+    record_data = b"".join(content(stream, raws[record]))
+    asked = asked_algorithms(record_data)
+    kept = {f"{dist_info}/{text}" for text in _TEXTS}
+    entries: dict[str, Entry] = {}
+    files: dict[str, Digests] = {}
+    texts: dict[str, bytes] = {}
+    for member, raw in named:
+        keep = member in kept and raw.size <= _MAX_TEXT
+        digests, first, data = _digest(content(stream, raw), asked.get(member, ""), keep=keep)
+        files[member] = digests
+        kind = next((kind for magic, kind in _KINDS.items() if first.startswith(magic)), "")
+        entries[member] = Entry(digests.size, digests.sha256, bool(raw.mode & 0o111), kind, raw.compressed)
+        if keep:
+            texts[member] = data
+    faults = [*verify_record(record_data, record, files), *check_identity(paths, dist_info, texts, name)]
+    wheel = WheelFile(
+        path=path,
+        name=name,
+        sha256=of_file[0],
+        size=of_file[1],
+        entries=entries,
+        dist_info=dist_info,
+        texts={member: data.decode("utf-8", "replace") for member, data in texts.items()},
+    )
+    return wheel, faults
 
 
-def _hash_matches(digest: str, data: bytes) -> bool:
-    algorithm, _, value = digest.partition("=")
-    if algorithm not in ("sha256", "sha384", "sha512"):
-        return False
-    computed = base64.urlsafe_b64encode(hashlib.new(algorithm, data).digest()).rstrip(b"=").decode()
-    return computed == value.rstrip("=")
+def _digest(pieces: Iterator[bytes], algorithm: str, *, keep: bool) -> tuple[Digests, bytes, bytes]:
+    """Hash a content as it comes; return its digests, its first bytes, and all of it when asked to."""
+    sha256 = hashlib.sha256()
+    other = hashlib.new(algorithm) if algorithm in ("sha384", "sha512") else None
+    size, first, kept = 0, b"", []
+    for piece in pieces:
+        size += len(piece)
+        first = first or piece[:16]
+        sha256.update(piece)
+        if other is not None:
+            other.update(piece)
+        if keep:
+            kept.append(piece)
+    others = {algorithm: other.hexdigest()} if other is not None else {}
+    return Digests(size, sha256.hexdigest(), others), first, b"".join(kept)

@@ -9,7 +9,8 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from truewheel.wheel.archive import Member, record_line_hash
+from truewheel.wheel.archive import Member
+from truewheel.wheel.record import record_line_hash
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _FILE_MODE = 0o100644

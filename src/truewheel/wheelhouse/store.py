@@ -13,8 +13,9 @@ from typing import NamedTuple
 import msgspec
 from filelock import FileLock, Timeout
 
+from truewheel.account.markdown import to_markdown
 from truewheel.errors import StoreError
-from truewheel.report import Report, to_json, to_markdown
+from truewheel.report import Report, to_json
 
 _LOCK_SECONDS = 60.0
 

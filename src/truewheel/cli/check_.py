@@ -1,0 +1,101 @@
+"""`truewheel check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from truewheel.cli import VERBS
+from truewheel.cli.common import json_option, print_json
+
+if TYPE_CHECKING:
+    from truewheel.report import Report
+
+
+@click.command("check", short_help=VERBS["check"])
+@click.argument("wheels", nargs=-1, required=True, metavar="WHEEL...", type=click.Path(path_type=Path))
+@click.option("--run", is_flag=True, help="Also load its libraries, in a locked-down child, and compare what they say.")
+@click.option(
+    "--policy",
+    "policy_file",
+    type=click.Path(path_type=Path),
+    help='A TOML file that says which codes refuse a wheel: schema = 1, [severity], HARD-PATH = "info".',
+)
+@click.option("--verbose", "-v", is_flag=True, help="Show what is only for information, too.")
+@click.option("--no-cache", is_flag=True, help="Read the wheel anew, although a file with this name and hash is known.")
+@json_option
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print the account as Markdown on stdout.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write one self-contained page there.")
+def command(
+    wheels: tuple[Path, ...],
+    run: bool,
+    policy_file: Path | None,
+    verbose: bool,
+    no_cache: bool,
+    as_json: bool,
+    as_markdown: bool,
+    html: Path | None,
+) -> int:
+    """Say the truth about any WHEEL: what it claims, what it needs, whether it is sound, and what to do.
+
+    Reads the archive, the code and the links in a locked-down process; nothing of the wheel is run unless
+    --run is given. Several wheels give a table. Exit code 7 when one of them is refused.
+
+    \b
+    Examples:
+      truewheel check somebody_elses.whl
+      truewheel check dist/*.whl --policy ci/wheel-policy.toml
+      truewheel check wheelhouse/*.whl --html account.html
+    """
+    from truewheel.checks.policy import load_policy
+    from truewheel.checks.run import CODES
+    from truewheel.console import Console
+    from truewheel.errors import CheckError, StoreError
+    from truewheel.report import to_dict
+    from truewheel.verify import check_wheel
+
+    if as_json and as_markdown:
+        raise click.UsageError("--json and --markdown both want stdout; choose one")
+    console = Console()
+    policy = load_policy(policy_file, frozenset(CODES)) if policy_file else None
+    reports: list[Report] = []
+    failed: list[tuple[Path, CheckError]] = []
+    for wheel in wheels:
+        try:
+            with console.stage("check", wheel.name):
+                reports.append(check_wheel(wheel, policy=policy, run=run, cache=not no_cache))
+        except CheckError as error:
+            if len(wheels) == 1:
+                raise
+            # The others are still looked at; what could not be read is told with them.
+            failed.append((wheel, error))
+            console.warn(error.message)
+    if as_json:
+        print_json(console, to_dict(reports[0]) if len(wheels) == 1 else [to_dict(report) for report in reports])
+    elif as_markdown:
+        console.data(_markdown(reports))
+    elif len(wheels) == 1:
+        from truewheel.account.terminal import to_lines
+
+        console.data("\n".join(to_lines(reports[0], verbose=verbose)))
+    else:
+        from truewheel.account.terminal import to_table_lines
+
+        console.data("\n".join(to_table_lines(reports)))
+    if html is not None:
+        from truewheel.account.html import to_html
+
+        try:
+            html.write_text(to_html(reports), encoding="utf-8")
+        except OSError as error:
+            raise StoreError(f"cannot write {html}: {error.strerror or error}", hint="choose another file") from error
+        console.say(f"the page is {html}")
+    return 0 if not failed and all(report.passed for report in reports) else CheckError.exit_code
+
+
+def _markdown(reports: list[Report]) -> str:
+    from truewheel.account.markdown import to_markdown, to_markdown_table
+
+    return to_markdown(reports[0]) if len(reports) == 1 else to_markdown_table(reports)

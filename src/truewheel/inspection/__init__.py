@@ -1,0 +1,1 @@
+"""Reading what somebody else made: in locked-down children, into facts."""
