@@ -22,6 +22,10 @@ _TZCNT = "bmi1?"
 UNNAMED = "@0x"
 """Stands in the name of code that no symbol names, before its address."""
 SYMBOL, FRAME, LABEL, GAP = "symbol", "frame", "label", "gap"
+_START_FILES = dict.fromkeys(
+    ("frame_dummy", "register_tm_clones", "deregister_tm_clones", "__do_global_dtors_aux"), _ALIGNMENT
+)
+"""Functions of the compiler's start files have no size; what follows them is somebody else's."""
 _COMPANIONS = frozenset(("abm", "bmi1", "bmi2"))
 """A compiler that uses one of these in a function means tzcnt when it writes tzcnt."""
 
@@ -194,12 +198,14 @@ def _find_starts(image: ElfImage) -> dict[int, _Start]:
     for dynamic in (False, True):
         symbols = [symbol for symbol in image.symbols(dynamic=dynamic) if symbol.value]
         for symbol in symbols:
-            if is_label(symbol):
+            # In the full table these are an assembler's jump targets, inside functions of which nothing tells the size.
+            if dynamic and is_label(symbol):
                 starts.setdefault(symbol.value, _Start(symbol.size, symbol.name, LABEL))
         for symbol in symbols:
             if is_function(symbol):
                 known = starts.get(symbol.value)
-                starts[symbol.value] = _Start(symbol.size or (known.size if known else 0), symbol.name, SYMBOL)
+                size = symbol.size or (known.size if known else 0)
+                starts[symbol.value] = _Start(size or _START_FILES.get(symbol.name, 0), symbol.name, SYMBOL)
     return starts
 
 
