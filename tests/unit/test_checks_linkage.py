@@ -17,7 +17,8 @@ from factories import (
 from planted_linkage import PLANTED_LINKAGE, SECOND, bring, foreign, library
 
 from truewheel.binary.elf import Undefined
-from truewheel.checks.linkage import CODES, _system_libraries, check
+from truewheel.checks.linkage import CODES, check
+from truewheel.checks.links import system_libraries
 from truewheel.wheel.archive import Member
 
 ARM = "EM_AARCH64"
@@ -196,7 +197,7 @@ def test_a_project_that_is_required_may_bring_a_library_into_its_own_folder(runp
 
 
 def test_what_the_table_of_libraries_holds():
-    system = _system_libraries()
+    system = system_libraries()
     assert {"libc.so.6", "libstdc++.so.6"} <= system.glibc
     assert len(system.manylinux) == 22
     assert not system.manylinux & set(system.later)

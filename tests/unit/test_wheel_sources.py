@@ -10,19 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from truewheel.wheel.sources import (
-    MAX_FILE_BYTES,
-    MAX_IMPORTS,
+from truewheel.wheel.modules import (
     Import,
     ModuleTree,
     Source,
-    SourceFacts,
     find_module_name,
     is_vendored,
     list_prefixes,
+    stands_aside,
+)
+from truewheel.wheel.sources import (
+    MAX_FILE_BYTES,
+    MAX_IMPORTS,
+    SourceFacts,
     scan_source,
     scan_sources,
-    stands_aside,
 )
 
 

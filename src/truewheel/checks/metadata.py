@@ -12,12 +12,12 @@ from importlib import resources
 
 import msgspec
 from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag
 from packaging.utils import canonicalize_name
 
 from truewheel.checks.finding import Facts, Finding
-from truewheel.wheel.sources import MAX_DEPTH, ModuleTree, find_module_name, is_vendored, list_prefixes, stands_aside
+from truewheel.checks.python_tags import MAX_VALUE, compare_abis, compare_pythons, read_pythons, show_value
+from truewheel.wheel.modules import MAX_DEPTH, ModuleTree, find_module_name, is_vendored, list_prefixes, stands_aside
 
 CODES = {
     "META-DEPENDENCY": "Code that runs when the wheel is imported needs a project that METADATA does not require. "
@@ -36,15 +36,7 @@ CODES = {
 }
 """What each code means."""
 
-_MAX_VALUE, _MAX_VALUES, _MAX_TAGS, _MAX_FINDINGS, _MAX_DEPENDENCIES = 500, 2000, 100, 20, 100
-_PYTHONS = ((2, 7), *((3, minor) for minor in range(2, 21)))
-_PATCHES = (0, 99, *range(1, 30))
-_INTERPRETER = re.compile(r"([a-z]+)(\d)(\d*)(?:_\w*)?")
-_SUFFIX = re.compile(
-    r"[^.]+\.(?:(?:cpython-|cp)(?P<cp>\d\d+)(?P<flags>[a-z]*)|(?P<other>pypy\d+-pp\d+|graalpy\d+-\d+-native)|abi3t?)"
-    r"(?:-[\w-]+)?\.(?:so|pyd)"
-)
-_EXACT = re.compile(r"cp(\d)(\d+)")
+_MAX_VALUES, _MAX_TAGS, _MAX_FINDINGS, _MAX_DEPENDENCIES = 2000, 100, 20, 100
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 _LIBRARY = re.compile(r".+\.(?:so(?:\.[\d.]+)?|pyd|dll|dylib)")
 _LICENSE = re.compile(r"licen[cs]e|copying|copyright|notice", re.IGNORECASE)
@@ -74,14 +66,15 @@ def check(facts: Facts) -> Iterator[Finding]:
     """Yield where the wheel's account of itself and its content differ."""
     where = f"{facts.wheel.dist_info}/METADATA"
     required, faults = _read_requirements(_values(facts, "Requires-Dist"), where)
-    allowed, more = _read_pythons(_values(facts, "Requires-Python"), where)
+    pythons = _values(facts, "Requires-Python")
+    allowed, more = read_pythons(pythons, where)
     yield from itertools.islice([*faults, *more], _MAX_FINDINGS)
     tree = ModuleTree(facts.wheel.entries, facts.sources.namespaces if facts.sources else ())
     yield from itertools.islice(_dependencies(facts, tree, required), _MAX_DEPENDENCIES)
     # The platforms of a compressed tag set only repeat the others; no sane wheel has more than a few.
     tags = sorted({Tag(tag.interpreter, tag.abi, "any") for tag in facts.wheel.name.tag_set}, key=str)[:_MAX_TAGS]
-    yield from _pythons(facts, tags, allowed, where)
-    yield from _abis(facts, tags, allowed)
+    yield from compare_pythons(facts, tags, pythons, allowed, where)
+    yield from compare_abis(facts, tags, allowed)
     yield from _purity(facts)
     yield from _licenses(facts, where)
     yield from itertools.islice(_entry_points(facts, tree), _MAX_FINDINGS)
@@ -91,17 +84,13 @@ def _values(facts: Facts, key: str) -> list[str]:
     return [str(value) for value in facts.wheel.metadata.get_all(key, [])[:_MAX_VALUES]]
 
 
-def _show(value: str) -> str:
-    return ascii(value if len(value) <= 100 else f"{value[:100]}…")  # noqa: PLR2004 - about a line
-
-
 def _read_requirements(values: list[str], where: str) -> tuple[dict[str, bool], list[Finding]]:
     """Return the required projects, each with whether only an extra requires it, and what cannot be read."""
     required: dict[str, bool] = {}
     faults = []
     for value in values:
         try:
-            requirement = Requirement(value if len(value) <= _MAX_VALUE else "")
+            requirement = Requirement(value if len(value) <= MAX_VALUE else "")
             name, marker = requirement.name, str(requirement.marker or "")
         except (ValueError, RecursionError):
             name, marker = (re.match(r"[\w.-]*", value) or [""])[0], ""
@@ -109,32 +98,13 @@ def _read_requirements(values: list[str], where: str) -> tuple[dict[str, bool], 
                 Finding(
                     code="META-REQUIREMENT",
                     where=where,
-                    message=f"Requires-Dist: {_show(value)} cannot be read",
+                    message=f"Requires-Dist: {show_value(value)} cannot be read",
                     hint="write it as the dependency specifiers' standard says",
                 )
             )
         project = canonicalize_name(name)
         required[project] = required.get(project, True) and re.search(r"\bextra\b", _QUOTED.sub("", marker)) is not None
     return required, faults
-
-
-def _read_pythons(values: list[str], where: str) -> tuple[frozenset[tuple[int, int]], list[Finding]]:
-    """Return the Pythons that Requires-Python lets in, and what cannot be read."""
-    if not values:
-        return frozenset(_PYTHONS), []
-    try:
-        specifiers = SpecifierSet(values[0] if len(values[0]) <= _MAX_VALUE else "?")
-        versions = {python: [f"{python[0]}.{python[1]}.{patch}" for patch in _PATCHES] for python in _PYTHONS}
-        fitting = (python for python in _PYTHONS if any(map(specifiers.contains, versions[python])))
-        return frozenset(fitting), []
-    except ValueError:
-        fault = Finding(
-            code="META-REQUIREMENT",
-            where=where,
-            message=f"Requires-Python: {_show(values[0])} cannot be read",
-            hint='write it as in ">=3.10"',
-        )
-        return frozenset(_PYTHONS), [fault]
 
 
 def _dependencies(facts: Facts, tree: ModuleTree, required: dict[str, bool]) -> Iterator[Finding]:
@@ -221,99 +191,6 @@ def _key(project: str) -> str:
     return key.removeprefix("py") if len(key) >= _SHORTEST_NAME else key
 
 
-def _list_promised(tag: Tag) -> frozenset[tuple[int, int]]:
-    """Return the Pythons that install a wheel with this tag; none where the tag is not understood."""
-    interpreter = _INTERPRETER.fullmatch(tag.interpreter)
-    if interpreter is None:
-        return frozenset()
-    kind, major, minor = interpreter[1], int(interpreter[2]), interpreter[3][:4]
-    if not minor:
-        return frozenset(python for python in _PYTHONS if python[0] == major and kind in ("py", "pp"))
-    named = (major, int(minor))
-    if kind == "py" or tag.abi in ("abi3", "abi3t"):
-        return frozenset(python for python in _PYTHONS if python[0] == major and python >= named)
-    if tag.abi.startswith("cp") and not re.fullmatch(f"{tag.interpreter}[a-z]*", tag.abi):
-        return frozenset()  # one of the senseless pairs that a compressed tag set stands for too
-    return frozenset((named,)) & frozenset(_PYTHONS)
-
-
-def _pythons(facts: Facts, tags: list[Tag], allowed: frozenset[tuple[int, int]], where: str) -> Iterator[Finding]:
-    promised = {tag: pythons for tag in tags if (pythons := _list_promised(tag))}
-    asked = _show(",".join(_values(facts, "Requires-Python")[:1]))
-    if promised and not any(pythons & allowed for pythons in promised.values()):
-        yield Finding(
-            code="META-PYTHON",
-            where=where,
-            message=f"Requires-Python: {asked} lets in none of the Pythons of {facts.wheel.name.tags}",
-            hint="correct the tags or Requires-Python",
-        )
-        return
-    # `py3` names no minor version: it is refused only where all of them are.
-    refused = {
-        tag.interpreter
-        for tag, pythons in promised.items()
-        if not (pythons & allowed if tag.interpreter in ("py2", "py3", "pp2", "pp3") else min(pythons) in allowed)
-        and min(pythons) < max(allowed)
-    }
-    if refused:
-        yield Finding(
-            code="META-PYTHON-OLDER",
-            where=where,
-            message=f"Requires-Python: {asked} refuses {', '.join(sorted(refused))}, which the tags name",
-            hint="name the oldest Python that is let in",
-        )
-
-
-def _abis(facts: Facts, tags: list[Tag], allowed: frozenset[tuple[int, int]]) -> Iterator[Finding]:
-    """Compare the suffixes of extension modules with the tags; a module may be there for several Pythons."""
-    modules: dict[str, dict[str, str]] = {}
-    for path in facts.wheel.entries:
-        if path.endswith((".so", ".pyd")) and (name := find_module_name(path)):
-            modules.setdefault(name, {})[_read_abi(path)] = path
-    wrong: dict[str, str] = {}
-    for tag in tags:
-        promised = _list_promised(tag) & allowed
-        # Where the tag names no exact ABI, a narrow Requires-Python may leave just the Pythons that modules are for.
-        wide = tag.abi in ("none", "abi3") and tag.interpreter.startswith(("cp", "py"))
-        for abis in modules.values() if promised else ():
-            exact = {(int(match[1]), int(match[2])) for abi in abis if (match := _EXACT.fullmatch(abi))}
-            if not any(_loads(abi, tag) for abi in abis) and not (wide and promised <= exact):
-                told = " and ".join(sorted(abis)[:3])
-                wrong.setdefault(min(abis.values()), f"{told}, the tags say {facts.wheel.name.tags}")
-    if wrong:
-        first = min(wrong)
-        more = f" (and {len(wrong) - 1} more modules)" if len(wrong) > 1 else ""
-        yield Finding(
-            code="META-ABI",
-            where=first,
-            message=f"is for {wrong[first]}{more}",
-            hint="build it for the Python of the tags, or correct the tags",
-        )
-
-
-def _read_abi(path: str) -> str:
-    """Return the ABI tag that an extension module's file name stands for; empty where it names none."""
-    suffix = _SUFFIX.fullmatch(path.rpartition("/")[2])
-    if suffix is None:
-        return ""
-    if suffix["cp"]:
-        return f"cp{suffix['cp']}{suffix['flags'].translate({ord('m'): None, ord('u'): None})}"
-    return suffix["other"].replace("-", "_") if suffix["other"] else suffix[0].split(".")[1].partition("-")[0]
-
-
-def _loads(abi: str, tag: Tag) -> bool:
-    """Tell whether the Pythons of a tag find a module with this ABI in its file name."""
-    if not abi:
-        return True
-    if tag.abi == "none":
-        # Which Pythons the stable ABI reaches is not in its name.
-        return abi.startswith("abi3") or abi.rstrip("dt") == tag.interpreter
-    if tag.abi in ("abi3", "abi3t") or abi.startswith("abi3"):
-        free_threaded = tag.abi == "abi3t" or (tag.abi.startswith("cp") and tag.abi.endswith("t"))
-        return abi == "abi3t" or (abi == "abi3" and not free_threaded and tag.interpreter.startswith("cp"))
-    return abi == (re.sub(r"[mu]+$", "", tag.abi) if tag.abi.startswith("cp") else tag.abi)
-
-
 def _purity(facts: Facts) -> Iterator[Finding]:
     entries = facts.wheel.entries
     libraries = [
@@ -352,7 +229,7 @@ def _licenses(facts: Facts, where: str) -> Iterator[Finding]:
         yield Finding(
             code="META-LICENSE-MISSING",
             where=where,
-            message=f"License-File: {_show(missing[0])} is not in the wheel{more}",
+            message=f"License-File: {show_value(missing[0])} is not in the wheel{more}",
             hint=f"put it into {folder}/licenses",
         )
     elif not any(_is_license(path) for path in entries):
@@ -386,7 +263,7 @@ def _entry_points(facts: Facts, tree: ModuleTree) -> Iterator[Finding]:
     try:
         entries = _read_entry_points(facts)
     except configparser.Error as error:
-        message = f"cannot be read: {_show(' '.join(str(error).split()))}"
+        message = f"cannot be read: {show_value(' '.join(str(error).split()))}"
         yield Finding(code="META-ENTRY", where=where, message=message, hint="write it as an INI file of name = value")
         return
     # Any folder can be imported, as a namespace; pkg-config's entry points lead to folders without a module.
@@ -395,12 +272,12 @@ def _entry_points(facts: Facts, tree: ModuleTree) -> Iterator[Finding]:
     }
     folders = {prefix for folder in folders for prefix in list_prefixes(folder)} - tree.files.keys()
     for group, name, value in entries[:_MAX_VALUES]:
-        entry = _ENTRY.fullmatch(value) if len(value) <= _MAX_VALUE else None
+        entry = _ENTRY.fullmatch(value) if len(value) <= MAX_VALUE else None
         fault = "is no reference to an object"
         if entry is not None:
             fault = "" if entry[1] in folders else _judge_entry(facts, tree, entry[1], entry[2])
         if fault:
-            message = f"[{_show(group)[1:-1]}] {_show(name)[1:-1]} = {_show(value)[1:-1]} {fault}"
+            message = f"[{show_value(group)[1:-1]}] {show_value(name)[1:-1]} = {show_value(value)[1:-1]} {fault}"
             hint = "correct the entry point, or let the build take the module in"
             yield Finding(code="META-ENTRY", where=where, message=message, hint=hint)
 
