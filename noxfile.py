@@ -68,10 +68,16 @@ def figures(session: nox.Session) -> None:
 def survey(session: nox.Session) -> None:
     """Check today's peers and over a hundred wheels of the package index, and write what they claim and need."""
     install(session, RUNTIME)
-    folder = session.posargs or [str(Path(session.create_tmp()) / "wheels")]
-    for name in ("peers", "corpus"):
+    folder = Path(session.posargs[0] if session.posargs else session.create_tmp()) / "wheels"
+    built = folder / "built"
+    if not list(built.glob("llama_cpp_python-*.whl")):
+        # It has no wheel on the index; this one is what everybody's pip makes of it.
+        arguments = ("--no-deps", "--no-binary", "llama-cpp-python", "llama-cpp-python==0.3.36", "-w", str(built))
+        session.run("python", "-m", "pip", "wheel", *arguments)
+    local = ("--wheel", str(next(built.glob("llama_cpp_python-*.whl"))))
+    for name, more in (("peers", local), ("corpus", ())):
         wanted, page = ROOT / "tests" / "data" / f"{name}.toml", ROOT / "docs" / "concepts" / f"{name}.md"
-        session.run("python", "-m", "truewheel.survey", str(wanted), *folder, str(page))
+        session.run("python", "-m", "truewheel.survey", str(wanted), str(folder), str(page), *more)
 
 
 @nox.session(venv_backend="venv")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from truewheel.checks.archive import findings_of
@@ -23,7 +22,6 @@ def check_wheel(
     policy: Policy | None = None,
     run: bool = False,
     cache: bool = True,
-    say: Callable[[str], None] | None = None,
 ) -> Report:
     """Check a wheel, anybody's, and return the account; `report.passed` says whether it may be trusted.
 
@@ -33,7 +31,6 @@ def check_wheel(
         run: also install it into a fresh environment, load its libraries in a locked-down child, and compare
             what they say of themselves.
         cache: take what is known of a file with the same name and hash.
-        say: told of each library when it was read.
 
     Raises:
         PlanError: this is not Linux.
@@ -46,7 +43,7 @@ def check_wheel(
     path = Path(path)
     policy = policy or default_policy()
     try:
-        read = inspect_wheel(path, needles=needles(), cache=cache, say=say)
+        read = inspect_wheel(path, needles=needles(), cache=cache)
     except MalformedWheelError as error:
         return report_of_malformed(path, rate(findings_of(error.faults, path.name), policy, own=False))
     told: tuple[SystemInfo, ...] = ()

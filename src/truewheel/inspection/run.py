@@ -7,7 +7,7 @@ import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -34,11 +34,9 @@ _DIED = "the child that read it died: it is damaged or hostile, or needs more me
 _START_COST = 2 << 20
 """A library costs a child as much as this many bytes, however small it is."""
 
-Say = Callable[[str], None]
-
 
 def inspect_wheel(
-    path: Path, *, needles: Mapping[str, tuple[str, ...]] | None = None, cache: bool = True, say: Say | None = None
+    path: Path, *, needles: Mapping[str, tuple[str, ...]] | None = None, cache: bool = True
 ) -> WheelFacts:
     """Read a wheel, anybody's, in locked-down children: all of its archive, code, links and sources.
 
@@ -46,7 +44,6 @@ def inspect_wheel(
         path: the wheel.
         needles: texts to look for in each library, by the rule that asks.
         cache: take what is known of a file with the same name and hash.
-        say: told of each library when it was read.
 
     Raises:
         MalformedWheelError: it is not accepted.
@@ -59,7 +56,7 @@ def inspect_wheel(
         if kept is not None and (known := _recall(kept)) is not None:
             wheel = msgspec.structs.replace(known.wheel, path=path)
             return msgspec.structs.replace(known, wheel=wheel)
-        facts, lasting = _inspect(path, stream, needles, say or (lambda _text: None))
+        facts, lasting = _inspect(path, stream, needles)
     if facts.wheel.sha256 != sha256:
         raise MalformedWheelError(path, [Fault("ARCHIVE-CHANGED", "", "the file changed while it was read")])
     if kept is not None and lasting:
@@ -67,10 +64,10 @@ def inspect_wheel(
     return facts
 
 
-def _inspect(path: Path, stream: BinaryIO, needles: Mapping[str, tuple[str, ...]], say: Say) -> tuple[WheelFacts, bool]:
+def _inspect(path: Path, stream: BinaryIO, needles: Mapping[str, tuple[str, ...]]) -> tuple[WheelFacts, bool]:
     """Return the facts, and whether they may be kept."""
     wheel, locked = _accept(path, stream)
-    reading, policy = _read_contents(wheel, stream, needles, say)
+    reading, policy = _read_contents(wheel, stream, needles)
     facts = WheelFacts(
         wheel=wheel,
         libraries={name: reading.libraries[name] for name in wheel.shared_objects()},
@@ -129,7 +126,7 @@ class _Reading:
             for number, share in enumerate(shares)
         ]
 
-    def take(self, request: Request, answers: list[Answer], say: Say) -> None:
+    def take(self, request: Request, answers: list[Answer]) -> None:
         """Take a child's answers, as far as they are about what it was asked.
 
         Raises:
@@ -141,7 +138,6 @@ class _Reading:
                 raise MalformedWheelError(self.wheel.path, faults)
             if answer.library in request.libraries and answer.facts is not None:
                 self.libraries[str(answer.library)] = answer.facts
-                say(str(answer.library))
             if answer.sources is not None and request.sources:
                 self.sources = msgspec.json.decode(answer.sources, type=SourceFacts)
                 self.wants_sources = False
@@ -156,7 +152,7 @@ class _Reading:
 
 
 def _read_contents(
-    wheel: WheelFile, stream: BinaryIO, needles: Mapping[str, tuple[str, ...]], say: Say
+    wheel: WheelFile, stream: BinaryIO, needles: Mapping[str, tuple[str, ...]]
 ) -> tuple[_Reading, dict[str, Any] | None]:
     reading = _Reading(wheel)
     policy: dict[str, Any] | None = None
@@ -168,7 +164,7 @@ def _read_contents(
         if audit:
             audit, policy = False, _read_audit(audited)
         for request, answers in zip(requests, found, strict=True):
-            reading.take(request, answers, say)
+            reading.take(request, answers)
         reading.waiting = [name for name in reading.waiting if name not in reading.libraries]
     return reading, policy
 
