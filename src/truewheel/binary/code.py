@@ -8,6 +8,7 @@ import msgspec
 
 from truewheel.binary.decode import (
     GAP,
+    LABEL,
     SYMBOL,
     Piece,
     Stretch,
@@ -123,7 +124,7 @@ def read_code(image: ElfImage) -> CodeFacts:
     ]
     return CodeFacts(
         functions=len(pieces),
-        named=sum(stretch.origin == SYMBOL for stretch in places),
+        named=sum(stretch.origin in (SYMBOL, LABEL) for stretch in places),
         bytes=sum(stretch.end - stretch.start for stretch in places),
         skipped=sum(piece.skipped for piece in pieces) + sum(places[index].end - places[index].start for index in data),
         kernels=tuple(kernels[:MAX_KERNELS]),

@@ -37,7 +37,8 @@ class Stretch(NamedTuple):
         start: its first address.
         end: the address behind it.
         name: a symbol's, or one made of section and address.
-        origin: how it was found: by a `symbol`, by the unwinder's `frame`, or in a `gap` between those.
+        origin: how it was found: by a `symbol`, by a `label`, into which what comes before it may run, by the
+            unwinder's `frame`, or in a `gap` between those.
     """
 
     start: int
@@ -226,7 +227,7 @@ def _cut(part: Range, order: list[int], starts: dict[int, _Start]) -> Iterator[S
         if start > at:
             yield Stretch(at, start, _place(part, at, before), GAP)
         before = found.name or _place(part, start, "")
-        yield Stretch(start, stop, before, SYMBOL if found.origin == LABEL else found.origin)
+        yield Stretch(start, stop, before, found.origin)
         at = max(at, stop)
     if at < end:
         yield Stretch(at, end, _place(part, at, before), GAP)
@@ -251,11 +252,44 @@ def decode_all(image: ElfImage, stretches: list[Stretch]) -> Iterator[Piece]:
         code = data[base + stretch.start : base + stretch.end]
         if stretch.origin == GAP and not code.translate(None, _PADDING):
             continue
+        if stretch.origin == LABEL:
+            yield from _decode_label(code, stretch)
+            continue
         codes = frozenset({instruction.code for instruction in Decoder(64, code, ip=stretch.start)})
         if table.invalid in codes:
             yield from _runs(code, stretch)
         else:
             yield Piece(stretch, codes, 0)
+
+
+def _decode_label(code: bytes, stretch: Stretch) -> Iterator[Piece]:
+    """Decode what a label without a size names; what follows it may be somebody else's."""
+    from iced_x86 import Decoder
+
+    length = _reach(code, stretch.start)
+    behind = stretch.start + length
+    codes = frozenset({instruction.code for instruction in Decoder(64, code[:length], ip=stretch.start)})
+    yield Piece(stretch._replace(end=behind), codes, 0)
+    rest = code[length:]
+    if rest.translate(None, _PADDING):
+        yield from _runs(rest, Stretch(behind, stretch.end, f"{stretch.name}{UNNAMED}{behind:x}", GAP))
+
+
+def _reach(code: bytes, start: int) -> int:
+    """Return how many bytes belong to the function that begins here: up to the last place where it can end."""
+    from iced_x86 import Decoder
+
+    table = code_table()
+    furthest = start
+    for instruction in Decoder(64, code, ip=start):
+        if instruction.code in table.branches and instruction.code not in table.calls:
+            target = instruction.near_branch_target
+            furthest = max(furthest, target if start <= target < start + len(code) else start)
+        if instruction.code == table.invalid:
+            return instruction.ip - start
+        if instruction.code in table.ends and instruction.next_ip > furthest:
+            return instruction.next_ip - start
+    return len(code)
 
 
 def _runs(code: bytes, stretch: Stretch) -> Iterator[Piece]:

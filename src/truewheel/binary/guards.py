@@ -12,8 +12,8 @@ import itertools
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from truewheel.binary.decode import Stretch, code_table
-from truewheel.binary.image import ElfImage, Places, is_function, is_label, is_object, is_resolver
+from truewheel.binary.decode import LABEL, Stretch, code_table
+from truewheel.binary.image import ElfImage, Places, is_function, is_object, is_resolver
 
 OPEN, GUARDED, UNREACHED = "open", "guarded", "unreached"
 
@@ -56,8 +56,9 @@ def collect_references(image: ElfImage, stretches: list[Stretch]) -> References:
     ranges = [(part.address, part.address + part.size) for part in image.executable_ranges()]
     low, high = min(start for start, _ in ranges), max(end for _, end in ranges)
     result = References([], [], [], [])
-    for stretch in stretches:
+    for stretch, following in zip(stretches, [*stretches[1:], None], strict=True):
         start, end = stretch.start, stretch.end
+        kind = 0
         code: set[int] = set()
         data: set[int] = set()
         writes: set[int] = set()
@@ -76,6 +77,9 @@ def collect_references(image: ElfImage, stretches: list[Stretch]) -> References:
                     data.add(address)
                     if (instruction.op0_kind == memory and kind not in reads) or kind in takes:
                         writes.add(address)
+        if following is not None and following.origin == LABEL and following.start == end and kind not in table.ends:
+            # A label may stand in the middle of a function.
+            code.add(end)
         result.taken.append(taken - code)
         result.code.append(code | taken)
         result.data.append(data)
@@ -231,7 +235,8 @@ def _entrances(image: ElfImage, places: Places) -> tuple[set[int], list[int]]:
     functions: set[int] = set()
     objects: list[int] = []
     for symbol in image.symbols(dynamic=True):
-        if (is_function(symbol) or is_label(symbol)) and not is_resolver(symbol):
+        # A label that is exported is one by habit: assemblers' kernels are, and nobody calls them from outside.
+        if is_function(symbol) and not is_resolver(symbol):
             functions.add(places.find(symbol.value))
         elif is_object(symbol):
             objects.append(symbol.value)

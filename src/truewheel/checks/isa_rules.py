@@ -55,7 +55,7 @@ _WORD = tuple(
     (
         # A word of its own: behind a mark, a mangled name's length, or small letters when it is in capitals.
         re.compile(rf"(?:^|[._@\d])(?:{words})(?=$|[._@]|[A-Z]|\d+[A-Z_])"),
-        re.compile(rf"(?:^|[._@\da-z])(?:{words.upper().replace(_ANY.upper(), _ANY)})(?=$|[._@]|[EI](?:[A-Z\d]|$))"),
+        re.compile(rf"(?:^|[._@\da-z])(?:{words.upper().replace(_ANY.upper(), _ANY)})(?=$|[._@EI])"),
         frozenset(features),
     )
     for words, features in _SUFFIXES
