@@ -74,6 +74,7 @@ class ElfImage:
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.damage = ""
+        self._symbols: dict[bool, list[Symbol]] = {}
         try:
             self.elf = self._open(data)
         except Exception as error:  # noqa: BLE001 - pyelftools raises anything on bytes that it did not expect
@@ -127,6 +128,20 @@ class ElfImage:
         offset = self.offset_of(address)
         return self.data[offset : offset + size] if offset >= 0 else b""
 
+    def undebugged(self) -> list[tuple[int, int]]:
+        """Return the stretches of the file, by offset, that are not sections for debuggers."""
+        debug = sorted(
+            (int(part["sh_offset"]), int(part["sh_offset"]) + int(part["sh_size"]))
+            for part in self.sections
+            if part.name.startswith((".debug_", ".zdebug_")) and part["sh_type"] != "SHT_NOBITS"
+        )
+        kept, at = [], 0
+        for start, end in debug:
+            if start > at:
+                kept.append((at, start))
+            at = max(at, end)
+        return [*kept, (at, len(self.data))]
+
     def executable_ranges(self) -> list[Range]:
         """Return the executable sections, and what executable segments hold besides any section.
 
@@ -154,6 +169,11 @@ class ElfImage:
 
     def symbols(self, *, dynamic: bool) -> list[Symbol]:
         """Return the symbols that the loader sees, or those of the full table; none where it was stripped."""
+        if dynamic not in self._symbols:
+            self._symbols[dynamic] = self._read_symbols(dynamic=dynamic)
+        return self._symbols[dynamic]
+
+    def _read_symbols(self, *, dynamic: bool) -> list[Symbol]:
         table = self._symbol_table(dynamic=dynamic)
         if table is None:
             return []

@@ -61,6 +61,9 @@ _WORD = tuple(
     for words, features in _SUFFIXES
 )
 
+_HINT = re.compile("|".join(words.replace(_ANY, "") for words, _ in _SUFFIXES), re.IGNORECASE)
+"""What a name must hold at all; nearly none does, and asking once is cheaper than asking for each word."""
+
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One rule of `isa_rules.toml`; the file says what the keys mean."""
@@ -117,9 +120,12 @@ def find_rule(path: str, code: CodeFacts, marks: tuple[str, ...], kernel: Kernel
     return ""
 
 
+@functools.lru_cache(maxsize=1 << 18)
 def says_so(name: str, features: frozenset[str]) -> bool:
     """Tell whether a function's name says that it needs these features."""
     allowed: set[str] = set()
+    if not _HINT.search(name):
+        return False
     for small, capital, granted in _WORD:
         if small.search(name) or capital.search(name):
             allowed |= granted

@@ -111,11 +111,12 @@ def _read_contents(request: Request, wheel: WheelFile, stream: BinaryIO) -> Iter
 
 def read_library(data: bytes, needles: dict[str, tuple[str, ...]]) -> LibraryFacts:
     """Read one library from memory; a damaged one gives the reason, as far as it could be read."""
-    marks = tuple(sorted(rule for rule, texts in needles.items() if all(text.encode() in data for text in texts)))
     try:
         image = ElfImage(data)
+        marks = _find_marks(data, image.undebugged(), needles)
         elf = elf_facts(image)
     except ValueError as error:
+        marks = _find_marks(data, [(0, len(data))], needles)
         return LibraryFacts(elf=None, code=None, marks=marks, damage=str(error))
     if not image.x86_64:
         return LibraryFacts(elf=elf, code=None, marks=marks, damage=image.damage)
@@ -124,6 +125,13 @@ def read_library(data: bytes, needles: dict[str, tuple[str, ...]]) -> LibraryFac
     except Exception as error:  # noqa: BLE001 - hostile bytes can fail anywhere, and the finding is that they do
         return LibraryFacts(elf=elf, code=None, marks=marks, damage=f"{type(error).__name__}: {error}")
     return LibraryFacts(elf=elf, code=code, marks=marks, damage=image.damage)
+
+
+def _find_marks(data: bytes, where: list[tuple[int, int]], needles: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the rules all of whose texts stand somewhere in these stretches of a file."""
+    texts = {text for wanted in needles.values() for text in wanted}
+    found = {text for text in texts if any(data.find(text.encode(), start, end) >= 0 for start, end in where)}
+    return tuple(sorted(rule for rule, wanted in needles.items() if found.issuperset(wanted)))
 
 
 def main() -> None:
