@@ -58,6 +58,14 @@ def end_to_end(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="venv")
+def prove(session: nox.Session) -> None:
+    """Build every profile, run each wheel on emulated CPUs and compare their answers: slow, needs qemu-user."""
+    install(session, RUNTIME)
+    session.run("truewheel", "matrix")
+    session.run("truewheel", "build", "--all", "--emulate", *session.posargs)
+
+
+@nox.session(venv_backend="venv")
 def figures(session: nox.Session) -> None:
     """Measure the default build against `pip wheel` of the same engine: about half an hour on 2 cores."""
     install(session, TESTS)

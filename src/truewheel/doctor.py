@@ -7,12 +7,12 @@ from pathlib import Path
 
 import msgspec
 
-from truewheel.config.load import available, load_profile, load_recipe
 from truewheel.config.locations import cache_root, wheelhouse_root
 from truewheel.cpu.host import Host, available_memory, detect_host
-from truewheel.errors import LoadError, PlanError
-from truewheel.plan import check_platform
+from truewheel.errors import PlanError
+from truewheel.matrix import Cell, Emulated, make_matrix
 from truewheel.toolchain.probe import Toolchain, candidates, try_toolchain
+from truewheel.toolchain.targets import target_of
 from truewheel.toolchain.tools import Say, Tool, in_cache, on_machine, tool_pins
 
 _NEEDED_DISK = 3 << 30
@@ -26,15 +26,6 @@ class ToolState(msgspec.Struct, frozen=True):
     version: str
     origin: str
     path: str
-
-
-class Cell(msgspec.Struct, frozen=True):
-    """One engine with one profile: whether it can be built here, with what, or why not."""
-
-    engine: str
-    profile: str
-    buildable: bool
-    reason: str
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
@@ -63,10 +54,11 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     problems: tuple[str, ...]
 
 
-def diagnose(say: Say) -> Diagnosis:
+def diagnose(emulated: Emulated, say: Say) -> Diagnosis:
     """Look at everything; compilers that are here are tried, nothing is fetched.
 
     Args:
+        emulated: CPUs that can be emulated here.
         say: is told before a compiler is tried.
     """
     host = detect_host()
@@ -77,7 +69,7 @@ def diagnose(say: Say) -> Diagnosis:
     )
     problems = []
     try:
-        check_platform(host)
+        target_of(host)
     except PlanError as error:
         problems.append(error.message)
     if free < _NEEDED_DISK:
@@ -92,7 +84,7 @@ def diagnose(say: Say) -> Diagnosis:
         host=host,
         compilers=compilers,
         tools=tuple(_tool_state(name) for name in ("cmake", "ninja", "ccache", "sccache", "ziglang")),
-        cells=tuple(_cells(compilers, problems)),
+        cells=make_matrix(host, emulated, say).cells,
         memory_available=available_memory(),
         disk_free=free,
         cache=str(cache),
@@ -115,30 +107,3 @@ def _tool_state(name: str) -> ToolState:
     if pin.version:
         return ToolState(name, pin.version, f"can be fetched ({pin.mebibytes} MiB)", "")
     return ToolState(name, "", "not here, not needed", "")
-
-
-def _cells(compilers: tuple[Toolchain, ...], problems: list[str]) -> list[Cell]:
-    cells = []
-    for engine in available("recipes"):
-        for label in available("profiles"):
-            try:
-                load_recipe(engine)
-                profile = load_profile(label)
-            except LoadError as error:
-                cells.append(Cell(engine, label, False, error.message))
-                continue
-            fit = [
-                tried for kind in profile.toolchain for tried in compilers if tried.kind == kind and not tried.refusal
-            ]
-            if problems:
-                cells.append(Cell(engine, label, False, problems[0]))
-            elif fit:
-                cells.append(Cell(engine, label, True, f"with {fit[0].kind} {fit[0].version}"))
-            elif "zig" in profile.toolchain:
-                pin = tool_pins()["ziglang"]
-                cells.append(
-                    Cell(engine, label, True, f"with zig {pin.version}, which will be fetched ({pin.mebibytes} MiB)")
-                )
-            else:
-                cells.append(Cell(engine, label, False, f"no fit compiler among {', '.join(profile.toolchain)}"))
-    return cells

@@ -29,14 +29,16 @@ from truewheel.cpu.host import Host, detect_host
 from truewheel.errors import BuildError, CheckError, FetchError, PlanError, RepairError, StoreError, TruewheelError
 from truewheel.identity import builder_hash
 from truewheel.inference.models import Model, find_model
-from truewheel.inference.smoke import SmokeRecord, engine_for, run_smoke
+from truewheel.inference.smoke import SmokeRecord, engine_for, run_smoke, unproven
 from truewheel.inspection.run import inspect_wheel
-from truewheel.plan import Plan, check_platform, make_plan, planned_source
+from truewheel.plan import Plan, make_plan, planned_source
 from truewheel.repair.repair import RepairedWheel, repair_wheel
 from truewheel.report import Report, make_report
 from truewheel.source import fetch_source, read_patches, tree_hash
 from truewheel.toolchain.probe import Toolchain, find_toolchain
+from truewheel.toolchain.targets import target_of
 from truewheel.toolchain.tools import find_tool, planned_versions, search_path
+from truewheel.verify import emulate_wheel
 from truewheel.wheel.archive import WheelFile
 from truewheel.wheelhouse.store import Stored, Wheelhouse
 
@@ -52,6 +54,7 @@ class Order(NamedTuple):
         cache: use the compile cache, and what the wheelhouse has.
         keep_work: leave the work folder where it is.
         model: model of the smoke test.
+        emulate: also run it on emulated CPUs.
     """
 
     engine: str = "llama-cpp-python"
@@ -61,6 +64,7 @@ class Order(NamedTuple):
     cache: bool = True
     keep_work: bool = False
     model: str = "tiny"
+    emulate: bool = False
 
 
 class Prepared(NamedTuple):
@@ -105,7 +109,7 @@ def prepare(order: Order, console: Console) -> Prepared:
     """
     loaded, profile = load_recipe(order.engine), load_profile(order.profile)
     host = detect_host()
-    check_platform(host)
+    target_of(host)
     toolchain, passed = _choose(order, profile, host, console)
     patches = read_patches(loaded)
     source = planned_source(loaded.recipe, patches, tree_hash(loaded))
@@ -124,7 +128,7 @@ def prepare(order: Order, console: Console) -> Prepared:
 
 def _choose(order: Order, profile: Profile, host: Host, console: Console) -> tuple[Toolchain, list[Toolchain]]:
     kinds: tuple[str, ...] = (order.toolchain,) if order.toolchain else profile.toolchain
-    toolchain, passed = find_toolchain(kinds, host, console.say)
+    toolchain, passed = find_toolchain(kinds, host, console.say, native=profile.level == "native")
     if toolchain is None:
         reasons = "; ".join(f"{tried.kind} {tried.version}: {tried.refusal}" for tried in passed)
         raise PlanError(
@@ -144,13 +148,13 @@ def build(order: Order, house: Wheelhouse, console: Console) -> Outcome:
     seconds: dict[str, float] = {}
     with _timed(seconds, "plan"):
         ready = prepare(order, console)
-    if order.cache and (found := house.find(ready.plan.digest, order.model)):
+    if order.cache and (found := _find(order, ready, house)):
         return Outcome(found, fresh=False)
     house.prepare()
     _announce(ready, console)
     with _exclusive(console):
         # Whoever held the lock may have built just this.
-        if order.cache and (found := house.find(ready.plan.digest, order.model)):
+        if order.cache and (found := _find(order, ready, house)):
             return Outcome(found, fresh=False)
         return _build(order, ready, house, console, seconds)
 
@@ -183,9 +187,15 @@ def _build(order: Order, ready: Prepared, house: Wheelhouse, console: Console, s
             repaired = _repair(built, work)
         with _stage(console, seconds, CheckError, "check", f"smoke on {order.model}, then every check"):
             engine = ready.recipe.recipe.engine
-            record = _smoke(repaired.wheel, model, engine, ready.host, console, log, in_process=plan.in_process)
+            if lacks := _lacking(plan, ready.host):
+                record = unproven(model, f"not provable here: this CPU lacks {', '.join(lacks)}")
+                console.say(f"         {record.ending}")
+            else:
+                record = _smoke(repaired.wheel, model, engine, ready.host, console, log, in_process=plan.in_process)
             read = inspect_wheel(repaired.wheel.path, needles=needles(), cache=False)
             facts = gather(read, plan=plan, evidence=repaired.evidence, record=record)
+            if order.emulate:
+                facts = facts._replace(emulation=emulate_wheel(facts, order.model, console))
             findings = run_checks(facts)
         report = make_report(facts, findings, seconds)
         with _stage(console, {}, StoreError, "store", str(house.root)):
@@ -195,11 +205,21 @@ def _build(order: Order, ready: Prepared, house: Wheelhouse, console: Console, s
             console.say(f"         the work folder is {work}")
         else:
             shutil.rmtree(work, ignore_errors=True)
-    if not report.passed:
+    if not report.sound:
         for line in to_lines(report):
             console.say(line)
         raise refusal(report, stored.path)
     return Outcome(stored, fresh=True)
+
+
+def _find(order: Order, ready: Prepared, house: Wheelhouse) -> Stored | None:
+    provable = not _lacking(ready.plan, ready.host)
+    return house.find(ready.plan.digest, order.model, emulated=order.emulate, provable=provable)
+
+
+def _lacking(plan: Plan, host: Host) -> list[str]:
+    """Return the features that a wheel demands and this CPU lacks; Linux does not tell of all that a native one has."""
+    return [] if plan.march == "native" else [name for name in plan.features if name not in host.features]
 
 
 def _repair(built: BuiltWheel, work: Path) -> RepairedWheel:

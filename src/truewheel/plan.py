@@ -7,34 +7,22 @@ from typing import Any
 
 import msgspec
 
+from truewheel.backends import PlannedBackend, plan_backends
 from truewheel.config.tables import PackageSource, Profile, Recipe
-from truewheel.cpu.features import engine_names
+from truewheel.cpu.features import engine_names, engine_options, feature_table, with_implied
 from truewheel.cpu.host import Host
-from truewheel.cpu.levels import level_features
+from truewheel.cpu.levels import LEVELS, level_features
 from truewheel.errors import PlanError
 from truewheel.toolchain.probe import Toolchain
+from truewheel.toolchain.targets import target_of, zig_target
 
 SOURCE_PLACEHOLDER = "{source}"
 BUILD_PLACEHOLDER = "{build}"
-"""Folders stand in a plan as placeholders, so that the same plan is the same on every machine."""
+NOTE_PLACEHOLDER = "{note}"
+"""Folders, and the object with the ELF note, stand in a plan as placeholders: it is the same on every machine."""
 
-_GGML_ISA = {
-    "GGML_SSE42": "sse4_2",
-    "GGML_AVX": "avx",
-    "GGML_AVX_VNNI": "avx_vnni",
-    "GGML_AVX2": "avx2",
-    "GGML_BMI2": "bmi2",
-    "GGML_FMA": "fma",
-    "GGML_F16C": "f16c",
-    "GGML_AVX512": "avx512f",
-    "GGML_AVX512_VBMI": "avx512vbmi",
-    "GGML_AVX512_VNNI": "avx512_vnni",
-    "GGML_AVX512_BF16": "avx512_bf16",
-    "GGML_AMX_TILE": "amx_tile",
-    "GGML_AMX_INT8": "amx_int8",
-    "GGML_AMX_BF16": "amx_bf16",
-}
-"""Every ISA option of ggml's x86 CMake and the feature it stands for (ggml/CMakeLists.txt)."""
+_SAFE_EVERYWHERE = 2
+"""Build number of wheels that choose at run time; all others have 1."""
 
 
 class PlannedSource(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
@@ -56,7 +44,7 @@ class PlannedToolchain(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"
     version: str
     target: str
     native_cpu: str
-    isa_note: bool
+    isa_note: str
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
@@ -75,8 +63,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         tools: versions of the helpers: build backend, cmake, ninja.
         level: the x86-64 level that the code needs.
         march: the value of `-march` that the ISA-bearing units are compiled with, or empty.
-        features: every CPU feature that the code may use, sorted.
-        engine_features: what the engine's own system info must say is on, sorted.
+        features: every CPU feature that the CPU must have, sorted.
+        engine_features: what the engine's own system info must say is on, sorted; with several backends it is
+            what the chosen one was compiled for.
         defines: CMake definitions.
         c_flags: flags of C and C++ compilers.
         link_flags: linker flags for shared libraries.
@@ -87,10 +76,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         wheel_exclude: what the backend leaves out of the wheel.
         license_files: licences that are copied into the wheel.
         isa_units: compile units that carry the ISA flags.
-        isa_library: the library that is built for the level.
+        isa_library: the library that is built for the level, where it is no backend.
         max_wheel_mib: largest wheel that passes, MiB.
         in_process: refuse a wheel where the smoke child cannot be kept from starting processes and opening sockets.
-        dispatched: libraries that the engine chooses at run time.
+        backends: CPU backends of the wheel, the best first; the first that a CPU can run is loaded.
+        loader: the library of the wheel that loads them; empty without backends.
     """
 
     schema: int
@@ -120,7 +110,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     isa_library: str
     max_wheel_mib: float
     in_process: bool
-    dispatched: tuple[str, ...] = ()
+    backends: tuple[PlannedBackend, ...] = ()
+    loader: str = ""
 
     @property
     def digest(self) -> str:
@@ -132,24 +123,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         """Return the plan and its digest as plain data."""
         table: dict[str, Any] = msgspec.to_builtins(self)
         return {"digest": self.digest, **table}
-
-
-def check_platform(host: Host) -> None:
-    """Refuse machines that no profile is for yet.
-
-    Raises:
-        PlanError: the system or the architecture is not supported.
-    """
-    if host.system != "Linux":
-        raise PlanError(f"{host.system} is not supported yet: truewheel builds on Linux", hint="use a Linux machine")
-    if host.machine != "x86_64":
-        raise PlanError(
-            f"{host.machine} is not supported yet: truewheel builds for x86-64", hint="use an x86-64 machine"
-        )
-    if not host.libc.startswith("glibc"):
-        raise PlanError(
-            f"the C library {host.libc} is not supported yet: truewheel builds for glibc", hint="musl is not"
-        )
 
 
 def make_plan(
@@ -178,7 +151,8 @@ def make_plan(
     Raises:
         PlanError: the combination makes no sense.
     """
-    check_platform(host)
+    target = target_of(host)
+    _refuse_nonsense(recipe, profile, toolchain)
     if profile.openmp and toolchain.kind == "zig":
         raise PlanError(
             f"profile {profile.label}: zig has no OpenMP run-time",
@@ -191,9 +165,10 @@ def make_plan(
     elif native:
         level, wanted, march = host.level, frozenset(toolchain.native_features), "native"
     else:
-        level, wanted, march = profile.level, level_features(profile.level), ""
+        level, wanted, march = profile.level, level_features(profile.level) | with_implied(profile.features), ""
     features = tuple(sorted(wanted))
-    defines = _defines(recipe, profile, features, native=native)
+    backends = plan_backends(recipe, profile, features, native=native)
+    defines = _defines(recipe, profile, features, backends, native=native)
     plan = Plan(
         schema=1,
         truewheel=version,
@@ -214,7 +189,7 @@ def make_plan(
         level=level,
         march=march,
         features=features,
-        engine_features=tuple(sorted(engine_names(features))),
+        engine_features=() if profile.dispatch else tuple(sorted(engine_names(features))),
         defines=defines,
         # zig writes debug sections unless it is told not to: a fifth more time, objects five times as large.
         c_flags=(
@@ -223,22 +198,63 @@ def make_plan(
             f"-ffile-prefix-map={BUILD_PLACEHOLDER}=.",
             *profile.flags,
         ),
-        link_flags=("-s", *((f"-Wl,-z,{level}",) if toolchain.isa_note and level != "x86-64" else ())),
+        link_flags=("-s", *_note_flags(toolchain, level)),
         # The engine's CMake asks git for a commit and would find a repository around the cache folder.
         environment={"GIT_CEILING_DIRECTORIES": "{sources}", "LC_ALL": "C.UTF-8"},
         build_tag="",
-        platform="linux_x86_64",
+        platform=target.platform(profile.glibc),
         backend=recipe.build.backend,
         wheel_exclude=recipe.build.wheel_exclude,
         license_files=recipe.package.license_files,
         isa_units=recipe.checks.isa_units,
         isa_library=recipe.checks.isa_library,
-        max_wheel_mib=recipe.checks.max_wheel_mib,
+        max_wheel_mib=_max_wheel_mib(recipe, profile),
         in_process=recipe.checks.in_process,
-        dispatched=recipe.checks.dispatched,
+        backends=backends,
+        loader=recipe.backends.loader if recipe.backends and backends else "",
     )
     name = f"{profile.label}_{toolchain.native_cpu}" if native and toolchain.native_cpu else profile.label
-    return msgspec.structs.replace(plan, build_tag=f"1_{name}_{plan.digest[:8]}")
+    # Of wheels with the same tags pip takes the highest build number: that must be the one that runs everywhere.
+    number = _SAFE_EVERYWHERE if profile.dispatch else 1
+    return msgspec.structs.replace(plan, build_tag=f"{number}_{name}_{plan.digest[:8]}")
+
+
+def _note_flags(toolchain: Toolchain, level: str) -> tuple[str, ...]:
+    """Return what makes the linker mark a library with the level that it needs."""
+    if level == LEVELS[0]:
+        return ()
+    return (f"-Wl,-z,{level}",) if toolchain.isa_note == "linker" else (NOTE_PLACEHOLDER,)
+
+
+def _max_wheel_mib(recipe: Recipe, profile: Profile) -> float:
+    if profile.dispatch and recipe.backends and recipe.backends.max_wheel_mib:
+        return recipe.backends.max_wheel_mib
+    return recipe.checks.max_wheel_mib
+
+
+def _refuse_nonsense(recipe: Recipe, profile: Profile, toolchain: Toolchain) -> None:
+    """Refuse what the tables allow and nobody can build."""
+    if unknown := sorted(set(profile.features) - feature_table().keys()):
+        raise PlanError(
+            f"profile {profile.label}: features: {unknown[0]!r} is no known CPU feature",
+            hint=f"known are: {', '.join(sorted(feature_table()))}",
+        )
+    if profile.level == "native" and (profile.features or profile.dispatch or profile.glibc):
+        raise PlanError(
+            f"profile {profile.label}: level native takes all from this machine: no features, dispatch or glibc",
+            hint='name a level, e.g. level = "x86-64-v3"',
+        )
+    variants = recipe.backends.variant if recipe.backends and recipe.build.isa != "none" else ()
+    if profile.dispatch and not variants:
+        raise PlanError(
+            f"profile {profile.label}: {recipe.engine.name} has no backends to choose from at run time",
+            hint="the recipe names them in [[backends.variant]]",
+        )
+    if profile.glibc and not toolchain.target.endswith(f".{profile.glibc}"):
+        raise PlanError(
+            f"profile {profile.label}: {toolchain.kind} {toolchain.version} cannot build for glibc {profile.glibc}",
+            hint=f'zig builds for {zig_target().floor}: toolchain = ["zig"] in the profile',
+        )
 
 
 def planned_source(recipe: Recipe, patches: dict[str, bytes], tree_sha256: str) -> PlannedSource:
@@ -270,14 +286,17 @@ def cmake_value(value: bool | int | str) -> str:
     return str(value)
 
 
-def _defines(recipe: Recipe, profile: Profile, features: tuple[str, ...], *, native: bool) -> dict[str, str]:
+def _defines(
+    recipe: Recipe, profile: Profile, features: tuple[str, ...], backends: tuple[PlannedBackend, ...], *, native: bool
+) -> dict[str, str]:
     """Merge the recipe's definitions, the ISA options, and the profile's, each given explicitly."""
     defines = {key: cmake_value(value) for key, value in recipe.build.define.items()}
     if recipe.build.isa == "ggml":
         defines["GGML_NATIVE"] = cmake_value(native)
         # Beside GGML_NATIVE the engine takes no notice of these; they are given all the same, so that
         # no default, which depends on the environment, ever decides.
-        defines |= {option: cmake_value(feature in features) for option, feature in _GGML_ISA.items()}
+        options = engine_options(() if profile.dispatch else features)
+        defines |= {option: cmake_value(on) for option, on in options.items()}
         defines["GGML_OPENMP"] = cmake_value(profile.openmp)
         defines["GGML_LTO"] = cmake_value(profile.lto)
         for name, commit in recipe.build.commit.items():
@@ -285,6 +304,10 @@ def _defines(recipe: Recipe, profile: Profile, features: tuple[str, ...], *, nat
                 defines |= {"LLAMA_BUILD_COMMIT": commit[:9], "LLAMA_BUILD_NUMBER": "0", "LLAMA_BUILD_IS_DEV": "OFF"}
     elif profile.lto:
         defines["CMAKE_INTERPROCEDURAL_OPTIMIZATION"] = "ON"
+    if recipe.backends is not None:
+        names = ";".join(backend.name for backend in backends)
+        chosen = recipe.backends.several if profile.dispatch else recipe.backends.single
+        defines |= {key: cmake_value(value).replace("{names}", names) for key, value in chosen.items()}
     defines |= {key: cmake_value(value) for key, value in profile.define.items()}
     defines["CMAKE_INSTALL_RPATH"] = "$ORIGIN"
     defines["CMAKE_EXPORT_COMPILE_COMMANDS"] = "ON"

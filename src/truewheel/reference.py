@@ -26,6 +26,7 @@ from truewheel.config.tables import (
     Table,
 )
 from truewheel.errors import FAMILIES
+from truewheel.inference.emulated_run import EmulatedRun
 from truewheel.inference.smoke import SmokeRecord, SmokeStep
 from truewheel.inference.system_info import SystemInfo
 from truewheel.report import Library, Report
@@ -50,6 +51,7 @@ _REPORT_TABLES: tuple[type[msgspec.Struct], ...] = (
     Library,
     Space,
     SystemInfo,
+    EmulatedRun,
     SmokeRecord,
     SmokeStep,
 )

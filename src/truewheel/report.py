@@ -12,6 +12,7 @@ from truewheel.checks.finding import Facts, Finding
 from truewheel.checks.isa_account import IsaAccount, account_of
 from truewheel.checks.size import Space, space_of
 from truewheel.config.schema import SCHEMA_DIALECT
+from truewheel.inference.emulated_run import EmulatedRun
 from truewheel.inference.smoke import SmokeRecord
 from truewheel.inference.system_info import SystemInfo
 from truewheel.plan import Plan
@@ -48,7 +49,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         size: of the file, bytes.
         installed_size: of its content, bytes.
         verdict: `passed` when no finding is an error, `refused` when one is, `malformed` when the archive was not
-            accepted.
+            accepted, `unproven` when nothing speaks against it and this CPU could not run it.
         digest: of the plan; empty for a wheel that we did not build.
         level: x86-64 level of the plan; for other wheels the one that its code needs; empty when it is not known.
         created: when the report was made, UTC.
@@ -61,6 +62,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         isa: what it claims of the CPU and what its code needs; None for a malformed wheel.
         space: what takes the space; None for a malformed wheel.
         told: what its libraries said of themselves; empty when they were not run.
+        emulation: what it did on other CPUs, and on this one to compare; empty when it was not run there.
         unchecked: what was not looked at, and why, in sentences.
     """
 
@@ -82,17 +84,29 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     isa: IsaAccount | None = None
     space: Space | None = None
     told: tuple[SystemInfo, ...] = ()
+    emulation: tuple[EmulatedRun, ...] = ()
     unchecked: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Return whether the wheel may leave the house."""
+        """Return whether everything was shown."""
         return self.verdict == "passed"
+
+    @property
+    def sound(self) -> bool:
+        """Return whether the wheel may leave the house: passed, or unproven and said to be."""
+        return self.verdict in ("passed", "unproven")
 
     @property
     def errors(self) -> tuple[Finding, ...]:
         """Return the findings that refuse the wheel."""
         return tuple(finding for finding in self.findings if finding.severity == "error")
+
+
+def _verdict(findings: tuple[Finding, ...]) -> str:
+    if any(finding.severity == "error" for finding in findings):
+        return "refused"
+    return "unproven" if any(finding.code.endswith("-UNPROVEN") for finding in findings) else "passed"
 
 
 def make_report(facts: Facts, findings: tuple[Finding, ...], seconds: dict[str, float]) -> Report:
@@ -116,7 +130,7 @@ def make_report(facts: Facts, findings: tuple[Finding, ...], seconds: dict[str, 
         sha256=wheel.sha256,
         size=wheel.size,
         installed_size=wheel.installed_size,
-        verdict="refused" if any(finding.severity == "error" for finding in findings) else "passed",
+        verdict=_verdict(findings),
         digest=plan.digest if plan else "",
         level=plan.level if plan else isa.level if facts.code else "",
         created=_now(),
@@ -129,6 +143,7 @@ def make_report(facts: Facts, findings: tuple[Finding, ...], seconds: dict[str, 
         isa=isa,
         space=space_of(facts),
         told=facts.told,
+        emulation=facts.emulation,
         unchecked=tuple(_unchecked(facts)),
     )
 
@@ -186,7 +201,7 @@ def _unchecked(facts: Facts) -> list[str]:
     linux = any("linux" in platform for platform in facts.wheel.name.platforms)
     if linux and facts.libraries and facts.policy is None:
         said.append("auditwheel could not tell which platform tag its symbol versions allow")
-    if facts.code and facts.smoke is None:
+    if facts.code and facts.smoke is None and not facts.emulation:
         said.append("no code of it was run" if not facts.told else "no inference was run")
     return said
 

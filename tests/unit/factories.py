@@ -9,12 +9,13 @@ from truewheel.binary.code import CodeFacts, Kernel
 from truewheel.binary.elf import ElfFacts
 from truewheel.build.evidence import CompileUnit, Evidence
 from truewheel.checks.finding import Facts
+from truewheel.config.load import load_profile, load_recipe
 from truewheel.config.tables import Profile, Recipe
 from truewheel.cpu.features import engine_names
 from truewheel.cpu.host import Host
 from truewheel.cpu.levels import level_features
 from truewheel.inference.smoke import STEPS, judge
-from truewheel.plan import PlannedSource, make_plan
+from truewheel.plan import PlannedSource, make_plan, planned_source
 from truewheel.process import Completed
 from truewheel.report import make_report
 from truewheel.toolchain.probe import Toolchain
@@ -27,6 +28,23 @@ LIBRARY = "toy_engine/lib/libtoy-cpu.so"
 DIST_INFO = "toy_engine-1.2.3.dist-info"
 TEXTS = ("METADATA", "WHEEL", "entry_points.txt", "truewheel.json")
 _V3 = tuple(sorted(level_features("x86-64-v3")))
+
+GLIBC = "2.17"
+LOADER = "toy_engine/lib/libtoy.so"
+BACKENDS = {
+    "loader": LOADER,
+    "library": "toy_engine/lib/libtoy-cpu*.so",
+    "target": "toy-cpu*",
+    "single": {"TOY_SEVERAL": False},
+    "several": {"TOY_SEVERAL": True, "TOY_NAMES": "{names}"},
+    "max-wheel-mib": 3,
+    "variant": [
+        {"name": "best", "features": ["bmi2", "avx512_vnni"]},
+        {"name": "good", "features": ["avx2", "fma", "bmi2"]},
+        {"name": "base", "features": ["sse4_2"]},
+    ],
+}
+"""Backends of the engine that does not exist, which are loaded at run time."""
 
 
 def make_host(**changes):
@@ -56,9 +74,21 @@ def make_toolchain(**changes):
         cxx="/usr/bin/g++",
         native_cpu="haswell",
         native_features=_V3,
-        isa_note=True,
     )
     return msgspec.structs.replace(toolchain, **changes)
+
+
+def make_zig(**changes):
+    """Return a zig that builds for every machine, and was asked nothing about this one."""
+    zig = Toolchain(
+        kind="zig",
+        version="0.14.1",
+        cc="/zig/cc",
+        cxx="/zig/c++",
+        isa_note="object",
+        target=f"x86_64-linux-gnu.{GLIBC}",
+    )
+    return msgspec.structs.replace(zig, **changes)
 
 
 def recipe_table(**changes):
@@ -72,7 +102,7 @@ def recipe_table(**changes):
         "checks": {"max-wheel-mib": 1, "isa-units": ["*/kernels/*"], "isa-library": LIBRARY},
     }
     for key, value in changes.items():
-        table[key] = {**table[key], **value}
+        table[key] = {**table.get(key, {}), **value}
     return table
 
 
@@ -84,6 +114,12 @@ def make_recipe(**changes):
 def make_profile(**changes):
     """Return the profile `native`."""
     profile = Profile(schema=1, label="native", level="native", toolchain=("clang", "gcc"))
+    return msgspec.structs.replace(profile, **changes)
+
+
+def make_portable(**changes):
+    """Return a profile for many machines: level x86-64-v3 unless it is changed."""
+    profile = Profile(schema=1, label="portable", level="x86-64-v3", glibc=GLIBC, toolchain=("zig",))
     return msgspec.structs.replace(profile, **changes)
 
 
@@ -110,6 +146,28 @@ def make_plan_of(**changes):
     }
     positional = [parts.pop(name) for name in ("recipe", "profile", "toolchain", "host")]
     return make_plan(*positional, **parts)
+
+
+def make_backend_plan(**changes):
+    """Return the plan of a portable wheel with one backend that is loaded at run time."""
+    recipe = make_recipe(backends=BACKENDS, checks={"isa-units": [], "isa-library": ""})
+    parts = {"recipe": recipe, "profile": make_portable(), "toolchain": make_zig(), **changes}
+    return make_plan_of(**parts)
+
+
+def make_dispatch_plan(**changes):
+    """Return the plan of a portable wheel that chooses among several backends."""
+    return make_backend_plan(
+        **{"profile": make_portable(label="dispatch", level="x86-64-v2", dispatch=True), **changes}
+    )
+
+
+def make_shipped_plan(profile, **changes):
+    """Return the plan of the recipe that comes with the program, for one of its profiles."""
+    recipe = load_recipe("llama-cpp-python").recipe
+    toolchain = make_toolchain() if profile == "native" else make_zig()
+    parts = {"recipe": recipe, "source": planned_source(recipe, {}, ""), "toolchain": toolchain, **changes}
+    return make_plan_of(profile=load_profile(profile), **parts)
 
 
 def wheel_members(**extra):
@@ -197,14 +255,36 @@ def make_code(**changes):
     return msgspec.structs.replace(facts, **changes)
 
 
+def make_backend_code(backend, **changes):
+    """Return what the code of a backend needs when each of its features has a use."""
+    kernels = tuple(make_kernel(f"toy_{feature}", feature) for feature in backend.features)
+    return make_code(**{"kernels": kernels, **changes})
+
+
 def make_evidence(plan, *, cache=None, units=None):
     """Return the evidence of a build that did just what the plan says."""
     other = ("-DNDEBUG", *plan.c_flags)
+    kernels = [make_unit(backend, other=other) for backend in plan.backends]
+    # What asks the CPU is compiled beside each backend, for every CPU.
+    kernels += [make_unit(backend, beside="-feats", file="src/feats.cpp", other=other) for backend in plan.backends]
     whole = (
-        CompileUnit("src/kernels/dot.c", ("native",), (), "dot.c.o", other=other),
+        *(kernels or [CompileUnit("src/kernels/dot.c", ("native",), (), "dot.c.o", other=other)]),
         CompileUnit("src/api.cpp", (), ("-m64",), "api.cpp.o", other=other, language=".cpp"),
     )
     return Evidence({**plan.defines, **(cache or {})}, whole if units is None else units)
+
+
+def make_unit(backend, *, beside="", **changes):
+    """Return a compile unit of a backend's target, or of a target beside it, which is given no flags for the CPU."""
+    march = tuple(flag.removeprefix("-march=") for flag in backend.flags if flag.startswith("-march="))
+    features = tuple(flag for flag in backend.flags if not flag.startswith("-march="))
+    unit = CompileUnit(
+        "src/kernels/dot.c",
+        () if beside else march,
+        ("-m64",) if beside else ("-m64", *features),
+        f"vendor/CMakeFiles/{backend.target}{beside}.dir/dot.c.o",
+    )
+    return msgspec.structs.replace(unit, **changes)
 
 
 def system_info(names):
@@ -212,11 +292,19 @@ def system_info(names):
     return "CPU : " + " | ".join(f"{name} = 1" for name in names) + " | "
 
 
-def smoke_events(plan=None, *, until=None):
+def told_info(plan=None, name=""):
+    """Return what an engine tells of itself; with backends, what the one of that name does, or the best."""
+    if plan is None or not plan.backends:
+        return {"text": system_info(plan.engine_features if plan else sorted(engine_names(_V3)))}
+    chosen = next(backend for backend in plan.backends if name in ("", backend.name))
+    names = sorted(engine_names(chosen.features))
+    return {"text": system_info(names), "backend": chosen.name, "why": "it was chosen", "level": plan.level}
+
+
+def smoke_events(plan=None, *, until=None, backend=""):
     """Return the events of a child that passed its first steps."""
-    names = plan.engine_features if plan else sorted(engine_names(_V3))
     facts = {
-        "system-info": {"text": system_info(names)},
+        "system-info": told_info(plan, backend),
         "prefill": {"tokens": 128, "tokens-per-second": 100.0},
         "decode": {"tokens": [1, 2], "margins": [0.5, 0.25], "text": " there was", "tokens-per-second": 10.0},
     }
@@ -237,9 +325,12 @@ def make_record(plan=None):
 def make_facts(plan="ours", **changes):
     """Return facts in which no check finds anything; `plan=None` stands for somebody else's wheel."""
     plan = make_plan_of() if plan == "ours" else plan
+    backends = plan.backends if plan else ()
+    paths = [backend.library for backend in backends] + [plan.loader] if backends else [LIBRARY]
+    level = "" if plan is None else plan.level if backends else "x86-64-v3"
     facts = Facts(
         wheel=make_wheel(),
-        libraries={LIBRARY: make_elf(isa_level="x86-64-v3" if plan else "")},
+        libraries={path: make_elf(isa_level=level, soname=path.rpartition("/")[2]) for path in paths},
         damaged={},
         policy=None,
         plan=plan,
@@ -249,8 +340,10 @@ def make_facts(plan="ours", **changes):
     )
     facts = facts._replace(**changes)
     if "code" not in changes:
-        kernels = () if plan is None else (make_kernel(),)
-        facts = facts._replace(code={path: make_code(kernels=kernels) for path in facts.libraries})
+        kernels = () if plan is None or backends else (make_kernel(),)
+        code = {path: make_code(kernels=kernels) for path in facts.libraries}
+        code |= {backend.library: make_backend_code(backend) for backend in backends}
+        facts = facts._replace(code=code)
     files = {path: make_entry(Member(b"\x7fELF" + path.encode(), executable=True)) for path in facts.libraries}
     entries = {**files, **facts.wheel.entries}
     return facts._replace(wheel=msgspec.structs.replace(facts.wheel, entries=entries))

@@ -15,12 +15,14 @@ from factories import (
     system_info,
     wheel_members,
 )
+from planted_emulation import PLANTED_EMULATION
 from planted_isa import PLANTED_ISA
 from planted_linkage import PLANTED_LINKAGE
 from planted_metadata import planted as planted_metadata
 
 from truewheel.build.evidence import CompileUnit, Evidence
-from truewheel.inference.smoke import SmokeRecord, judge
+from truewheel.inference.models import find_model
+from truewheel.inference.smoke import SmokeRecord, judge, unproven
 from truewheel.inference.system_info import SystemInfo
 from truewheel.wheel.archive import Member
 
@@ -97,6 +99,7 @@ def _without_evidence():
 
 
 PLANTED = {
+    **PLANTED_EMULATION,
     **PLANTED_ISA,
     **PLANTED_LINKAGE,
     **planted_metadata(make_facts),
@@ -129,5 +132,6 @@ PLANTED = {
     "SMOKE-UNLOCKED": _not_locked,
     "SMOKE-INSTALL": _not_installed,
     "SMOKE-NOT-RUN": lambda: make_facts(smoke=None),
+    "SMOKE-UNPROVEN": lambda: make_facts(smoke=unproven(find_model("tiny"), "this CPU lacks avx512f")),
 }
 """Facts by the code that they must give."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from factories import LIBRARY, make_code, make_elf, make_facts, make_plan_of, make_toolchain, make_wheel
+from factories import LIBRARY, make_code, make_elf, make_facts, make_wheel
 
 from truewheel.binary.elf import Undefined
 from truewheel.checks.finding import Facts
@@ -26,9 +26,9 @@ def foreign(platform, libraries=None, **changes):
     return make_facts(plan=None, libraries=libraries, wheel=make_wheel(name_for(platform)))
 
 
-def bring(*names, folder="toy_engine.libs"):
-    """Return libraries that a wheel brings, each under its own name."""
-    return {f"{folder}/{name}": make_elf(soname=name, needed=("libc.so.6",), isa_level="") for name in names}
+def bring(*names, folder="toy_engine.libs", isa_level=""):
+    """Return libraries that a wheel brings, each under its own name; in wheels of ours with the note of their level."""
+    return {f"{folder}/{name}": make_elf(soname=name, needed=("libc.so.6",), isa_level=isa_level) for name in names}
 
 
 def _two_copies():
@@ -64,7 +64,7 @@ PLANTED_LINKAGE: dict[str, Callable[[], Facts]] = {
     "LINK-OPENMP-TWICE": lambda: make_facts(
         libraries={
             LIBRARY: make_elf(needed=("libgomp.so.1", "libomp.so")),
-            **bring("libgomp.so.1", "libomp.so", folder="toy_engine/lib"),
+            **bring("libgomp.so.1", "libomp.so", folder="toy_engine/lib", isa_level="x86-64-v3"),
         }
     ),
     "LINK-TWICE": _two_copies,
@@ -75,9 +75,6 @@ PLANTED_LINKAGE: dict[str, Callable[[], Facts]] = {
         "manylinux_2_17_x86_64", needed=("libX11.so.6", "libc.so.6"), undefined=(Undefined("XOpenDisplay"),)
     ),
     "LINK-NOTE": lambda: library(isa_level="x86-64-v2"),
-    "LINK-NO-NOTE": lambda: make_facts(
-        make_plan_of(toolchain=make_toolchain(isa_note=False)), libraries={LIBRARY: make_elf(isa_level="")}
-    ),
     "HARD-STACK": lambda: library(executable_stack=True),
     "HARD-WRITABLE-CODE": lambda: library(writable_code=True),
     "HARD-TEXTREL": lambda: library(text_relocations=True),

@@ -3,14 +3,20 @@
 import msgspec
 import pytest
 from factories import (
+    BACKENDS,
     ended,
+    make_backend_plan,
     make_code,
+    make_dispatch_plan,
     make_evidence,
     make_facts,
     make_kernel,
     make_plan_of,
     make_profile,
     make_recipe,
+    make_shipped_plan,
+    make_toolchain,
+    make_unit,
     smoke_events,
     system_info,
 )
@@ -22,6 +28,9 @@ from truewheel.inference.smoke import judge
 from truewheel.inference.system_info import SystemInfo
 
 PLAN = make_plan_of()
+ONE = make_backend_plan()
+SEVERAL = make_dispatch_plan()
+NATIVE = make_backend_plan(profile=make_profile(), toolchain=make_toolchain())
 
 
 def codes(facts):
@@ -226,3 +235,193 @@ def test_a_definition_that_cmake_does_not_have_was_lost():
     found = list(check(make_facts(PLAN, evidence=Evidence(cache, whole.units))))
     assert [(finding.code, finding.where) for finding in found] == [("FLAGS-CACHE", "GGML_AVX512")]
     assert found[0].message.endswith("CMake has nothing")
+
+
+# Backends, one of which is loaded at run time
+
+
+def units_of(plan, change=lambda unit: unit, target=""):
+    """Return facts of a build that changed the units of one target."""
+    whole = make_evidence(plan)
+    units = tuple(change(unit) if target and f"/{target}.dir/" in unit.target else unit for unit in whole.units)
+    assert not target or units != whole.units
+    return make_facts(plan, evidence=Evidence(whole.cmake_cache, units))
+
+
+def carrying(*more, without=()):
+    """Return a change of a unit's flags."""
+
+    def change(unit):
+        features = tuple(flag for flag in unit.features if flag not in without)
+        return msgspec.structs.replace(unit, features=(*features, *more))
+
+    return change
+
+
+@pytest.mark.parametrize("plan", [ONE, SEVERAL, NATIVE, make_shipped_plan("dispatch"), make_shipped_plan("x86_64_v4")])
+def test_backends_that_were_built_as_asked_give_nothing(plan):
+    assert codes(make_facts(plan)) == []
+
+
+@pytest.mark.parametrize("backend", SEVERAL.backends, ids=lambda backend: backend.name)
+def test_each_flag_that_one_backend_lost_is_named_with_the_unit(backend):
+    for flag in backend.flags:
+        (finding,) = check(units_of(SEVERAL, carrying(without=(flag,)), backend.target))
+        assert finding.code == "FLAGS-LOST"
+        assert finding.where == f"vendor/CMakeFiles/{backend.target}.dir/dot.c.o"
+        assert finding.message == f"was compiled without {flag}"
+        assert "option off" in finding.hint
+
+
+@pytest.mark.parametrize("flag", ["-mavx512f", "-mf16c", "-mgfni"])
+def test_a_flag_that_nobody_asked_for_in_one_backend(flag):
+    (finding,) = check(units_of(SEVERAL, carrying(flag), "toy-cpu-good"))
+    assert (finding.code, finding.message) == (
+        "FLAGS-OVERRULED",
+        f"was compiled with {flag}, which nobody asked for",
+    )
+    assert finding.where == "vendor/CMakeFiles/toy-cpu-good.dir/dot.c.o"
+
+
+def test_a_backend_that_got_anothers_flags_lost_its_own():
+    best, good, _ = SEVERAL.backends
+    found = codes(units_of(SEVERAL, carrying(*best.flags, without=good.flags), "toy-cpu-good"))
+    assert found == ["FLAGS-OVERRULED"]
+    found = codes(units_of(SEVERAL, carrying(*good.flags, without=best.flags), "toy-cpu-best"))
+    assert found == ["FLAGS-LOST"]
+
+
+def test_neutral_flags_may_stand_in_any_backend():
+    assert codes(units_of(SEVERAL, carrying("-mtune=generic", "-mno-avx512fp16"), "toy-cpu-good")) == []
+
+
+@pytest.mark.parametrize("given", ["-mno-avx2", "march"])
+def test_what_turns_a_flag_off_or_replaces_all_is_told(given):
+    def change(unit):
+        if given == "march":
+            return msgspec.structs.replace(unit, march=("x86-64-v4",))
+        return carrying(given)(unit)
+
+    (finding,) = check(units_of(SEVERAL, change, "toy-cpu-good"))
+    assert finding.code == "FLAGS-OVERRULED"
+    assert ("-march=x86-64-v4" if given == "march" else given) in finding.message
+
+
+def test_each_unit_of_a_backend_is_looked_at():
+    whole = make_evidence(SEVERAL)
+    (good,) = (unit for unit in whole.units if "/toy-cpu-good.dir/" in unit.target)
+    second = carrying(without=("-mavx2",))(msgspec.structs.replace(good, target=good.target.replace("dot", "mul")))
+    (finding,) = check(make_facts(SEVERAL, evidence=Evidence(whole.cmake_cache, (*whole.units, second))))
+    assert (finding.code, finding.where) == ("FLAGS-LOST", "vendor/CMakeFiles/toy-cpu-good.dir/mul.c.o")
+
+
+@pytest.mark.parametrize(("plan", "target"), [(SEVERAL, "toy-cpu-good-feats"), (ONE, "toy-cpu-feats")])
+@pytest.mark.parametrize("change", [carrying("-mavx2"), lambda unit: msgspec.structs.replace(unit, march=("native",))])
+def test_what_asks_the_cpu_must_carry_no_flag(plan, target, change):
+    (finding,) = check(units_of(plan, change, target))
+    assert (finding.code, finding.where) == ("FLAGS-LEAKED", "src/feats.cpp")
+
+
+@pytest.mark.parametrize("name", ["toy-cpu", "toy-cpu-goo", "toy-cpu-goods", "not-toy-cpu-good", "toy-cpu-good-feats"])
+def test_a_target_of_a_like_name_is_no_backend(name):
+    whole = make_evidence(SEVERAL)
+    good = SEVERAL.backends[1]
+    unit = make_unit(good, target=f"vendor/CMakeFiles/{name}.dir/x.c.o", file="x.c", other=whole.units[0].other)
+    (finding,) = check(make_facts(SEVERAL, evidence=Evidence(whole.cmake_cache, (*whole.units, unit))))
+    assert (finding.code, finding.where) == ("FLAGS-LEAKED", "x.c")
+
+
+def test_a_target_at_the_root_of_the_build_is_found():
+    whole = make_evidence(ONE)
+    units = tuple(
+        msgspec.structs.replace(unit, target=unit.target.removeprefix("vendor/CMakeFiles/")) for unit in whole.units
+    )
+    assert codes(make_facts(ONE, evidence=Evidence(whole.cmake_cache, units))) == []
+
+
+def test_code_beside_the_backends_must_carry_no_flag():
+    whole = make_evidence(SEVERAL)
+    units = (*whole.units[:-1], carrying("-mavx")(whole.units[-1]))
+    (finding,) = check(make_facts(SEVERAL, evidence=Evidence(whole.cmake_cache, units)))
+    assert (finding.code, finding.where) == ("FLAGS-LEAKED", "src/api.cpp")
+
+
+@pytest.mark.parametrize("name", ["best", "good", "base"])
+def test_a_backend_of_which_nothing_was_compiled(name):
+    whole = make_evidence(SEVERAL)
+    units = tuple(unit for unit in whole.units if f"/toy-cpu-{name}.dir/" not in unit.target)
+    (finding,) = check(make_facts(SEVERAL, evidence=Evidence(whole.cmake_cache, units)))
+    assert (finding.code, finding.message) == (
+        "FLAGS-NO-EVIDENCE",
+        f"no compile unit belongs to the target toy-cpu-{name}",
+    )
+    assert "[backends]" in finding.hint
+
+
+@pytest.mark.parametrize(
+    ("march", "expected"), [(("native",), []), ((), ["FLAGS-LOST"]), (("native", "x86-64-v2"), ["FLAGS-OVERRULED"])]
+)
+def test_the_one_backend_of_a_native_wheel_must_have_its_march(march, expected):
+    facts = units_of(NATIVE, lambda unit: msgspec.structs.replace(unit, march=march, optimization=("-O2",)), "toy-cpu")
+    assert codes(facts) == expected
+
+
+def test_a_native_backend_needs_no_other_flag():
+    (finding,) = check(units_of(NATIVE, carrying("-mavx512f"), "toy-cpu"))
+    assert (finding.code, finding.message) == (
+        "FLAGS-OVERRULED",
+        "was compiled with -mavx512f, which nobody asked for",
+    )
+
+
+def loading(plan, chosen="", **told):
+    """Return facts of a run in which a backend was loaded that told something else of itself."""
+    events = smoke_events(plan, backend=chosen)
+    next(event for event in events if event["step"] == "system-info")["facts"].update(told)
+    return make_facts(plan, smoke=judge("tiny", events, ended()))
+
+
+@pytest.mark.parametrize("name", ["best", "good", "base"])
+def test_what_is_loaded_is_compared_with_the_backend_that_was_chosen(name):
+    assert codes(loading(SEVERAL, name)) == []
+    others = {backend.name for backend in SEVERAL.backends} - {name}
+    for other in others:
+        assert set(codes(loading(SEVERAL, name, backend=other))) <= {"FLAGS-LOADED", "FLAGS-BEYOND"}
+        assert codes(loading(SEVERAL, name, backend=other))
+
+
+def test_a_feature_that_the_chosen_backend_lacks_or_has_too_much():
+    asked = ["AVX", "AVX2", "BMI2", "FMA", "SSE3", "SSSE3"]
+    assert codes(loading(SEVERAL, "good", text=system_info(asked))) == []
+    (lost,) = check(loading(SEVERAL, "good", text=system_info(name for name in asked if name != "FMA")))
+    assert (lost.code, lost.where) == ("FLAGS-LOADED", "FMA")
+    (beyond,) = check(loading(SEVERAL, "good", text=system_info([*asked, "F16C"])))
+    assert (beyond.code, beyond.where) == ("FLAGS-BEYOND", "F16C")
+
+
+@pytest.mark.parametrize("plan", [ONE, SEVERAL, NATIVE])
+@pytest.mark.parametrize("name", ["x64", "GOOD", "toy-cpu-good", ""])
+def test_a_backend_that_the_plan_does_not_have(plan, name):
+    (finding,) = check(loading(plan, backend=name))
+    assert (finding.code, finding.where) == ("FLAGS-LOADED", name or "no backend")
+    assert "the plan has no backend of that name" in finding.message
+    assert "import guard" in finding.hint
+
+
+def test_a_package_that_does_not_tell_its_backend_did_not_run_our_guard():
+    events = smoke_events(SEVERAL)
+    del next(event for event in events if event["step"] == "system-info")["facts"]["backend"]
+    assert codes(make_facts(SEVERAL, smoke=judge("tiny", events, ended()))) == ["FLAGS-LOADED"]
+
+
+@pytest.mark.parametrize("smoke", [None, judge("tiny", [], ended(98))])
+@pytest.mark.parametrize("plan", [ONE, SEVERAL])
+def test_a_wheel_with_backends_that_was_not_run_so_far_is_not_told_twice(plan, smoke):
+    assert codes(make_facts(plan, smoke=smoke)) == []
+
+
+def test_options_that_the_backends_are_built_with_must_be_in_the_cache():
+    for key in ("TOY_SEVERAL", "TOY_NAMES"):
+        assert key in BACKENDS["several"]
+        (finding,) = check(with_cache(SEVERAL, **{key: "OFF"}))
+        assert (finding.code, finding.where) == ("FLAGS-CACHE", key)

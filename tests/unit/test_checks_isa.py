@@ -8,14 +8,21 @@ import msgspec
 import pytest
 from code_builder import RET, build_library, function, variable
 from factories import (
+    BACKENDS,
     DIST_INFO,
     LIBRARY,
+    LOADER,
+    make_backend_plan,
     make_code,
+    make_dispatch_plan,
     make_elf,
     make_entry,
     make_facts,
     make_kernel,
     make_plan_of,
+    make_portable,
+    make_recipe,
+    make_shipped_plan,
     make_wheel,
     wheel_members,
 )
@@ -26,7 +33,7 @@ from planted_isa import ASKS, PLANTED_ISA, claiming, embedded, of_code
 from truewheel.binary.code import Example
 from truewheel.binary.decode import UNNAMED, load_needs
 from truewheel.checks import isa
-from truewheel.checks.isa_account import account_of, embedded_plan, place, read_claims
+from truewheel.checks.isa_account import account_of, declared_backends, embedded_plan, place, read_claims
 from truewheel.checks.isa_rules import (
     DISPATCH_RULE,
     GUARD_RULE,
@@ -396,17 +403,228 @@ def test_one_open_function_among_guarded_ones_is_not_let_through():
     assert codes(of_code(kernels=kernels, asks=ASKS)) == ["ISA-BEYOND", "ISA-ALLOWED"]
 
 
-def test_a_library_that_the_recipe_calls_dispatched_is_let_through_whole():
-    plan = msgspec.structs.replace(make_plan_of(), dispatched=("toy_engine/lib/libtoy-cpu-*.so",))
-    path = "toy_engine/lib/libtoy-cpu-alderlake.so"
-    elf = make_elf(isa_level="x86-64-v3")
-    code = {LIBRARY: make_code(), path: make_code(kernels=(make_kernel("toy_dot", "avx_vnni", "avx512_fp16"),))}
-    facts = make_facts(plan, libraries={LIBRARY: elf, path: elf}, code=code)
-    (finding,) = isa.check(facts)
-    assert (finding.code, finding.where) == ("ISA-ALLOWED", path)
-    assert f"rule {DISPATCH_RULE!r}: {RULE_TEXTS[DISPATCH_RULE]}" in finding.message
-    other = facts._replace(plan=make_plan_of())
-    assert codes(other) == ["ISA-BEYOND"]
+# Backends, one of which is loaded at run time
+
+
+def dispatching(plan=None, **kernels):
+    """Return facts of a wheel that chooses: each backend with its features, or with the kernels that are given."""
+    facts = make_facts(plan or make_dispatch_plan())
+    changed = {f"toy_engine/lib/libtoy-cpu-{name}.so": make_code(kernels=found) for name, found in kernels.items()}
+    assert changed.keys() <= facts.code.keys()
+    return facts._replace(code={**facts.code, **changed})
+
+
+def unplanned(facts):
+    """Return the facts of the same wheel as whoever gets it reads them: what was planned is in it."""
+    text = msgspec.json.encode({"plan": facts.plan.to_dict()})
+    members = wheel_members(**{f"{DIST_INFO}/truewheel.json": Member(text)})
+    return facts._replace(plan=None, evidence=None, smoke=None, wheel=make_wheel(members=members))
+
+
+def as_we_have_it(facts):
+    return facts
+
+
+def refusing(facts):
+    """Return the findings but what is told of rules, and of notes, which ask for the level of the wheel alone."""
+    return [finding for finding in isa.check(facts) if finding.code not in {"ISA-ALLOWED", "ISA-NOTE"}]
+
+
+@pytest.mark.parametrize("read", [as_we_have_it, unplanned])
+def test_what_a_backend_declares_is_let_through_and_told(read):
+    found = list(isa.check(read(dispatching())))
+    assert [finding.code for finding in found] == ["ISA-ALLOWED"] * 3
+    good = next(finding for finding in found if finding.where == "toy_engine/lib/libtoy-cpu-good.so")
+    assert good.message == (
+        "9 functions with popcnt, sse3, sse4_1, sse4_2, ssse3, avx, avx2, bmi2, fma: "
+        f"rule {DISPATCH_RULE!r}: {RULE_TEXTS[DISPATCH_RULE]}"
+    )
+
+
+@pytest.mark.parametrize("read", [as_we_have_it, unplanned])
+def test_what_a_backend_declares_is_no_need_of_the_wheel(read):
+    account = account_of(read(dispatching()))
+    assert (account.level, account.needs, account.beyond) == ("x86-64", (), ())
+    assert set(account.claimed) == level_features("x86-64-v2")
+    best = account.libraries["toy_engine/lib/libtoy-cpu-best.so"].allowed[DISPATCH_RULE]
+    assert "avx512_vnni" in best.features
+
+
+@pytest.mark.parametrize("standing", ["open", "unreached"])
+@pytest.mark.parametrize("read", [as_we_have_it, unplanned])
+@pytest.mark.parametrize(
+    ("features", "named"),
+    [
+        (("avx512f",), "avx512f"),
+        (("f16c",), "f16c"),
+        (("avx2", "avx512f"), "avx512f"),
+        (("avx2", "fma", "bmi2", "gfni"), "gfni"),
+    ],
+)
+def test_what_a_backend_does_not_declare_refuses_the_wheel_and_names_the_library(read, features, named, standing):
+    kernels = (make_kernel("toy_fine", "avx2", "bmi2"), make_kernel("toy_dot", *features, standing=standing))
+    (finding,) = refusing(read(dispatching(good=kernels)))
+    assert finding.code == ("ISA-BEYOND" if standing == "open" else "ISA-UNDECIDED")
+    assert finding.where == "toy_engine/lib/libtoy-cpu-good.so"
+    assert named in finding.message
+
+
+@pytest.mark.parametrize("read", [as_we_have_it, unplanned])
+def test_a_better_backends_features_are_not_a_lesser_ones(read):
+    facts = dispatching(base=(make_kernel("toy_crc", "sse4_2"), make_kernel("toy_dot", "avx2")))
+    (finding,) = refusing(read(facts))
+    assert finding.where == "toy_engine/lib/libtoy-cpu-base.so"
+    assert "needs avx2 (1 functions), which the wheel does not claim" in finding.message
+
+
+@pytest.mark.parametrize("read", [as_we_have_it, unplanned])
+@pytest.mark.parametrize("path", [LOADER, "toy_engine/lib/libtoy-base.so", "toy_engine/lib/libtoy-cpu-other.so"])
+def test_a_library_that_is_no_backend_may_use_what_the_wheel_claims_and_no_more(read, path):
+    facts = dispatching()
+    elf = make_elf(isa_level="x86-64-v2")
+    for features, expected in ((("sse4_2", "cx16"), []), (("avx",), ["ISA-BEYOND"])):
+        code = {**facts.code, path: make_code(kernels=(make_kernel("toy_load", *features),))}
+        with_it = facts._replace(code=code, libraries={**facts.libraries, path: elf})
+        assert [(finding.code, finding.where) for finding in refusing(read(with_it))] == [
+            (code, path) for code in expected
+        ]
+
+
+def test_the_one_backend_of_a_wheel_is_measured_by_what_the_wheel_claims():
+    facts = make_facts(make_backend_plan())
+    assert codes(facts) == []
+    (path,) = (backend.library for backend in facts.plan.backends)
+    beyond = make_code(kernels=(make_kernel("toy_dot", "avx2", "avx512f"),))
+    facts = facts._replace(code={**facts.code, path: beyond})
+    assert codes(facts) == codes(unplanned(facts)) == ["ISA-BEYOND", "ISA-NOTE"]
+
+
+def test_features_beyond_the_level_are_claimed_where_the_profile_asks_for_them():
+    plan = make_backend_plan(profile=make_portable(features=("avx_vnni",)))
+    assert codes(make_facts(plan)) == []
+    facts = unplanned(make_facts(plan))
+    assert codes(facts) == []
+    assert "avx_vnni" in claims(facts)["truewheel.json"].features
+
+
+@pytest.mark.parametrize(
+    "backends",
+    [
+        b'"all"',
+        b"{}",
+        b"[1]",
+        b'[{"name": "good"}]',
+        b'[{"name": "good", "library": "toy_engine/lib/libtoy-cpu-good.so", "features": "avx2"}]',
+    ],
+)
+def test_backends_that_cannot_be_read_allow_nothing(backends):
+    facts = unplanned(dispatching())
+    text = b'{"plan": {"level": "x86-64-v2", "features": [], "profile": "p", "backends": ' + backends + b"}}"
+    wheel = make_wheel(members=wheel_members(**{f"{DIST_INFO}/truewheel.json": Member(text)}))
+    facts = facts._replace(wheel=wheel)
+    assert declared_backends(facts) == {}
+    assert {finding.code for finding in refusing(facts)} == {"ISA-BEYOND"}
+
+
+def test_the_plan_says_what_is_declared_and_not_the_wheel():
+    facts = dispatching()
+    other = unplanned(dispatching(make_dispatch_plan(recipe=with_variants(("base", ["sse4_2"]), ("good", ["avx2"])))))
+    assert declared_backends(facts._replace(wheel=other.wheel)) == declared_backends(facts)
+
+
+def with_variants(*pairs):
+    """Return a recipe whose backends have these names and features."""
+    variants = [{"name": name, "features": features} for name, features in pairs]
+    return make_recipe(backends={**BACKENDS, "variant": variants}, checks={"isa-units": [], "isa-library": ""})
+
+
+@pytest.mark.parametrize(
+    ("name", "features", "wanted"),
+    [
+        ("best", ("avx2", "fma", "bmi2", "sse4_2"), "avx512_vnni, avx512f, f16c"),
+        ("good", ("avx", "fma"), "avx2, bmi2"),
+        ("good", ("sse4_2", "popcnt"), "avx2, bmi2"),
+        ("good", (), "avx2, bmi2"),
+        ("base", (), "popcnt, sse3, sse4_1, sse4_2, ssse3"),
+    ],
+)
+def test_a_backend_without_an_instruction_of_its_own_lost_its_flag(name, features, wanted):
+    plan = make_dispatch_plan(
+        recipe=with_variants(
+            ("best", ["bmi2", "fma", "avx512_vnni"]),
+            ("good", ["avx2", "bmi2", "fma"]),
+            ("middle", ["fma"]),
+            ("base", ["sse4_2"]),
+        )
+    )
+    kernels = tuple(make_kernel(f"toy_{feature}", feature) for feature in features)
+    found = [finding for finding in isa.check(dispatching(plan, **{name: kernels})) if finding.code == "ISA-UNUSED"]
+    (finding,) = found
+    assert finding.where == f"toy_engine/lib/libtoy-cpu-{name}.so"
+    assert finding.message == f"was asked for the backend {name}, and has no instruction of {wanted}"
+    assert "the flag was lost" in finding.hint
+
+
+@pytest.mark.parametrize(
+    ("backend", "own"),
+    [
+        ("sapphirerapids", {"amx_int8"}),
+        ("zen4", {"avx512_bf16"}),
+        ("icelake", {"avx512vbmi"}),
+        ("cascadelake", {"avx512_vnni"}),
+        ("skylakex", {"avx512f", "avx512bw", "avx512dq", "avx512vl"}),
+        ("alderlake", {"avx_vnni"}),
+        ("haswell", {"avx2", "bmi2"}),
+        ("piledriver", {"fma"}),
+        ("ivybridge", {"f16c"}),
+        ("sandybridge", {"avx"}),
+        # Nobody is lesser, and compilers find little use for SSE4.2 itself.
+        ("sse42", {"popcnt", "sse3", "sse4_1", "sse4_2", "ssse3"}),
+    ],
+)
+def test_one_instruction_of_its_own_is_enough_for_each_shipped_backend(backend, own):
+    plan = make_shipped_plan("dispatch")
+    facts = make_facts(plan)
+    planned = next(planned for planned in plan.backends if planned.name == backend)
+
+    def unused(features):
+        kernels = tuple(make_kernel(f"toy_{feature}", feature) for feature in features)
+        code = {**facts.code, planned.library: make_code(kernels=kernels)}
+        return [finding for finding in isa.check(facts._replace(code=code)) if finding.code == "ISA-UNUSED"]
+
+    assert all(not unused([feature]) for feature in own)
+    (finding,) = unused(set(planned.features) - own)
+    assert finding.where == planned.library
+
+
+def test_the_least_backend_must_have_some_instruction_beyond_plain_x86_64():
+    assert "ISA-UNUSED" not in codes(dispatching(base=(make_kernel("toy_crc", "sse4_2"),)))
+    (finding,) = [finding for finding in isa.check(dispatching(base=())) if finding.code == "ISA-UNUSED"]
+    assert finding.where == "toy_engine/lib/libtoy-cpu-base.so"
+
+
+def test_where_backends_differ_by_sums_alone_any_feature_is_enough():
+    variants = (("both", ["fma", "f16c"]), ("one", ["fma"]), ("other", ["f16c"]), ("least", ["sse4_2"]))
+    plan = make_dispatch_plan(recipe=with_variants(*variants))
+    fine = dispatching(plan, both=(make_kernel("toy_dot", "fma"),))
+    assert "ISA-UNUSED" not in codes(fine)
+    assert "ISA-UNUSED" in codes(dispatching(plan, both=()))
+
+
+def test_the_one_backend_without_an_instruction_of_its_level_lost_its_flag():
+    facts = make_facts(make_backend_plan())
+    (path,) = (backend.library for backend in facts.plan.backends)
+    code = {**facts.code, path: make_code(kernels=(make_kernel("toy", "sse3"),))}
+    (finding,) = isa.check(facts._replace(code=code))
+    assert (finding.code, finding.where) == ("ISA-UNUSED", path)
+    assert finding.message.startswith("was asked for x86-64-v3, and has no instruction of avx, ")
+
+
+def test_a_backend_that_was_not_read_is_not_called_unused():
+    facts = dispatching()
+    code = {path: found for path, found in facts.code.items() if "good" not in path}
+    assert "ISA-UNUSED" not in codes(facts._replace(code=code))
+    assert "ISA-DAMAGED" in codes(facts._replace(code=code))
 
 
 def test_the_data_file_is_sound():

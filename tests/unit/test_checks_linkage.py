@@ -5,6 +5,8 @@ import pytest
 from factories import (
     DIST_INFO,
     LIBRARY,
+    make_backend_plan,
+    make_dispatch_plan,
     make_elf,
     make_facts,
     make_plan_of,
@@ -212,7 +214,7 @@ def test_the_machines_openssl(name):
 
 @pytest.mark.parametrize("name", ["libssl-1a2b3c4d.so.3", "libssl.so.3"])
 def test_openssl_that_the_wheel_brings_is_its_own(name):
-    assert codes(make_facts(libraries={LIBRARY: make_elf(needed=(name,)), **bring(name)})) == []
+    assert codes(make_facts(libraries={LIBRARY: make_elf(needed=(name,)), **bring(name, isa_level="x86-64-v3")})) == []
 
 
 # Run paths
@@ -291,7 +293,7 @@ def test_one_openmp_runtime_is_enough():
     libraries = {
         LIBRARY: make_elf(needed=("libgomp.so.1",)),
         SECOND: make_elf(soname="libsecond.so", needed=("libgomp.so.1",)),
-        **bring("libgomp.so.1", folder="toy_engine/lib"),
+        **bring("libgomp.so.1", folder="toy_engine/lib", isa_level="x86-64-v3"),
     }
     assert codes(make_facts(libraries=libraries)) == []
 
@@ -804,14 +806,57 @@ def test_a_musl_wheel_is_not_measured_with_glibc():
 # The level note
 
 
-def test_a_linker_that_writes_no_note_is_told():
-    (finding,) = check(PLANTED_LINKAGE["LINK-NO-NOTE"]())
-    assert "gcc's linker writes none" in finding.message
+@pytest.mark.parametrize(
+    ("level", "words"),
+    [
+        ("", "has no ELF note that says x86-64-v3 is needed"),
+        ("x86-64", "has no ELF note that says x86-64-v3 is needed, but one that says x86-64"),
+        ("x86-64-v2", "has no ELF note that says x86-64-v3 is needed, but one that says x86-64-v2"),
+        ("x86-64-v4", "has no ELF note that says x86-64-v3 is needed, but one that says x86-64-v4"),
+    ],
+)
+def test_the_note_must_say_just_the_level(level, words):
+    (finding,) = check(library(isa_level=level))
+    assert (finding.code, finding.where, finding.message) == ("LINK-NOTE", LIBRARY, words)
 
 
-@pytest.mark.parametrize("level", ["", "x86-64", "x86-64-v2", "x86-64-v4"])
-def test_the_note_must_say_just_the_level(level):
-    assert codes(library(isa_level=level)) == ["LINK-NOTE"]
+@pytest.mark.parametrize(
+    "plan", [make_plan_of(), make_backend_plan(), make_dispatch_plan()], ids=["linked", "one", "many"]
+)
+def test_every_library_of_our_own_wheel_must_have_the_note(plan):
+    sound = make_facts(plan)
+    assert codes(sound) == []
+    for path, elf in sound.libraries.items():
+        bare = {**sound.libraries, path: msgspec.structs.replace(elf, isa_level="")}
+        (finding,) = check(sound._replace(libraries=bare))
+        assert (finding.code, finding.where) == ("LINK-NOTE", path)
+
+
+def test_a_backend_has_the_note_of_the_wheel_and_not_of_its_own_features():
+    sound = make_facts(make_dispatch_plan())
+    best = "toy_engine/lib/libtoy-cpu-best.so"
+    (finding,) = check(
+        sound._replace(
+            libraries={**sound.libraries, best: make_elf(isa_level="x86-64-v4", soname="libtoy-cpu-best.so")}
+        )
+    )
+    assert (finding.code, finding.where) == ("LINK-NOTE", best)
+    assert "says x86-64-v2 is needed, but one that says x86-64-v4" in finding.message
+
+
+def test_the_guards_own_helper_is_loaded_on_every_cpu():
+    for name, expected in (("_truewheel_cpuid.so", []), ("x_truewheel_cpuid.so", ["LINK-NOTE"])):
+        beside = make_elf(isa_level="", soname=name)
+        assert codes(make_facts(libraries={LIBRARY: make_elf(), f"toy_engine/{name}": beside})) == expected
+
+
+def test_a_backend_that_is_not_in_the_wheel_is_named():
+    facts = make_facts(make_dispatch_plan())
+    libraries = {path: elf for path, elf in facts.libraries.items() if "good" not in path}
+    (finding,) = check(facts._replace(libraries=libraries))
+    assert (finding.code, finding.where) == ("LINK-NOTE", "toy_engine/lib/libtoy-cpu-good.so")
+    assert finding.message == "is not among the wheel's libraries, so nothing was compared"
+    assert "[backends]" in finding.hint
 
 
 def test_a_recipe_that_names_another_library_is_wrong():
@@ -830,6 +875,7 @@ def test_no_note_is_asked_for_plain_x86_64():
     assert codes(make_facts(plan, libraries={LIBRARY: make_elf(isa_level="")})) == []
 
 
-def test_no_note_is_asked_when_the_recipe_names_no_library():
+def test_the_note_is_asked_of_every_library_though_the_recipe_names_none():
     plan = make_plan_of(recipe=make_recipe(checks={"isa-library": ""}))
-    assert codes(make_facts(plan, libraries={LIBRARY: make_elf(isa_level="")})) == []
+    assert codes(make_facts(plan)) == []
+    assert codes(make_facts(plan, libraries={LIBRARY: make_elf(isa_level="")})) == ["LINK-NOTE"]

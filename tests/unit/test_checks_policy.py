@@ -20,6 +20,18 @@ def test_a_code_may_be_worse_in_our_own_wheels():
     assert policy.severity_of("SIZE-DOUBLED", own=False) == "warning"
 
 
+def test_what_could_not_be_shown_is_a_warning_and_what_failed_an_error():
+    policy = default_policy()
+    for own in (True, False):
+        assert policy.severity_of("SMOKE-UNPROVEN", own=own) == "warning"
+        assert policy.severity_of("SMOKE-ILLEGAL", own=own) == "error"
+
+
+def test_a_library_without_its_note_refuses_a_wheel_whatever_linked_it():
+    assert default_policy().severity_of("LINK-NOTE", own=True) == "error"
+    assert "LINK-NO-NOTE" not in default_policy().severity
+
+
 def test_a_code_without_a_line_is_a_fault_of_ours():
     with pytest.raises(KeyError):
         Policy(schema=1, severity={"A-*": "info"}).severity_of("B-X", own=True)

@@ -4,7 +4,10 @@ import pytest
 from factories import make_facts, make_record
 from planted import PLANTED
 
+from truewheel.checks.run import run_checks
 from truewheel.checks.smoke import CODES, check
+from truewheel.inference.models import find_model
+from truewheel.inference.smoke import STEPS, unproven
 
 
 def test_a_run_that_passed_gives_nothing():
@@ -46,3 +49,21 @@ def test_the_record_of_the_factory_passed():
     assert record.passed
     assert record.ending == "passed"
     assert record.locked
+
+
+REASON = "not provable here: this CPU lacks avx512f, avx512bw"
+
+
+def test_a_wheel_for_a_better_cpu_is_said_to_be_unproven():
+    record = unproven(find_model("tiny"), REASON)
+    assert (record.passed, record.locked, record.code, record.model) == (False, False, "SMOKE-UNPROVEN", "tiny")
+    assert [(step.name, step.state) for step in record.steps] == [(step, "not reached") for step in STEPS]
+    (finding,) = check(make_facts(smoke=record))
+    assert (finding.code, finding.where, finding.message) == ("SMOKE-UNPROVEN", "model tiny", REASON)
+    assert "truewheel smoke" in finding.hint
+
+
+def test_that_nothing_was_shown_refuses_no_wheel():
+    facts = make_facts(smoke=unproven(find_model("tiny"), REASON))
+    assert [(finding.code, finding.severity) for finding in run_checks(facts)] == [("SMOKE-UNPROVEN", "warning")]
+    assert [finding.severity for finding in run_checks(make_facts(smoke=None))] == ["error"]

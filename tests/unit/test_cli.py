@@ -8,14 +8,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from factories import DIST_INFO, make_stored_report, wheel_members
+from factories import DIST_INFO, make_dispatch_plan, make_facts, make_stored_report, make_toolchain, wheel_members
 
 import truewheel
 import truewheel.cli
+from truewheel.checks.finding import Finding
+from truewheel.checks.run import run_checks
 from truewheel.cli import VERBS, cli, run
 from truewheel.errors import FAMILIES, LoadError, TruewheelError
+from truewheel.inference.models import find_model
+from truewheel.inference.smoke import unproven
+from truewheel.report import make_report
 from truewheel.wheel.writer import write_wheel
 from truewheel.wheelhouse.store import Wheelhouse
 
@@ -242,6 +248,53 @@ def test_the_wheelhouse_is_listed_as_data(command, tmp_path, monkeypatch):
     assert (code, err) == (0, "")
     assert out.startswith("passed")
     assert out.rstrip().endswith(wheel.name)
+
+
+def unproven_report():
+    facts = make_facts(smoke=unproven(find_model("tiny"), "not provable here: this CPU lacks avx512f"))
+    return make_report(facts, run_checks(facts), {})
+
+
+def test_an_unproven_wheel_is_listed_as_such(command, tmp_path):
+    wheel = tmp_path / "toy_engine-1.2.3-1_native-py3-none-linux_x86_64.whl"
+    write_wheel(wheel, wheel_members(), DIST_INFO)
+    Wheelhouse(tmp_path / "house").add(wheel, unproven_report())
+    code, out, _ = command("list", "--wheelhouse", str(tmp_path / "house"))
+    assert (code, out.split()[0]) == (0, "unproven")
+    (row,) = json.loads(command("list", "--json", "--wheelhouse", str(tmp_path / "house"))[1])
+    assert (row["verdict"], row["findings"]) == ("unproven", ["SMOKE-UNPROVEN"])
+
+
+@pytest.mark.parametrize(
+    ("report", "expected"),
+    [
+        (make_stored_report(), 0),
+        (unproven_report(), 0),
+        (make_stored_report([Finding(code="SMOKE-ILLEGAL", where="model tiny", message="it died")]), 7),
+    ],
+    ids=["passed", "unproven", "refused"],
+)
+def test_what_could_not_be_shown_is_no_failure(command, monkeypatch, tmp_path, report, expected):
+    monkeypatch.setattr("truewheel.pipeline.smoke_wheel", lambda *_: report)
+    wheel = tmp_path / "toy-1.0-py3-none-any.whl"
+    wheel.touch()
+    code, out, _ = command("smoke", str(wheel))
+    assert code == expected
+    assert out.startswith(report.verdict)
+
+
+def test_a_plan_shows_each_backend_line_by_line(command, monkeypatch):
+    plan = make_dispatch_plan()
+    passed = make_toolchain(kind="clang", version="12", refusal="too old")
+    monkeypatch.setattr("truewheel.pipeline.prepare", lambda *_: SimpleNamespace(plan=plan, passed_over=[passed]))
+    code, out, err = command("plan", "llama-cpp-python", "dispatch")
+    assert (code, err) == (0, "passed over clang 12: too old\n")
+    assert out.count("backends:\n  name: ") == 3
+    assert "backends:\n  name: good\n  library: toy_engine/lib/libtoy-cpu-good.so\n  target: toy-cpu-good\n" in out
+    assert "  flags: -mavx -mavx2 -mbmi2 -mfma -msse4.2\n" in out
+    assert "{'" not in out
+    table = json.loads(command("plan", "llama-cpp-python", "dispatch", "--json")[1])
+    assert [backend["name"] for backend in table["backends"]] == ["best", "good", "base"]
 
 
 def test_a_wheelhouse_that_is_a_file_is_wrong_usage(command, tmp_path):

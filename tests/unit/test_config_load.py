@@ -42,6 +42,25 @@ max-wheel-mib = 4
 """.format(sha256="0" * 64)
 
 
+BACKENDS = """
+[backends]
+loader = "toy_engine/lib/libtoy.so"
+library = "toy_engine/lib/libtoy-cpu*.so"
+target = "toy-cpu*"
+single = { TOY_SEVERAL = false }
+several = { TOY_SEVERAL = true, TOY_NAMES = "{names}" }
+max-wheel-mib = 10
+
+[[backends.variant]]
+name = "good"
+features = ["avx2", "fma"]
+
+[[backends.variant]]
+name = "base"
+features = ["sse4_2"]
+"""
+
+
 @pytest.fixture
 def profile_error(tmp_path):
     """Load a profile's text and return the error and the file."""
@@ -88,7 +107,7 @@ def test_every_profile_of_the_repository_loads(name):
 
 def test_there_is_something_to_build():
     assert "llama-cpp-python" in available("recipes")
-    assert "native" in available("profiles")
+    assert {"native", "dispatch", "x86_64_v2", "x86_64_v3", "x86_64_v4"} <= set(available("profiles"))
 
 
 def test_a_profile_has_its_values_and_defaults(tmp_path):
@@ -102,6 +121,45 @@ def test_a_profile_has_its_values_and_defaults(tmp_path):
         False,
     )
     assert profile.define == {"TOY": True, "COUNT": 3, "NAME": "x"}
+
+
+def test_a_profile_is_for_this_machine_unless_it_says_otherwise(tmp_path):
+    path = tmp_path / "fast.toml"
+    path.write_text(PROFILE)
+    plain = load_profile(str(path))
+    assert (plain.features, plain.dispatch, plain.glibc) == ((), False, "")
+    path.write_text(PROFILE + 'features = ["avx_vnni"]\ndispatch = true\nglibc = "2.17"\n')
+    portable = load_profile(str(path))
+    assert (portable.features, portable.dispatch, portable.glibc) == (("avx_vnni",), True, "2.17")
+
+
+def test_a_recipe_may_name_its_backends_in_their_order(tmp_path):
+    (tmp_path / "recipe.toml").write_text(RECIPE + BACKENDS)
+    backends = load_recipe(f"{tmp_path}/").recipe.backends
+    assert (backends.loader, backends.target) == ("toy_engine/lib/libtoy.so", "toy-cpu*")
+    assert [(variant.name, variant.features) for variant in backends.variant] == [
+        ("good", ("avx2", "fma")),
+        ("base", ("sse4_2",)),
+    ]
+    assert (backends.single, backends.max_wheel_mib) == ({"TOY_SEVERAL": False}, 10)
+    assert backends.several == {"TOY_SEVERAL": True, "TOY_NAMES": "{names}"}
+
+
+def test_a_recipe_without_backends_has_none(tmp_path):
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    assert load_recipe(f"{tmp_path}/").recipe.backends is None
+
+
+def test_a_recipe_with_one_backend_needs_no_variants_and_no_definitions(tmp_path):
+    text = BACKENDS[: BACKENDS.index("single")]
+    (tmp_path / "recipe.toml").write_text(RECIPE + text)
+    backends = load_recipe(f"{tmp_path}/").recipe.backends
+    assert (backends.variant, backends.single, backends.several, backends.max_wheel_mib) == ((), {}, {}, None)
+
+
+def test_an_unknown_key_of_a_variant(recipe_error):
+    message, _ = recipe_error(RECIPE + BACKENDS.replace('name = "base"', 'nmae = "base"'))
+    assert re.fullmatch(r"(:\d+)?: backends\.variant.*nmae: unknown key", message)
 
 
 def test_a_recipe_may_be_named_by_its_folder(tmp_path):
@@ -122,7 +180,7 @@ def test_a_source_may_be_a_path(tmp_path):
 def test_an_unknown_key_is_named_with_line_and_nearest_key(profile_error):
     message, hint = profile_error(PROFILE + "openpm = true\n")
     assert message == ":6: openpm: unknown key"
-    assert hint.startswith("did you mean 'openmp'? known here are: define, flags, label,")
+    assert hint.startswith("did you mean 'openmp'? known here are: define, dispatch, features, flags, glibc, label,")
 
 
 def test_an_unknown_key_with_no_near_one_gets_the_list(profile_error):
@@ -180,6 +238,12 @@ def test_an_unknown_key_of_an_inline_table_is_named_without_line(recipe_error):
         ('toolchain = ["clang", "gcc"]', 'toolchain = ["icc"]', ":5: toolchain: Invalid enum value 'icc'"),
         ("schema = 1", "schema = 1\ndefine = { A = 1.5 }", ":3: define: Expected `bool | int | str`, got `float`"),
         ("schema = 1", 'schema = 1\ndefine = { "A B" = 1 }', ":3: define: Expected `str` matching regex"),
+        ("schema = 1", 'schema = 1\nglibc = "2"', ":3: glibc: Expected `str` matching regex"),
+        ("schema = 1", 'schema = 1\nglibc = "3.1"', ":3: glibc: Expected `str` matching regex"),
+        ("schema = 1", 'schema = 1\nglibc = "2.17.1"', ":3: glibc: Expected `str` matching regex"),
+        ("schema = 1", "schema = 1\nglibc = 2.17", ":3: glibc: Expected `str`, got `float`"),
+        ("schema = 1", 'schema = 1\nfeatures = "avx2"', ":3: features: Expected `array`, got `str`"),
+        ("schema = 1", 'schema = 1\ndispatch = "yes"', ":3: dispatch: Expected `bool`, got `str`"),
     ],
 )
 def test_a_wrong_value_is_named_with_key_line_and_reason(profile_error, old, new, message):
@@ -201,6 +265,27 @@ def test_a_wrong_value_is_named_with_key_line_and_reason(profile_error, old, new
 )
 def test_a_wrong_value_of_a_nested_table(recipe_error, old, new, message):
     assert recipe_error(RECIPE.replace(old, new))[0].startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("max-wheel-mib = 10", "max-wheel-mib = 0", ": backends.max-wheel-mib: Expected `float` > 0"),
+        ('target = "toy-cpu*"\n', "", ": backends.target: required key is missing"),
+        ('loader = "toy_engine/lib/libtoy.so"\n', "", ": backends.loader: required key is missing"),
+        (
+            "single = { TOY_SEVERAL = false }",
+            "single = { TOY_SEVERAL = 1.5 }",
+            ": backends.single: Expected `bool | int",
+        ),
+        ('name = "base"', 'name = "The Base"', ": backends.variant.name: Expected `str` matching regex"),
+        ('features = ["sse4_2"]', 'features = "sse4_2"', ": backends.variant.features: Expected `array`, got `str`"),
+    ],
+)
+def test_a_wrong_value_of_the_backends(recipe_error, old, new, message):
+    said, hint = recipe_error(RECIPE + BACKENDS.replace(old, new))
+    assert re.sub(r"^:\d+", "", said).startswith(message)
+    assert hint
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,20 @@ def test_what_decides_a_profile_is_enumerated():
     assert set(profile["properties"]["toolchain"]["items"]["enum"]) == {"clang", "gcc", "zig"}
 
 
+def test_what_makes_a_profile_portable_is_described():
+    properties = DEFINITIONS["Profile"]["properties"]
+    assert properties["features"]["items"] == {"type": "string"}
+    assert (properties["dispatch"]["type"], properties["dispatch"]["default"]) == ("boolean", False)
+    assert re.fullmatch(properties["glibc"]["pattern"], "2.17")
+    assert not re.fullmatch(properties["glibc"]["pattern"], "2.17.1")
+
+
+def test_backends_and_their_variants_are_described():
+    assert set(DEFINITIONS["Backends"]["required"]) == {"loader", "library", "target"}
+    assert set(DEFINITIONS["Variant"]["required"]) == {"name", "features"}
+    assert DEFINITIONS["Backends"]["properties"]["variant"]["items"] == {"$ref": "#/$defs/Variant"}
+
+
 def test_each_kind_of_source_is_told_by_its_type():
     mapping = DEFINITIONS["Recipe"]["properties"]["source"]["discriminator"]
     assert mapping["propertyName"] == "type"

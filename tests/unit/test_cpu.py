@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from truewheel.cpu import host
-from truewheel.cpu.features import engine_names, feature_table, features_of_macros
+from truewheel.cpu.features import (
+    engine_flags,
+    engine_names,
+    engine_options,
+    feature_table,
+    features_of_macros,
+    with_implied,
+)
 from truewheel.cpu.levels import LEVELS, highest_level, level_features
 
 TABLE = feature_table()
@@ -134,6 +141,90 @@ def test_engine_names():
     assert {"AVX", "AVX2", "AVX512", "F16C", "BMI2"} <= engine_names(TABLE)
 
 
+# What an engine's CMake and a compiler make of features
+
+
+@pytest.mark.parametrize("feature", TABLE.values(), ids=TABLE)
+def test_options_flags_and_what_comes_along_are_sane(feature):
+    assert re.fullmatch(r"(GGML_[A-Z0-9_]+)?", feature.option)
+    assert bool(feature.option) == bool(feature.flags)
+    assert all(re.fullmatch(r"-m[a-z0-9.-]+", flag) for flag in feature.flags)
+    assert set(feature.implies) <= TABLE.keys() - {feature.name}
+
+
+def test_no_two_features_share_an_option_or_a_flag():
+    options = [feature.option for feature in TABLE.values() if feature.option]
+    flags = [flag for feature in TABLE.values() for flag in feature.flags]
+    assert len(set(options)) == len(options) == 14
+    assert len(set(flags)) == len(flags)
+
+
+@pytest.mark.parametrize("feature", [feature for feature in TABLE.values() if feature.flags], ids=lambda it: it.name)
+def test_an_options_own_flag_is_among_its_flags(feature):
+    plain = feature.name.replace("sse4_2", "sse4.2").replace("amx_", "amx-").replace("_", "")
+    assert f"-m{plain}" in feature.flags
+
+
+def test_what_comes_along_is_no_circle_and_of_no_higher_registers():
+    for name, feature in TABLE.items():
+        assert name not in with_implied(feature.implies)
+        for other in with_implied(feature.implies):
+            assert TABLE[other].state & feature.state == TABLE[other].state
+
+
+@pytest.mark.parametrize(
+    ("features", "whole"),
+    [
+        ([], set()),
+        (["popcnt"], {"popcnt"}),
+        (["sse4_2"], {"sse4_2", "sse4_1", "ssse3", "sse3", "popcnt"}),
+        (["avx"], {"avx", "sse4_2", "sse4_1", "ssse3", "sse3", "popcnt"}),
+        (["f16c", "bmi2"], {"f16c", "bmi2", "avx", "sse4_2", "sse4_1", "ssse3", "sse3", "popcnt"}),
+        (["amx_int8"], {"amx_int8", "amx_tile"}),
+    ],
+)
+def test_what_a_compiler_uses_along(features, whole):
+    assert with_implied(features) == whole
+
+
+@pytest.mark.parametrize("name", [name for name in TABLE if name.startswith("avx512") and TABLE[name].option])
+def test_every_avx_512_option_needs_the_options_before_it(name):
+    assert {"avx512f", "avx2", "avx", "fma", "f16c", "sse4_2"} <= with_implied([name])
+
+
+@given(st.sets(st.sampled_from(sorted(TABLE))), st.sets(st.sampled_from(sorted(TABLE))))
+def test_what_comes_along_is_closed_and_grows(some, others):
+    whole = with_implied(some)
+    assert some <= whole
+    assert with_implied(whole) == whole
+    assert with_implied(some | others) == whole | with_implied(others)
+
+
+def test_a_feature_that_nobody_knows_is_a_key_error():
+    with pytest.raises(KeyError, match="avx9000"):
+        with_implied(["avx2", "avx9000"])
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_level_holds_what_comes_along_with_its_features(level):
+    assert with_implied(level_features(level)) == level_features(level)
+
+
+def test_every_option_is_named_and_on_only_with_its_feature():
+    assert set(engine_options(TABLE).values()) == {True}
+    assert set(engine_options([]).values()) == {False}
+    assert {option for option, on in engine_options(["avx", "avx512f", "popcnt"]).items() if on} == {
+        "GGML_AVX",
+        "GGML_AVX512",
+    }
+
+
+def test_the_flags_of_features_are_in_order():
+    assert engine_flags([]) == engine_flags(["popcnt", "unheard_of"]) == ()
+    assert engine_flags(["fma", "avx2", "sse4_2"]) == ("-mavx2", "-mfma", "-msse4.2")
+    assert engine_flags(["avx512f"]) == ("-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512f", "-mavx512vl")
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -241,6 +332,24 @@ def test_detecting_the_host_gives_a_whole_account():
     assert found.memory_bytes > 0
     if found.machine == "x86_64":
         assert found.level == highest_level(found.features)
+
+
+@pytest.mark.parametrize(
+    ("said", "files", "libc"),
+    [
+        (("glibc", "2.36"), [], "glibc 2.36"),
+        (("glibc", "2.36"), ["ld-musl-x86_64.so.1"], "glibc 2.36"),
+        (("musl", "1.2.5"), [], "musl 1.2.5"),
+        (("", ""), ["ld-musl-x86_64.so.1"], "musl"),
+        (("", ""), ["ld-linux.so.2"], "unknown"),
+    ],
+)
+def test_the_c_library_is_named_as_far_as_it_is_known(monkeypatch, tmp_path, said, files, libc):
+    for name in files:
+        (tmp_path / name).touch()
+    monkeypatch.setattr(host, "_LOADERS", tmp_path)
+    monkeypatch.setattr(host.platform, "libc_ver", lambda: said)
+    assert host.detect_host().libc == libc
 
 
 def test_another_architecture_has_no_level_and_no_features(monkeypatch):

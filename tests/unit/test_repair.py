@@ -1,12 +1,25 @@
 """From what the backend made to a wheel that may leave the house."""
 
+import hashlib
 import json
 from email.parser import BytesParser
 
 import pytest
-from elf_builder import build_elf
-from factories import DIST_INFO, LIBRARY, make_evidence, make_plan_of, make_recipe, make_source, wheel_members
+from elf_builder import build_elf, isa_note
+from factories import (
+    DIST_INFO,
+    LIBRARY,
+    LOADER,
+    make_backend_plan,
+    make_dispatch_plan,
+    make_evidence,
+    make_plan_of,
+    make_recipe,
+    make_source,
+    wheel_members,
+)
 
+from truewheel.binary.elf import read_elf
 from truewheel.build.scikit_build import BuiltWheel
 from truewheel.errors import RepairError
 from truewheel.repair.repair import repair_wheel
@@ -22,19 +35,33 @@ PLAN = make_plan_of(
 WHEEL = b"Wheel-Version: 1.0\nGenerator: toy\nRoot-Is-Purelib: false\nTag: cp311-cp311-manylinux_2_36_x86_64\n\n"
 
 
+HELPER = "toy_engine/_truewheel_cpuid.so"
+
+
 @pytest.fixture
 def built(tmp_path):
     """What the backend left: a wheel, and the source with its licences."""
+    return built_by(PLAN, tmp_path, LIBRARY)
+
+
+def built_by(plan, tmp_path, *libraries):
+    """Return what the backend left of a plan."""
     source = tmp_path / "source"
     (source / "vendor").mkdir(parents=True)
     for name in ("LICENSE", "vendor/LICENSE"):
         (source / name).write_text(f"licence {name}")
     (tmp_path / "repaired").mkdir()
-    members = wheel_members(**{LIBRARY: Member(build_elf(), executable=True), f"{DIST_INFO}/WHEEL": Member(WHEEL)})
+    elves = {
+        path: Member(build_elf(soname=path.rpartition("/")[2], note=isa_note(0b111)), executable=True)
+        for path in libraries
+    }
+    members = wheel_members(**{f"{DIST_INFO}/WHEEL": Member(WHEEL)})
+    del members[LIBRARY]
+    members |= elves
     path = tmp_path / "toy_engine-1.2.3-cp311-cp311-manylinux_2_36_x86_64.whl"
     write_wheel(path, members, DIST_INFO)
-    evidence = make_evidence(PLAN, cache={"LLAMA_CURL": "OFF", "HOME_PATH": "/home/somebody"})
-    return BuiltWheel(path, PLAN, SourceTree(source, PLAN.source, fresh=True), evidence, build_elf(), "toycc 1.0")
+    evidence = make_evidence(plan, cache={"LLAMA_CURL": "OFF", "HOME_PATH": "/home/somebody"})
+    return BuiltWheel(path, plan, SourceTree(source, plan.source, fresh=True), evidence, build_elf(), "toycc 1.0")
 
 
 @pytest.fixture
@@ -59,8 +86,47 @@ def test_wheel_metadata_agrees_with_the_name(members):
 
 
 def test_the_guard_stands_in_front(members):
-    assert members["toy_engine/__init__.py"].data.endswith(b"from . import _truewheel as _truewheel_guard\n")
-    assert members["toy_engine/_truewheel_cpuid.so"].executable
+    assert members["toy_engine/__init__.py"].data.endswith(b"from . import truewheel as _truewheel_guard\n")
+    assert b"def backend():" in members["toy_engine/truewheel.py"].data
+    assert members[HELPER].executable
+
+
+def test_libraries_are_what_was_built_and_the_guards_helper_is_loaded_on_every_cpu(members):
+    assert members[LIBRARY] == Member(build_elf(soname="libtoy-cpu.so", note=isa_note(0b111)), executable=True)
+    assert read_elf(members[LIBRARY].data).isa_level == PLAN.level
+    assert members[HELPER].data == build_elf()
+    assert read_elf(members[HELPER].data).isa_level == ""
+
+
+def test_the_guard_knows_each_backend_as_it_is_in_the_wheel(tmp_path):
+    plan = make_dispatch_plan()
+    paths = [backend.library for backend in plan.backends]
+    members = read_all(repair_wheel(built_by(plan, tmp_path, LOADER, *paths), tmp_path / "repaired").wheel.path)[1]
+    guard = members["toy_engine/truewheel.py"].data.decode()
+    info = json.loads(members[f"{DIST_INFO}/truewheel.json"].data)
+    for path in paths:
+        digest = hashlib.sha256(members[path].data).hexdigest()
+        assert guard.count(digest) == 1
+        assert info["libraries"][path] == digest
+    assert [backend["name"] for backend in info["plan"]["backends"]] == ["best", "good", "base"]
+
+
+def test_a_portable_wheel_has_both_platform_tags(tmp_path):
+    plan = make_backend_plan()
+    wheel = repair_wheel(built_by(plan, tmp_path, LIBRARY, LOADER), tmp_path / "repaired").wheel
+    platform = "manylinux2014_x86_64.manylinux_2_17_x86_64"
+    assert wheel.path.name == f"toy_engine-1.2.3-{plan.build_tag}-cp311-cp311-{platform}.whl"
+    message = BytesParser().parsebytes(wheel.texts[f"{DIST_INFO}/WHEEL"].encode())
+    assert message.get_all("Tag") == ["cp311-cp311-manylinux2014_x86_64", "cp311-cp311-manylinux_2_17_x86_64"]
+
+
+def test_a_wheel_that_lacks_a_backend_of_its_plan_is_refused(tmp_path):
+    plan = make_dispatch_plan()
+    built = built_by(plan, tmp_path, LOADER, *(backend.library for backend in plan.backends[1:]))
+    with pytest.raises(RepairError, match=r"the wheel has no toy_engine/lib/libtoy-cpu-best\.so") as caught:
+        repair_wheel(built, tmp_path / "repaired")
+    assert caught.value.exit_code == 6
+    assert not list((tmp_path / "repaired").iterdir())
 
 
 def test_licences_keep_their_folders(members):

@@ -10,6 +10,7 @@ import pytest
 from factories import (
     LIBRARY,
     make_code,
+    make_dispatch_plan,
     make_elf,
     make_facts,
     make_kernel,
@@ -25,10 +26,14 @@ from truewheel.account.terminal import to_lines
 from truewheel.checks.archive import findings_of
 from truewheel.checks.finding import Finding
 from truewheel.checks.run import run_checks
+from truewheel.inference.models import find_model
+from truewheel.inference.smoke import unproven
 from truewheel.inference.system_info import SystemInfo
 from truewheel.report import Report, make_report, report_of_malformed, to_dict, to_json
 from truewheel.wheel.archive import Member
 from truewheel.wheel.container import Fault
+
+UNPROVEN = Finding(code="SMOKE-UNPROVEN", severity="warning", where="model tiny", message="this CPU lacks avx512f")
 
 
 def finding(severity):
@@ -52,8 +57,42 @@ def unchecked(**changes):
 def test_the_verdict_follows_from_the_findings_alone(severities, verdict):
     report = make_stored_report([finding(severity) for severity in severities])
     assert report.verdict == verdict
-    assert report.passed is (verdict == "passed")
+    assert report.passed is report.sound is (verdict == "passed")
     assert len(report.errors) == severities.count("error")
+
+
+@pytest.mark.parametrize(
+    ("severities", "verdict", "sound"),
+    [([], "unproven", True), (["warning", "info"], "unproven", True), (["warning", "error"], "refused", False)],
+)
+def test_a_wheel_that_could_not_be_run_is_unproven_unless_something_speaks_against_it(severities, verdict, sound):
+    report = make_stored_report([*(finding(severity) for severity in severities), UNPROVEN])
+    assert (report.verdict, report.passed, report.sound) == (verdict, False, sound)
+    assert msgspec.json.decode(to_json(report), type=Report) == report
+
+
+def test_an_unproven_wheel_is_said_to_be_in_every_form():
+    record = unproven(find_model("tiny"), "not provable here: this CPU lacks avx512f")
+    facts = make_facts(smoke=record)
+    report = make_report(facts, run_checks(facts), {})
+    assert report.verdict == "unproven"
+    lines = to_lines(report)
+    assert "unproven" in lines[0]
+    assert re.search(r"could( not)? be run", " ".join(lines[:2]))
+    for text in ("\n".join(lines), to_markdown(report), to_html([report])):
+        assert "unproven" in text
+        assert "SMOKE-UNPROVEN" in text
+        assert "this CPU lacks avx512f" in text
+
+
+def test_a_report_tells_the_backends_of_the_plan():
+    facts = make_facts(make_dispatch_plan())
+    report = make_report(facts, run_checks(facts), {})
+    assert (report.verdict, report.level) == ("passed", "x86-64-v2")
+    assert [backend.name for backend in report.plan.backends] == ["best", "good", "base"]
+    assert {library.isa_level for library in report.libraries} == {"x86-64-v2"}
+    assert msgspec.json.decode(to_json(report), type=Report) == report
+    assert json.loads(to_json(report))["plan"]["backends"][0]["library"] == "toy_engine/lib/libtoy-cpu-best.so"
 
 
 def test_a_report_says_what_was_built_and_from_what():
@@ -89,6 +128,7 @@ def test_a_file_that_is_not_accepted_gets_a_report_of_what_is_wrong_with_it(tmp_
     findings = findings_of([Fault("ARCHIVE-UNREADABLE", "", "it has no end record")], path.name)
     report = report_of_malformed(path, findings)
     assert (report.verdict, report.passed, report.wheel, report.size) == ("malformed", False, path.name, 10)
+    assert not report.sound
     assert report.sha256 == hashlib.sha256(b"no archive").hexdigest()
     assert (report.isa, report.space, report.libraries) == (None, None, ())
     assert [found.code for found in report.errors] == ["ARCHIVE-UNREADABLE"]

@@ -15,6 +15,7 @@ from truewheel.wheelhouse import store
 from truewheel.wheelhouse.store import Wheelhouse
 
 NAME = "toy_engine-1.2.3-1_native-py3-none-linux_x86_64.whl"
+UNPROVEN = Finding(code="SMOKE-UNPROVEN", severity="warning", where="model tiny", message="this CPU lacks avx512f")
 BAD = Finding(code="SIZE-LIMIT", severity="error", where="x", message="too large")
 
 
@@ -67,6 +68,41 @@ def test_a_refused_wheel_is_not_found(house, wheel):
     report = report_of(wheel, BAD)
     house.add(wheel, report)
     assert house.find(report.digest, "tiny") is None
+
+
+def test_an_unproven_wheel_is_stored_among_the_sound_and_found_again(house, wheel):
+    report = report_of(wheel, UNPROVEN)
+    stored = house.add(wheel, report)
+    assert (report.verdict, stored.path) == ("unproven", house.root / NAME)
+    assert house.list(rejected=True) == []
+    assert house.find(report.digest, "tiny", provable=False) == stored
+    assert house.find(report.digest, "smollm2", provable=False) == stored
+
+
+def test_where_it_can_be_run_an_unproven_wheel_is_not_enough(house, wheel):
+    report = msgspec.structs.replace(report_of(wheel, UNPROVEN), smoke=None)
+    house.add(wheel, report)
+    assert house.find(report.digest, "tiny") is None
+
+
+def test_an_unproven_wheel_with_an_error_is_stored_among_the_rejected(house, wheel):
+    report = report_of(wheel, UNPROVEN, BAD)
+    assert house.add(wheel, report).path == house.root / "rejected" / NAME
+    assert house.find(report.digest, "tiny") is None
+
+
+def test_an_unproven_wheel_that_was_changed_is_not_found(house, wheel):
+    report = report_of(wheel, UNPROVEN)
+    stored = house.add(wheel, report)
+    stored.path.write_bytes(stored.path.read_bytes() + b"x")
+    assert house.find(report.digest, "tiny") is None
+
+
+def test_a_proof_replaces_an_unproven_wheel(house, wheel):
+    house.add(wheel, report_of(wheel, UNPROVEN))
+    stored = house.add(wheel, report_of(wheel))
+    assert [found.report.verdict for found in house.list()] == ["passed"]
+    assert house.find(stored.report.digest, "tiny").report.passed
 
 
 def test_a_refused_report_among_the_proven_is_not_found(house, wheel):

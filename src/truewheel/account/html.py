@@ -8,6 +8,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from truewheel import __version__
+from truewheel.account.emulation import HEADINGS, Row, emulation_rows, emulator_words
 from truewheel.account.text import clean, number_words, size_words
 from truewheel.account.words import (
     SEVERITY_WORDS,
@@ -73,6 +74,8 @@ class View(NamedTuple):
     advice: list[tuple[tuple[str, ...], str]]
     kinds: list[tuple[str, int, float]]
     largest: list[tuple[str, int, float]]
+    emulation: list[Row]
+    emulator: str
 
 
 def to_html(reports: Sequence[Report]) -> str:
@@ -100,6 +103,8 @@ def make_view(report: Report) -> View:
         advice=find_advice(report),
         kinds=kind_shares(report.space) if report.space else [],
         largest=_largest(report),
+        emulation=emulation_rows(report),
+        emulator=emulator_words(report),
     )
 
 
@@ -111,7 +116,7 @@ def _template() -> Template:
         autoescape=True, undefined=jinja2.StrictUndefined, finalize=_finalize, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(bytes=size_words, level=level_words)
-    environment.globals.update(number=number_words, short=needs_in_short, places=_PLACES)
+    environment.globals.update(number=number_words, short=needs_in_short, places=_PLACES, run_headings=HEADINGS)
     text = resources.files("truewheel.account").joinpath("page.html.jinja").read_text(encoding="utf-8")
     return environment.from_string(text)
 

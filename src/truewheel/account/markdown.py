@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from truewheel.account.emulation import HEADINGS, emulation_rows, emulator_words
 from truewheel.account.text import clean, join_words, size_words
 from truewheel.account.words import (
     fact_rows,
@@ -52,6 +53,10 @@ def to_markdown(report: Report) -> str:
         )
     if report.unchecked:
         lines += ["", "## Not checked", "", *(f"- {escape(text)}" for text in report.unchecked)]
+    if report.emulation:
+        emulator = emulator_words(report)
+        lines += ["", "## On other CPUs", "", *([f"Emulated by {escape(emulator)}.", ""] if emulator else [])]
+        lines += _table(HEADINGS, (tuple(map(escape, row)) for row in emulation_rows(report)))
     if report.smoke is not None:
         lines += _smoke_lines(report.smoke)
     if report.seconds:

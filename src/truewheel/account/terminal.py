@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from truewheel.account.emulation import HEADINGS, emulation_rows, emulator_words
 from truewheel.account.text import clean, cut, first_sentence, join_words, number_words
 from truewheel.account.words import (
     SEVERITY_WORDS,
@@ -24,7 +25,7 @@ _WIDTH = 100
 _LABEL = 13
 _PLACES = 3
 _MIB = 1 << 20
-_VERDICTS = {"malformed": ". Do not install it"}
+_VERDICTS = {"malformed": ". Do not install it", "unproven": ". Not all of it could be run here"}
 
 
 def to_lines(report: Report, *, verbose: bool = False) -> list[str]:
@@ -40,6 +41,7 @@ def to_lines(report: Report, *, verbose: bool = False) -> list[str]:
     lines += ["", "claims against facts" if report.isa else "the file"]
     for label, text in [*fact_rows(report), *_built_rows(report), *([("sha256", report.sha256)] if verbose else [])]:
         lines += _row(label, text, most)
+    lines += _emulation_lines(report)
     if verbose and (chosen := find_chosen(report)):
         lines += ["", "chosen at run time"]
         for each in chosen:
@@ -82,6 +84,21 @@ def _built_rows(report: Report) -> list[tuple[str, str]]:
     if report.smoke is not None:
         rows.append(("smoke", f"on {report.smoke.model}: {report.smoke.ending}"))
     return rows
+
+
+def _emulation_lines(report: Report) -> list[str]:
+    """Return the runs on other CPUs as a table under a line that names the emulator."""
+    if not report.emulation:
+        return []
+    rows = [HEADINGS, *emulation_rows(report)]
+    *widths, last = (max(map(len, column)) for column in zip(*rows, strict=True))
+    cells = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)) for row in rows]
+    emulator = emulator_words(report)
+    return [
+        "",
+        f"on other CPUs{f', emulated by {emulator}' if emulator else ''}",
+        *(f"  {line}  {row[-1]:>{last}}" for line, row in zip(cells, rows, strict=True)),
+    ]
 
 
 def _finding_lines(report: Report, *, verbose: bool) -> list[str]:

@@ -87,7 +87,11 @@ def reason_words(report: Report) -> str:
 def find_advice(report: Report) -> list[tuple[tuple[str, ...], str]]:
     """Return what to do about errors and about what is not proven, each advice once, with the codes it is about."""
     advice: dict[str, list[str]] = {}
-    unproven = [group for group in group_findings(report, "warning") if group.code == "ISA-UNDECIDED"]
+    unproven = [
+        group
+        for group in group_findings(report, "warning")
+        if group.code == "ISA-UNDECIDED" or group.code.endswith("-UNPROVEN")
+    ]
     for group in (*group_findings(report, "error"), *unproven):
         for finding in group.findings:
             codes = advice.setdefault(finding.hint, []) if finding.hint else []
@@ -187,7 +191,9 @@ def cpu_words(report: Report) -> str:
             "no CPU known here: none has all of that. Where it runs all the same, some of that code is chosen at run "
             "time, in a way that no rule knows"
         )
-    words = runs_on_words(isa.needs)
+    # A wheel of ours asks the CPU for all that it claims, whether its code needs it or not.
+    guarded = any(claim.source in ("the plan", "truewheel.json") for claim in isa.claims)
+    words = runs_on_words({*isa.needs, *(isa.claimed if guarded else ())})
     if any(finding.code in _UNREAD for finding in report.findings):
         words += ". Not proven: some of its code could not be read"
     if isa.undecided:

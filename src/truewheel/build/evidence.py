@@ -68,6 +68,11 @@ def read_evidence(build: Path, source: Path) -> Evidence:
     return Evidence(cache, tuple(units))
 
 
+def _output_of(words: list[str]) -> str:
+    """Return what a compiler call writes; older versions of CMake name it in the call alone."""
+    return words[words.index("-o") + 1] if "-o" in words[:-1] else ""
+
+
 def _unit(command: _Command, source: Path) -> CompileUnit:
     words = shlex.split(command.command)
     march = tuple(word.split("=", 1)[1] for word in words if word.startswith(("-march=", "-mcpu=")))
@@ -80,7 +85,7 @@ def _unit(command: _Command, source: Path) -> CompileUnit:
         file,
         march,
         features,
-        command.output,
+        command.output or _output_of(words),
         optimization=tuple(word for word in words if word.startswith("-O")),
         other=tuple(word for word in words if word.startswith(("-f", "-g", "-D", "-U", "-std"))),
         language=path.suffix,

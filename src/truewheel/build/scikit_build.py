@@ -15,8 +15,9 @@ from truewheel.build.environment import build_environment
 from truewheel.build.evidence import Evidence, read_evidence
 from truewheel.build.progress import BuildReader
 from truewheel.console import Console
+from truewheel.cpu.levels import LEVELS
 from truewheel.errors import BuildError, TruewheelError
-from truewheel.plan import BUILD_PLACEHOLDER, SOURCE_PLACEHOLDER, Plan
+from truewheel.plan import BUILD_PLACEHOLDER, NOTE_PLACEHOLDER, SOURCE_PLACEHOLDER, Plan
 from truewheel.source import SourceTree
 from truewheel.toolchain.probe import Toolchain
 from truewheel.toolchain.tools import Tool, search_path
@@ -80,7 +81,10 @@ def build_wheel(
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
     environment = _environment(plan, source, tools, work, jobs)
-    settings = config_settings(plan, source.path, work / "build", tools)
+    note = work / "isa_note.o"
+    if NOTE_PLACEHOLDER in plan.link_flags:
+        _build_note(tools.toolchain, plan.level, note, environment, log)
+    settings = config_settings(plan, source.path, work / "build", tools, note)
     with console.steps("compiling") as steps:
         reader = BuildReader()
 
@@ -102,8 +106,9 @@ def build_wheel(
     )
 
 
-def config_settings(plan: Plan, source: Path, build: Path, tools: BuildTools) -> dict[str, str | list[str]]:
+def config_settings(plan: Plan, source: Path, build: Path, tools: BuildTools, note: Path) -> dict[str, str | list[str]]:
     """Return scikit-build-core's settings for a plan."""
+    link_flags = " ".join(shlex.quote(flag.replace(NOTE_PLACEHOLDER, str(note))) for flag in plan.link_flags)
     settings: dict[str, str | list[str]] = {
         "build-dir": str(build),
         "build.verbose": "false",
@@ -118,8 +123,8 @@ def config_settings(plan: Plan, source: Path, build: Path, tools: BuildTools) ->
         **plan.defines,
         "CMAKE_C_FLAGS": flags,
         "CMAKE_CXX_FLAGS": flags,
-        "CMAKE_SHARED_LINKER_FLAGS": " ".join(plan.link_flags),
-        "CMAKE_MODULE_LINKER_FLAGS": " ".join(plan.link_flags),
+        "CMAKE_SHARED_LINKER_FLAGS": link_flags,
+        "CMAKE_MODULE_LINKER_FLAGS": link_flags,
         "CMAKE_MAKE_PROGRAM": str(tools.ninja.path),
     }
     archivers = {"CMAKE_AR": tools.toolchain.ar, "CMAKE_RANLIB": tools.toolchain.ranlib}
@@ -197,6 +202,22 @@ def process_reason(output: str) -> str:
     """Return the last line of an output that says something."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     return lines[-1][:300] if lines else "it printed nothing"
+
+
+def _build_note(toolchain: Toolchain, level: str, target: Path, environment: dict[str, str], log: Path) -> None:
+    """Assemble the object that marks a library with its level."""
+    from importlib import resources
+
+    source = target.with_suffix(".S")
+    source.write_bytes(resources.files("truewheel.build").joinpath("isa_note.S").read_bytes())
+    # As `gcc -mneeded` writes it: the bits of the level and of all below it.
+    bits = (2 << LEVELS.index(level)) - 1
+    command = [toolchain.cc, "-c", f"-DLEVEL={bits}", source.name, "-o", target.name]
+    done = process.run(command, cwd=target.parent, env=environment, log=log, timeout=300)
+    if done.returncode != 0:
+        raise BuildError(
+            f"the ELF note cannot be assembled: {process_reason(done.output)}", hint=f"the full log is {log}"
+        )
 
 
 def _build_cpuid(toolchain: Toolchain, work: Path, environment: dict[str, str], log: Path) -> bytes:

@@ -10,6 +10,7 @@ import msgspec
 from truewheel.binary.code import CodeFacts
 from truewheel.binary.elf import ElfFacts
 from truewheel.build.evidence import Evidence
+from truewheel.inference.emulated_run import EmulatedRun
 from truewheel.inference.smoke import SmokeRecord
 from truewheel.inference.system_info import SystemInfo
 from truewheel.plan import Plan
@@ -53,6 +54,7 @@ class Facts(NamedTuple):
         sources: what the Python files import and define; None when they were not read.
         told: what libraries said of themselves when they were run; empty when they were not.
         locked: whether what read the wheel could lock itself down.
+        emulation: what it did on other CPUs; empty when it was not run there.
     """
 
     wheel: WheelFile
@@ -67,6 +69,7 @@ class Facts(NamedTuple):
     sources: SourceFacts | None = None
     told: tuple[SystemInfo, ...] = ()
     locked: bool = True
+    emulation: tuple[EmulatedRun, ...] = ()
 
     @property
     def strings(self) -> dict[str, tuple[str, ...]]:

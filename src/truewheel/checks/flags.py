@@ -6,8 +6,11 @@ import fnmatch
 import re
 from collections.abc import Iterator
 
+from truewheel.backends import PlannedBackend
 from truewheel.build.evidence import CompileUnit
 from truewheel.checks.finding import Facts, Finding
+from truewheel.cpu.features import engine_names, feature_table
+from truewheel.plan import Plan
 
 CODES = {
     "FLAGS-CACHE": "CMake's cache holds another value than the plan asked for: the engine or the environment "
@@ -82,17 +85,16 @@ def _same(asked: str, found: str) -> bool:
 def _units(facts: Facts) -> Iterator[Finding]:
     assert facts.plan is not None
     plan = facts.plan
-    if not plan.isa_units:
-        return
     units = facts.evidence.units if facts.evidence else ()
-    kernels = [unit for unit in units if any(fnmatch.fnmatchcase(unit.file, pattern) for pattern in plan.isa_units)]
-    if not kernels:
-        yield Finding(
-            code="FLAGS-NO-EVIDENCE",
-            where="compile_commands.json",
-            message=f"no compile unit matches {', '.join(plan.isa_units)}",
-            hint="correct checks.isa-units in the recipe",
-        )
+    if plan.backends:
+        kernels = [unit for backend in plan.backends for unit in _units_of(backend, units)]
+        yield from _backend_flags(plan, units)
+    elif plan.isa_units:
+        kernels = [unit for unit in units if any(fnmatch.fnmatchcase(unit.file, pattern) for pattern in plan.isa_units)]
+        if not kernels:
+            yield _no_evidence(f"no compile unit matches {', '.join(plan.isa_units)}", "checks.isa-units")
+    else:
+        return
     for unit in units:
         mine = unit in kernels
         if mine and plan.march and plan.march not in unit.march:
@@ -116,6 +118,43 @@ def _units(facts: Facts) -> Iterator[Finding]:
                 message=f"carries {' '.join([*(f'-march={value}' for value in unit.march), *unit.features])}",
                 hint="set the ISA through the engine's options, never by a global flag",
             )
+
+
+def _units_of(backend: PlannedBackend, units: tuple[CompileUnit, ...]) -> list[CompileUnit]:
+    return [unit for unit in units if f"/{backend.target}.dir/" in f"/{unit.target}"]
+
+
+def _backend_flags(plan: Plan, units: tuple[CompileUnit, ...]) -> Iterator[Finding]:
+    """Compare the ISA flags of each backend's units with what the plan says, one by one."""
+    for backend in plan.backends:
+        mine = _units_of(backend, units)
+        if not mine:
+            yield _no_evidence(f"no compile unit belongs to the target {backend.target}", "[backends]")
+        asked = {flag for flag in backend.flags if not flag.startswith("-march=")}
+        for unit in mine:
+            given = {option for option in unit.features if not option.startswith(_NEUTRAL)}
+            if lost := sorted(asked - given):
+                yield Finding(
+                    code="FLAGS-LOST",
+                    where=unit.target,
+                    message=f"was compiled without {' '.join(lost)}",
+                    hint="something turned the engine's option off; look at CMake's part of the log",
+                )
+            off = [option for option in unit.features if option.replace("-mno-", "-m", 1) in asked - {option}]
+            march = [f"-march={value}" for value in unit.march if not plan.march]
+            if more := [*march, *sorted(given - asked), *off]:
+                yield Finding(
+                    code="FLAGS-OVERRULED",
+                    where=unit.target,
+                    message=f"was compiled with {' '.join(more)}, which nobody asked for",
+                    hint="a default of the engine's CMake files turned it on",
+                )
+
+
+def _no_evidence(message: str, key: str) -> Finding:
+    return Finding(
+        code="FLAGS-NO-EVIDENCE", where="compile_commands.json", message=message, hint=f"correct {key} in the recipe"
+    )
 
 
 def _options(facts: Facts) -> Iterator[Finding]:
@@ -172,8 +211,6 @@ def _wins(option: str, opposite: str, words: tuple[str, ...]) -> bool:
 
 def _told(facts: Facts) -> Iterator[Finding]:
     """Compare what libraries said of themselves when they were run with what their code is."""
-    from truewheel.cpu.features import feature_table
-
     by_engine_name = {feature.engine: name for name, feature in feature_table().items() if feature.engine}
     for told in facts.told:
         if told.failure:
@@ -199,16 +236,31 @@ def _told(facts: Facts) -> Iterator[Finding]:
 def _loaded(facts: Facts) -> Iterator[Finding]:
     assert facts.plan is not None
     plan = facts.plan
-    if not plan.engine_features or facts.smoke is None:
+    if facts.smoke is None:
         return
-    text = str(facts.smoke.facts("system-info").get("text", ""))
+    told = facts.smoke.facts("system-info")
+    text = str(told.get("text", ""))
+    if plan.backends:
+        name = str(told.get("backend", ""))
+        chosen = next((backend for backend in plan.backends if backend.name == name), None)
+        if text and chosen is None:
+            yield Finding(
+                code="FLAGS-LOADED",
+                where=name or "no backend",
+                message="is what the package says it loaded; the plan has no backend of that name",
+                hint="the import guard did not run, or not this one",
+            )
+            return
+        asked = engine_names(chosen.features) if chosen else frozenset()
+    else:
+        asked = frozenset(plan.engine_features)
+    if not asked:
+        return
     if not text:
         return  # the smoke check says that this step was not passed
-    from truewheel.cpu.features import engine_names, feature_table
-
     reported = set(_REPORTED.findall(text))
     known = engine_names(feature_table())
-    for name in plan.engine_features:
+    for name in sorted(asked):
         if name not in reported:
             yield Finding(
                 code="FLAGS-LOADED",
@@ -216,7 +268,7 @@ def _loaded(facts: Facts) -> Iterator[Finding]:
                 message="the plan asked for it, the loaded library does not have it",
                 hint="the flag was lost on the way; compare compile commands and log",
             )
-    for name in sorted((reported & known) - set(plan.engine_features)):
+    for name in sorted((reported & known) - asked):
         yield Finding(
             code="FLAGS-BEYOND",
             where=name,

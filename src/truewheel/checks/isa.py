@@ -37,6 +37,10 @@ _MARKERS = {
 compilers avoid where they would not pay."""
 
 
+_SELDOM = frozenset(("sse3", "ssse3", "sse4_1", "popcnt", "avx512cd", "amx_tile"))
+"""Features that come with others and of which a compiler may find no use."""
+
+
 def check(facts: Facts) -> Iterator[Finding]:
     """Yield what the code needs beyond what the wheel claims."""
     account = account_of(facts)
@@ -95,17 +99,30 @@ def _library(facts: Facts, path: str, library: LibraryNeeds, claimed: frozenset[
 
 def _unused(facts: Facts) -> Iterator[Finding]:
     plan = facts.plan
-    if plan is None or plan.level not in _MARKERS or plan.isa_library not in facts.code:
+    if plan is None:
         return
-    code = facts.code[plan.isa_library]
-    used = {feature for kernel in code.kernels for feature in kernel.features}
-    if not used & set(_MARKERS[plan.level]):
-        yield Finding(
-            code="ISA-UNUSED",
-            where=plan.isa_library,
-            message=f"was asked for {plan.level}, and has no instruction of {', '.join(_MARKERS[plan.level])}",
-            hint="look at the compile commands in the log: the flag was lost",
-        )
+    asked: list[tuple[str, str, tuple[str, ...]]] = []
+    if len(plan.backends) > 1:
+        sets = [frozenset(backend.features) for backend in plan.backends]
+        for backend, features in zip(plan.backends, sets, strict=True):
+            lesser = frozenset[str]().union(*(other for other in sets if other < features))
+            # What sets it apart from every lesser backend. The least of all has nobody to be told from.
+            own = features - lesser - _SELDOM if lesser else features
+            asked.append((backend.library, f"the backend {backend.name}", tuple(sorted(own or features))))
+    elif plan.level in _MARKERS:
+        library = plan.backends[0].library if plan.backends else plan.isa_library
+        asked.append((library, plan.level, _MARKERS[plan.level]))
+    for library, what, wanted in asked:
+        if library not in facts.code:
+            continue
+        used = {feature for kernel in facts.code[library].kernels for feature in kernel.features}
+        if not used.intersection(wanted):
+            yield Finding(
+                code="ISA-UNUSED",
+                where=library,
+                message=f"was asked for {what}, and has no instruction of {', '.join(wanted)}",
+                hint="look at the compile commands in the log: the flag was lost",
+            )
 
 
 def _unread(facts: Facts) -> Iterator[Finding]:

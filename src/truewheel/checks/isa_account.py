@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -99,8 +98,11 @@ class IsaAccount(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
 
 def account_of(facts: Facts) -> IsaAccount:
     """Compare what a wheel's code needs with rules and claims."""
-    dispatched = facts.plan.dispatched if facts.plan else ()
-    libraries = {path: _library(path, code, facts.marks.get(path, ()), dispatched) for path, code in facts.code.items()}
+    declared = declared_backends(facts)
+    libraries = {
+        path: _library(path, code, facts.marks.get(path, ()), declared.get(path, frozenset()))
+        for path, code in facts.code.items()
+    }
     needs = _in_order(feature for library in libraries.values() for feature in library.needs)
     claims = tuple(read_claims(facts))
     claimed = {feature for claim in claims if claim.features is not None for feature in claim.features}
@@ -147,17 +149,37 @@ def read_claims(facts: Facts) -> Iterator[Claim]:
             yield Claim(source=f"the ELF note of {path}", text=elf.isa_level, features=None)
 
 
-class _EmbeddedPlan(msgspec.Struct, frozen=True):
-    level: str
-    profile: str
+class EmbeddedBackend(msgspec.Struct, frozen=True):
+    """A CPU backend as truewheel.json describes it."""
+
+    name: str
+    library: str
     features: tuple[str, ...]
 
 
+class EmbeddedPlan(msgspec.Struct, frozen=True):
+    """What truewheel.json says of the plan, as far as it is compared."""
+
+    level: str
+    profile: str
+    features: tuple[str, ...]
+    backends: tuple[EmbeddedBackend, ...] = ()
+
+
 class _BuildInfo(msgspec.Struct, frozen=True):
-    plan: _EmbeddedPlan
+    plan: EmbeddedPlan
 
 
-def embedded_plan(facts: Facts) -> _EmbeddedPlan | None:
+def declared_backends(facts: Facts) -> dict[str, frozenset[str]]:
+    """Return what the code of each backend may use, by its library, in a wheel that chooses among several."""
+    plan = facts.plan or embedded_plan(facts)
+    if plan is None or len(plan.backends) < 2:  # noqa: PLR2004
+        return {}
+    # What the wheel demands of every CPU, each backend may use besides its own.
+    return {backend.library: frozenset((*plan.features, *backend.features)) for backend in plan.backends}
+
+
+def embedded_plan(facts: Facts) -> EmbeddedPlan | None:
     """Return what truewheel.json in a wheel says; None when there is none, or it cannot be read."""
     text = facts.wheel.texts.get(f"{facts.wheel.dist_info}/truewheel.json", "")
     try:
@@ -167,17 +189,16 @@ def embedded_plan(facts: Facts) -> _EmbeddedPlan | None:
     return plan if plan.level in LEVELS else None
 
 
-def _library(path: str, code: CodeFacts, marks: tuple[str, ...], dispatched: tuple[str, ...]) -> LibraryNeeds:
+def _library(path: str, code: CodeFacts, marks: tuple[str, ...], declared: frozenset[str]) -> LibraryNeeds:
     counts: dict[str, int] = {}
     undecided: list[Kernel] = []
     allowed: dict[str, list[Kernel]] = {}
-    whole = any(fnmatch.fnmatchcase(path, pattern) for pattern in dispatched)
     for kernel in code.kernels:
-        rule = DISPATCH_RULE if whole else find_rule(path, code, marks, kernel)
+        rule = DISPATCH_RULE if declared.issuperset(kernel.features) else find_rule(path, code, marks, kernel)
         if rule:
             allowed.setdefault(rule, []).append(kernel)
         elif kernel.standing == OPEN:
-            for feature in kernel.features:
+            for feature in set(kernel.features) - declared:
                 counts[feature] = counts.get(feature, 0) + 1
         else:
             undecided.append(kernel)

@@ -22,7 +22,8 @@ RULE_TEXTS = {
     GUARD_RULE: "reached only through functions that ask the CPU, look at what such a function stored, or are chosen "
     "by the loader (ifunc, target_clones)",
     SUFFIX_RULE: "the function's name says which CPU it is for, and the library asks the CPU",
-    DISPATCH_RULE: "the recipe names the library as one that the engine loads by what the CPU has",
+    DISPATCH_RULE: "the wheel declares the library as a backend for CPUs with these features, and its import guard "
+    "loads none that the CPU cannot run",
 }
 """What the rules say that are not in the data file."""
 

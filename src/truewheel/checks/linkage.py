@@ -32,10 +32,8 @@ CODES = {
     "LINK-UNDEFINED": "A library uses symbols without a version that none of the libraries that it needs defines, or "
     "only newer ones than the platform tag promises. No version tells the loader so: it finds out by their absence.",
     "LINK-UNTOLD": "A library uses symbols that may come from libraries of which it is not known what they define.",
-    "LINK-NOTE": "The library that is built for a level has no ELF note of that level, so the loader cannot refuse it "
-    "in words on a lesser CPU, although the compiler's linker could have written one.",
-    "LINK-NO-NOTE": "The same, where the compiler's linker writes no notes; the import guard refuses lesser CPUs in "
-    "words.",
+    "LINK-NOTE": "A library has no ELF note that says which level the wheel needs, or one of another level, so the "
+    "loader cannot refuse it in words on a lesser CPU.",
 }
 """What each code means."""
 
@@ -208,24 +206,26 @@ def _openmp(links: Links) -> Iterator[Finding]:
 
 def _note(facts: Facts) -> Iterator[Finding]:
     plan = facts.plan
-    if plan is None or not plan.isa_library or plan.level == "x86-64":
+    if plan is None or plan.level == "x86-64":
         return
-    elf = facts.libraries.get(plan.isa_library)
-    if elf is None:
-        yield Finding(
-            code="LINK-NOTE",
-            where=plan.isa_library,
-            message="is not among the wheel's libraries, so nothing was compared",
-            hint="correct checks.isa-library in the recipe",
-        )
-    elif elf.isa_level != plan.level:
-        yield Finding(
-            code="LINK-NOTE" if plan.toolchain.isa_note else "LINK-NO-NOTE",
-            where=plan.isa_library,
-            message=f"has no ELF note that says {plan.level} is needed"
-            + ("" if plan.toolchain.isa_note else f" ({plan.toolchain.kind}'s linker writes none)"),
-            hint="the import guard refuses lesser CPUs in words all the same",
-        )
+    for library in [backend.library for backend in plan.backends] or [plan.isa_library]:
+        if library and library not in facts.libraries:
+            yield Finding(
+                code="LINK-NOTE",
+                where=library,
+                message="is not among the wheel's libraries, so nothing was compared",
+                hint="correct [backends], or checks.isa-library, in the recipe",
+            )
+    for path, elf in facts.libraries.items():
+        # The guard's own helper must be loaded on every CPU, to say that it is the wrong one.
+        if elf.isa_level != plan.level and not path.endswith("/_truewheel_cpuid.so"):
+            yield Finding(
+                code="LINK-NOTE",
+                where=path,
+                message=f"has no ELF note that says {plan.level} is needed"
+                + (f", but one that says {elf.isa_level}" if elf.isa_level else ""),
+                hint="a library that was added after the repair has none",
+            )
 
 
 def _split(name: str) -> tuple[str, str]:

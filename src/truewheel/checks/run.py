@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import msgspec
 
 from truewheel.build.evidence import Evidence
-from truewheel.checks import archive, flags, hardening, isa, linkage, metadata, size, smoke
+from truewheel.checks import archive, emulation, flags, hardening, isa, linkage, metadata, size, smoke
 from truewheel.checks.finding import Check, Facts, Finding
 from truewheel.checks.isa_account import embedded_plan
 from truewheel.checks.policy import Policy, default_policy
@@ -27,6 +27,7 @@ CHECKS: dict[str, Check] = {
     "size": size.check,
     "flags": flags.check,
     "smoke": smoke.check,
+    "emulation": emulation.check,
 }
 """Every check by name, in the order of the report."""
 
@@ -39,6 +40,7 @@ CODES: dict[str, str] = {
     **size.CODES,
     **flags.CODES,
     **smoke.CODES,
+    **emulation.CODES,
 }
 """Every code and what it means."""
 

@@ -22,6 +22,8 @@ CODES = {
     "SMOKE-INSTALL": "pip refuses to install the wheel here: its tags or its dependencies do not fit this Python and "
     "this machine.",
     "SMOKE-NOT-RUN": "The wheel was not run.",
+    "SMOKE-UNPROVEN": "This CPU cannot run the wheel, which is for a better one, so that it was not run: nothing "
+    "speaks against it, and nothing was shown.",
 }
 """What each code means."""
 
@@ -49,5 +51,6 @@ _HINTS = {
     "SMOKE-ILLEGAL": "build the wheel for this machine with `truewheel build`",
     "SMOKE-MEMORY": "free memory, or try `--model tiny`",
     "SMOKE-ESCAPE": "the traceback in the report names the place",
+    "SMOKE-UNPROVEN": "run `truewheel smoke` on it where the CPU has that, or `truewheel check --emulate` here",
     "SMOKE-UNLOCKED": "run it where the kernel has seccomp",
 }

@@ -14,9 +14,12 @@ from truewheel.errors import TruewheelError
 VERBS = {
     "build": "Build, prove and store a wheel.",
     "check": "Say what any wheel claims and needs, and if it is sound.",
+    "compare": "Compare the answers of several wheels of one engine.",
     "doctor": "Show what this machine is and what it can build.",
     "explain": "Explain a code that a check gave.",
     "list": "List what is in the wheelhouse.",
+    "matrix": "List engine by profile: buildable here, provable here, why not.",
+    "pick": "Name the best wheel for this machine, and why.",
     "plan": "Show everything that a build would do, and do nothing.",
     "schema": "Print the JSON Schema of recipe, report or policy.",
     "smoke": "Run inference from a wheel in a clean environment.",

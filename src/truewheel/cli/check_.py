@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from truewheel.cli import VERBS
-from truewheel.cli.common import json_option, print_json
+from truewheel.cli.common import json_option, model_option, print_json
 
 if TYPE_CHECKING:
     from truewheel.report import Report
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 @click.command("check", short_help=VERBS["check"])
 @click.argument("wheels", nargs=-1, required=True, metavar="WHEEL...", type=click.Path(path_type=Path))
 @click.option("--run", is_flag=True, help="Also load its libraries, in a locked-down child, and compare what they say.")
+@click.option(
+    "--emulate",
+    is_flag=True,
+    help="Also run inference from it, locked down, on emulated CPUs: those that it is for, and the best of the others.",
+)
+@model_option
 @click.option(
     "--policy",
     "policy_file",
@@ -31,6 +37,8 @@ if TYPE_CHECKING:
 def command(
     wheels: tuple[Path, ...],
     run: bool,
+    emulate: bool,
+    model: str,
     policy_file: Path | None,
     verbose: bool,
     no_cache: bool,
@@ -41,31 +49,41 @@ def command(
     """Say the truth about any WHEEL: what it claims, what it needs, whether it is sound, and what to do.
 
     Reads the archive, the code and the links in a locked-down process; nothing of the wheel is run unless
-    --run is given. Several wheels give a table. Exit code 7 when one of them is refused.
+    --run or --emulate is given. Several wheels give a table. Exit code 7 when one of them is refused.
 
     \b
     Examples:
       truewheel check somebody_elses.whl
       truewheel check dist/*.whl --policy ci/wheel-policy.toml
       truewheel check wheelhouse/*.whl --html account.html
+      truewheel check wheelhouse/*.whl --emulate
     """
     from truewheel.checks.policy import load_policy
     from truewheel.checks.run import CODES
     from truewheel.console import Console
     from truewheel.errors import CheckError, StoreError
+    from truewheel.inference.emulation import find_emulator
     from truewheel.report import to_dict
     from truewheel.verify import check_wheel
 
     if as_json and as_markdown:
         raise click.UsageError("--json and --markdown both want stdout; choose one")
+    if model != "tiny" and not emulate:
+        raise click.UsageError("--model is for runs on other CPUs; give --emulate too")
     console = Console()
+    if emulate:
+        # Before the first wheel is read, which takes a while.
+        find_emulator()
     policy = load_policy(policy_file, frozenset(CODES)) if policy_file else None
     reports: list[Report] = []
     failed: list[tuple[Path, CheckError]] = []
     for wheel in wheels:
         try:
             with console.stage("check", wheel.name):
-                reports.append(check_wheel(wheel, policy=policy, run=run, cache=not no_cache))
+                report = check_wheel(
+                    wheel, policy=policy, run=run, cache=not no_cache, emulate=emulate, model=model, console=console
+                )
+                reports.append(report)
         except CheckError as error:
             if len(wheels) == 1:
                 raise
@@ -92,7 +110,7 @@ def command(
         except OSError as error:
             raise StoreError(f"cannot write {html}: {error.strerror or error}", hint="choose another file") from error
         console.say(f"the page is {html}")
-    return 0 if not failed and all(report.passed for report in reports) else CheckError.exit_code
+    return 0 if not failed and all(report.sound for report in reports) else CheckError.exit_code
 
 
 def _markdown(reports: list[Report]) -> str:

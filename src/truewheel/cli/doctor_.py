@@ -22,9 +22,10 @@ def command(as_json: bool) -> None:
     """
     from truewheel.console import Console
     from truewheel.doctor import diagnose
+    from truewheel.inference.emulation import emulated_here
 
     console = Console()
-    found = diagnose(console.say)
+    found = diagnose(emulated_here(), console.say)
     if as_json:
         print_json(console, found)
         return
@@ -45,7 +46,7 @@ def command(as_json: bool) -> None:
     lines.append("")
     for cell in found.cells:
         verdict = "can build" if cell.buildable else "cannot build"
-        lines.append(f"{verdict:<12} {cell.engine} {cell.profile}: {cell.reason}")
+        lines.append(f"{verdict:<12} {cell.engine} {cell.profile}: {cell.build}; {cell.proof}")
     lines += [f"problem    {problem}" for problem in found.problems]
     console.data("\n".join(lines))
 
@@ -57,6 +58,5 @@ def _compiler_line(tried: object) -> str:
     if tried.refusal:
         return f"compiler   {tried.kind} {tried.version}: passed over: {tried.refusal} ({tried.cc})"
     unused = f", leaves unused: {' '.join(tried.unused)}" if tried.unused else ""
-    note = ", marks ELF files" if tried.isa_note else ", cannot mark ELF files"
     cpu = tried.native_cpu or "this CPU"
-    return f"compiler   {tried.kind} {tried.version}: fit, sees {cpu}{note}{unused} ({tried.cc})"
+    return f"compiler   {tried.kind} {tried.version}: fit, sees {cpu}{unused} ({tried.cc})"

@@ -41,6 +41,9 @@ def _lines(table: dict[str, object], indent: str = "") -> list[str]:
     for key, value in table.items():
         if isinstance(value, dict):
             lines += [f"{indent}{key}:", *_lines(value, indent + "  ")]
+        elif isinstance(value, list | tuple) and any(isinstance(item, dict) for item in value):
+            for item in value:
+                lines += [f"{indent}{key}:", *_lines(item, indent + "  ")]
         elif isinstance(value, list | tuple):
             lines.append(f"{indent}{key}: {' '.join(str(item) for item in value)}".rstrip())
         else:

@@ -131,6 +131,8 @@ def _fields_at(kind: type[msgspec.Struct], text: str, parents: list[str]) -> lis
             return []
         info = next((field.type for field in info.fields if field.encode_name == parent), info)
         table = table.get(parent, {})
+        if isinstance(info, msgspec.inspect.VarTupleType):
+            info, table = info.item_type, {}
         if isinstance(info, msgspec.inspect.UnionType):
             options = [option for option in info.types if isinstance(option, msgspec.inspect.StructType)]
             info = next((option for option in options if option.tag == table.get("type")), options[0])
@@ -144,7 +146,7 @@ def _line_of(text: str, parents: list[str], key: str) -> str:
     table: list[str] = []
     pattern = re.compile(rf"^\s*\"?{re.escape(key)}\"?\s*=")
     for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"^\s*\[([^\[\]]+)\]", line):
+        if header := re.match(r"^\s*\[{1,2}([^\[\]]+)\]", line):
             table = [part.strip() for part in header[1].split(".")]
             if [*parents, key] == table:
                 return f":{number}"

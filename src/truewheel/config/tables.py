@@ -11,6 +11,7 @@ Name = Annotated[str, Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", description="low
 Module = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="a Python module's name")]
 Label = Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,64}$", description="lower-case letters, digits and underscores")]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$", description="64 hexadecimal digits")]
+Glibc = Annotated[str, Meta(pattern=r"^2\.[0-9]{1,2}$", description="a glibc version, e.g. 2.17")]
 Positive = Annotated[float, Meta(gt=0)]
 Define = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
@@ -93,17 +94,49 @@ class Checks(Table, frozen=True, kw_only=True):
 
     Attributes:
         max_wheel_mib: the largest wheel that passes, MiB.
-        isa_units: glob patterns of the compile units that may carry ISA flags.
-        isa_library: the library of the wheel whose code is built for the level.
-        dispatched: glob patterns of libraries that the engine chooses at run time, so that they may exceed the level.
+        isa_units: glob patterns of the compile units that may carry ISA flags; with `[backends]`, its targets are.
+        isa_library: the library whose code is built for the level; with `[backends]`, its libraries are.
         in_process: refuse a wheel where the smoke child cannot be kept from starting processes and opening sockets.
     """
 
     max_wheel_mib: Positive
-    dispatched: tuple[str, ...] = ()
     isa_units: tuple[str, ...] = ()
     isa_library: str = ""
     in_process: bool = True
+
+
+class Variant(Table, frozen=True, kw_only=True):
+    """One CPU backend that the engine can build besides others, to be chosen from at run time.
+
+    Attributes:
+        name: the engine's name of it.
+        features: CPU features that it is compiled for, beyond plain x86-64; what they imply need not be named.
+    """
+
+    name: Label
+    features: tuple[str, ...]
+
+
+class Backends(Table, frozen=True, kw_only=True):
+    """CPU backends that are libraries of their own, loaded by the wheel's import guard; `*` is `-NAME`, or nothing.
+
+    Attributes:
+        loader: the library of the wheel that loads a backend (`ggml_backend_load`).
+        library: a backend's library in the wheel.
+        target: a backend's CMake target, whose units alone carry ISA flags.
+        single: CMake definitions of a wheel with one backend.
+        several: CMake definitions of a wheel with all of them; `{names}` is filled in.
+        max_wheel_mib: the largest wheel with all of them that passes, MiB.
+        variant: the backends of such a wheel, the best first: the first that a CPU can run is loaded.
+    """
+
+    loader: str
+    library: str
+    target: str
+    single: dict[Define, bool | int | str] = {}
+    several: dict[Define, bool | int | str] = {}
+    max_wheel_mib: Positive | None = None
+    variant: tuple[Variant, ...] = ()
 
 
 class Package(Table, frozen=True, kw_only=True):
@@ -126,6 +159,7 @@ class Recipe(Table, frozen=True, kw_only=True):
         build: how it is built.
         package: what is added to the wheel.
         checks: what its wheels are held to.
+        backends: its CPU backends, when they are libraries that are loaded at run time.
     """
 
     schema: Literal[1]
@@ -133,6 +167,7 @@ class Recipe(Table, frozen=True, kw_only=True):
     source: PackageSource | PathSource
     build: Build
     package: Package = Package()
+    backends: Backends | None = None
     checks: Checks
 
 
@@ -142,7 +177,10 @@ class Profile(Table, frozen=True, kw_only=True):
     Attributes:
         schema: version of this format.
         label: the variant's name, on the command line and in the wheel.
-        level: x86-64 level, or `native` for exactly this machine.
+        level: x86-64 level that the CPU must have, or `native` for exactly this machine.
+        features: CPU features that it must have beyond the level.
+        dispatch: build every backend that the recipe names, and let the wheel choose at run time.
+        glibc: oldest glibc that the wheel runs with; left out, it runs with this machine's.
         toolchain: compilers in order of preference; the first that is here and fit is used.
         openmp: link an OpenMP run-time instead of the engine's own thread pool.
         lto: link-time optimization.
@@ -153,6 +191,9 @@ class Profile(Table, frozen=True, kw_only=True):
     schema: Literal[1]
     label: Label
     level: Level
+    features: tuple[str, ...] = ()
+    dispatch: bool = False
+    glibc: Glibc = ""
     toolchain: Annotated[tuple[ToolchainKind, ...], Meta(min_length=1)]
     openmp: bool = False
     lto: bool = False

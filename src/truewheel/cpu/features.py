@@ -21,6 +21,9 @@ class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         subleaf: CPUID subleaf.
         state: XCR0 bits that the system must have enabled.
         engine: ggml's name in its system info; empty where it has none.
+        option: ggml's CMake option for it; empty where it has none.
+        flags: what ggml's CMake gives the compiler for it.
+        implies: features that a compiler uses along with it.
     """
 
     name: str
@@ -31,6 +34,9 @@ class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subleaf: int = 0
     state: int = 0
     engine: str = ""
+    option: str = ""
+    flags: tuple[str, ...] = ()
+    implies: tuple[str, ...] = ()
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,3 +60,32 @@ def engine_names(features: Iterable[str]) -> frozenset[str]:
     """Return what ggml's system info calls those of the features that it reports."""
     table = feature_table()
     return frozenset(table[name].engine for name in features if name in table and table[name].engine)
+
+
+def with_implied(features: Iterable[str]) -> frozenset[str]:
+    """Return features with all that a compiler uses along with them.
+
+    Raises:
+        KeyError: one of them is not known.
+    """
+    table = feature_table()
+    found: set[str] = set()
+    waiting = list(features)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += table[name].implies
+    return frozenset(found)
+
+
+def engine_options(features: Iterable[str]) -> dict[str, bool]:
+    """Return every ISA option of ggml's x86 CMake and whether it is on for these features (ggml/CMakeLists.txt)."""
+    present = frozenset(features)
+    return {feature.option: name in present for name, feature in feature_table().items() if feature.option}
+
+
+def engine_flags(features: Iterable[str]) -> tuple[str, ...]:
+    """Return what ggml's CMake gives the compiler for these features, sorted."""
+    table = feature_table()
+    return tuple(sorted({flag for name in features if name in table for flag in table[name].flags}))

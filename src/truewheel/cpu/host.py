@@ -13,6 +13,7 @@ from truewheel.cpu.features import feature_table
 from truewheel.cpu.levels import highest_level
 
 _CGROUP = Path("/sys/fs/cgroup")
+_LOADERS = Path("/lib")
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
@@ -70,7 +71,7 @@ def detect_host() -> Host:
         logical_cores=logical,
         usable_cores=_usable_cores(logical),
         memory_bytes=_memory_bytes(),
-        libc=" ".join(platform.libc_ver()).strip() or "unknown",
+        libc=" ".join(platform.libc_ver()).strip() or ("musl" if list(_LOADERS.glob("ld-musl-*")) else "unknown"),
     )
 
 

@@ -138,6 +138,12 @@ def run_smoke(
         return SmokeRecord(model=model.name, steps=steps, ending=error.message, code="SMOKE-INSTALL", locked=False)
 
 
+def unproven(model: Model, reason: str) -> SmokeRecord:
+    """Return the record of a wheel that was not run because this CPU cannot run it."""
+    steps = tuple(SmokeStep(name, "not reached") for name in STEPS)
+    return SmokeRecord(model=model.name, steps=steps, ending=reason, code="SMOKE-UNPROVEN", locked=False)
+
+
 def _run_child(
     wheel: WheelFile,
     model: Model,

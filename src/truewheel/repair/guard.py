@@ -1,27 +1,34 @@
-"""The import guard: a module that checks the CPU first, and the line that calls it."""
+"""The import guard: a module that looks at the CPU first and loads its backend, and the line that calls it."""
 
 from __future__ import annotations
 
 import ast
+import hashlib
 import io
+import pprint
+from collections.abc import Mapping
 from importlib import resources
+from typing import Any
 
 from truewheel.cpu.features import feature_table
+from truewheel.cpu.levels import LEVELS, level_features
 from truewheel.errors import RepairError
 from truewheel.plan import Plan
 from truewheel.wheel.archive import Member
 
 _REGISTERS = ("eax", "ebx", "ecx", "edx")
-MODULE = "_truewheel"
+MODULE = "truewheel"
 LIBRARY = "_truewheel_cpuid.so"
 _IMPORT = f"from . import {MODULE} as _truewheel_guard"
+_BLANK = "TABLE = {}  # truewheel fills this in"
+_START = "_BACKEND = _start()\n"
 
 
 def add_guard(members: dict[str, Member], plan: Plan, cpuid_library: bytes) -> dict[str, Member]:
     """Return the members with the guard in front of the package's own first import.
 
     Raises:
-        RepairError: the package has no `__init__.py` that can be parsed.
+        RepairError: the package has no `__init__.py` that can be parsed, or a backend is not there.
     """
     init = f"{plan.import_name}/__init__.py"
     if init not in members:
@@ -30,54 +37,74 @@ def add_guard(members: dict[str, Member], plan: Plan, cpuid_library: bytes) -> d
         text = insert_import(members[init].data.decode("utf-8-sig"))
     except (SyntaxError, ValueError) as error:
         raise RepairError(f"{init} cannot be parsed: {error}") from error
+    module = f"{plan.import_name}/{MODULE}.py"
+    if module in members:
+        raise RepairError(f"the wheel has a {module} of its own", hint="the import guard takes that name")
+    for path in [backend.library for backend in plan.backends] + ([plan.loader] if plan.loader else []):
+        if path not in members:
+            raise RepairError(f"the wheel has no {path}", hint="the recipe names it in [backends]")
+    hashes = {backend.library: hashlib.sha256(members[backend.library].data).hexdigest() for backend in plan.backends}
     return {
         **members,
         init: Member(text.encode()),
-        f"{plan.import_name}/{MODULE}.py": Member(guard_source(plan).encode()),
+        module: Member(guard_source(plan, hashes).encode()),
         f"{plan.import_name}/{LIBRARY}": Member(cpuid_library, executable=True),
     }
 
 
-def guard_source(plan: Plan) -> str:
-    """Return the guard module for a plan."""
-    table = feature_table()
-    rows = [
-        (
-            name,
-            table[name].leaf,
-            table[name].subleaf,
-            _REGISTERS.index(table[name].register),
-            table[name].bit,
-            table[name].state,
-        )
-        for name in plan.features
-        if name in table
-    ]
+def guard_source(plan: Plan, hashes: Mapping[str, str]) -> str:
+    """Return the guard module for a plan.
+
+    Args:
+        plan: the plan.
+        hashes: SHA-256 of each backend's library, by its path in the wheel.
+    """
+    # Not quoted from a template engine: one assignment is replaced, and checked to stand there once.
+    source = resources.files("truewheel.repair").joinpath("guard_template.py").read_text()
+    if source.count(_BLANK) != 1 or not source.endswith(_START):
+        raise RepairError(f"the guard template lacks the line {_BLANK!r} or {_START!r}")
+    return source.replace(_BLANK, f"TABLE = {pprint.pformat(guard_table(plan, hashes), width=110, sort_dicts=False)}")
+
+
+def guard_table(plan: Plan, hashes: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the guard of a plan compares the CPU with."""
+    levels = [(level, tuple(sorted(level_features(level)))) for level in LEVELS[1:]]
+    named = {*plan.features, *(name for backend in plan.backends for name in backend.features)}
+    named |= {name for _, names in levels for name in names}
     native = plan.march == "native"
     cpu = plan.toolchain.native_cpu or plan.level
-    made_for = f"the CPU of the machine that built it ({cpu}, {plan.level})" if native else f"{plan.level} CPUs"
-    # Not quoted from a template engine: three assignments are replaced, each checked to stand there once.
-    source = resources.files("truewheel.repair").joinpath("guard_template.py").read_text()
-    for old, new in (
-        (
-            "REQUIREMENTS = ()  # truewheel fills this in: (name, leaf, subleaf, register, bit, state)",
-            f"REQUIREMENTS = {_tuple(rows)}",
+    beyond = sorted(set(plan.features) - level_features(plan.level))
+    level = f"{plan.level} with {', '.join(beyond)}" if beyond and not native else plan.level
+    return {
+        "profile": plan.profile,
+        "made_for": f"the CPU of the machine that built it ({cpu}, {plan.level})" if native else f"{level} CPUs",
+        "features": {
+            name: (feature.leaf, feature.subleaf, _REGISTERS.index(feature.register), feature.bit, feature.state)
+            for name, feature in feature_table().items()
+            if name in named
+        },
+        "levels": tuple(levels),
+        "required": plan.features,
+        "backends": tuple(
+            (backend.name, backend.library, hashes[backend.library], backend.features) for backend in plan.backends
         ),
-        ('MADE_FOR = ""', f"MADE_FOR = {made_for!r}"),
-        ('ADVICE = ""', f"ADVICE = {_advice(plan)!r}"),
-    ):
-        if source.count(old) != 1:
-            raise RepairError(f"the guard template lacks the line {old!r}")
-        source = source.replace(old, new)
-    return source
+        "loader": plan.loader,
+        "advice": _advice(plan),
+    }
 
 
-def _advice(plan: Plan) -> str:
-    return f"install a build of {plan.engine} for this machine instead, made here with `truewheel build {plan.engine}`"
-
-
-def _tuple(rows: list[tuple[str, int, int, int, int, int]]) -> str:
-    return "(\n" + "".join(f"    {row!r},\n" for row in rows) + ")"
+def _advice(plan: Plan) -> dict[str, str]:
+    """Return what to do instead, by the level of the CPU that is refused."""
+    what = f"{plan.source.name} {plan.source.version}"
+    if plan.march == "native":
+        here = (
+            f"install a build of {plan.engine} for this machine instead, made here with `truewheel build {plan.engine}`"
+        )
+        return dict.fromkeys(LEVELS, here)
+    portable = {
+        level: f"install the wheel {level.replace('-', '_')} or dispatch of {what} instead" for level in LEVELS[1:]
+    }
+    return {LEVELS[0]: f"no portable wheel of {what} runs on less than {LEVELS[1]}", **portable}
 
 
 def insert_import(source: str) -> str:

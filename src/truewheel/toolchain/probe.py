@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from packaging.version import Version
@@ -22,18 +23,18 @@ from truewheel import process
 from truewheel.config.locations import cache_root
 from truewheel.cpu.features import features_of_macros
 from truewheel.cpu.host import Host
-from truewheel.cpu.levels import level_features
+from truewheel.cpu.levels import LEVELS, level_features
 from truewheel.toolchain import tools
+from truewheel.toolchain.targets import zig_target
 
 MINIMUM_VERSIONS = {"clang": "15", "gcc": "10", "zig": "0.14"}
 """Oldest versions that are tried; docs/concepts/toolchains.md says why."""
 
-ZIG_TARGET = "x86_64-linux-gnu.2.17"
 _NEWEST_SUFFIX, _OLDEST_SUFFIX = 40, 9
 _PROBE_SECONDS = 900.0
 _RUN_SECONDS = 60.0
 _PROBE_OUTPUT = "5120 6129"
-_FORMAT = 5
+_FORMAT = 7
 _MACRO_LINES = 100_000
 
 
@@ -49,7 +50,8 @@ class Toolchain(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         ranlib: likewise.
         native_cpu: what the compiler takes this CPU for.
         native_features: features that it uses with `-march=native`, sorted.
-        isa_note: whether its linker writes the ELF note that says which level is needed.
+        isa_note: how it marks a library with the level that it needs: by an option of its `linker`, or by an `object`
+            that is linked in.
         target: target triple with C library version where the compiler takes one.
         refusal: why it is passed over; empty when it is fit.
         unused: features of this CPU that it knows nothing of, sorted.
@@ -63,16 +65,24 @@ class Toolchain(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     ranlib: str = ""
     native_cpu: str = ""
     native_features: tuple[str, ...] = ()
-    isa_note: bool = False
+    isa_note: Literal["linker", "object"] = "linker"
     target: str = ""
     refusal: str = ""
     unused: tuple[str, ...] = ()
 
 
-def find_toolchain(kinds: tuple[str, ...], host: Host, say: tools.Say) -> tuple[Toolchain | None, list[Toolchain]]:
+def find_toolchain(
+    kinds: tuple[str, ...], host: Host, say: tools.Say, *, native: bool
+) -> tuple[Toolchain | None, list[Toolchain]]:
     """Return the first fit compiler in the order of `kinds`, and those passed over before it.
 
     Zig is fetched from the package index when the list comes to it and it is not here.
+
+    Args:
+        kinds: `clang`, `gcc` and `zig`.
+        host: the machine.
+        say: is told what takes a while.
+        native: whether it must know this very CPU; a portable wheel does not ask that of it.
 
     Raises:
         FetchError: zig was needed and cannot be had.
@@ -82,7 +92,7 @@ def find_toolchain(kinds: tuple[str, ...], host: Host, say: tools.Say) -> tuple[
         if kind == "zig":
             tools.fetch_tool("ziglang", say)
         for candidate in candidates(kind):
-            tried = try_toolchain(candidate, host, say)
+            tried = try_toolchain(candidate, host, say, native=native)
             if not tried.refusal:
                 return tried, passed
             passed.append(tried)
@@ -105,16 +115,16 @@ def candidates(kind: str) -> Iterator[Toolchain]:
     yield from sorted(found.values(), key=lambda toolchain: Version(toolchain.version), reverse=True)
 
 
-def try_toolchain(candidate: Toolchain, host: Host, say: tools.Say) -> Toolchain:
+def try_toolchain(candidate: Toolchain, host: Host, say: tools.Say, *, native: bool = True) -> Toolchain:
     """Compile and run the probes; the result is remembered until the compiler or the CPU changes."""
-    record = cache_root() / "probes" / f"{_trial_key(candidate, host)}.json"
+    record = cache_root() / "probes" / f"{_trial_key(candidate, host, native=native)}.json"
     try:
         return msgspec.json.decode(record.read_bytes(), type=Toolchain)
     except (OSError, msgspec.DecodeError):
         pass
     first = "; its first time takes a minute, it builds its C++ library" if candidate.kind == "zig" else ""
     say(f"         trying {candidate.kind} {candidate.version} on this CPU{first}")
-    result = _try_now(candidate, host)
+    result = _try_now(candidate, host) if native else _try_portable(candidate)
     _remember(record, msgspec.json.encode(result))
     return result
 
@@ -143,13 +153,14 @@ def _zig(tool: tools.Tool) -> Toolchain:
     paths = {}
     for command in ("cc", "c++", "ar", "ranlib"):
         compiler = command in ("cc", "c++")
+        target = f" -target {zig_target().zig_target}" if compiler else ""
         # The version stands in the script because compile caches tell compilers apart by their content.
         text = (
             f"#!/bin/sh\n# zig {tool.version}\n"
             f"export ZIG_GLOBAL_CACHE_DIR=${{ZIG_GLOBAL_CACHE_DIR:-{shlex.quote(str(caches / 'global'))}}}\n"
             f"export ZIG_LOCAL_CACHE_DIR=${{ZIG_LOCAL_CACHE_DIR:-{shlex.quote(str(caches / 'local'))}}}\n"
             f"{_DROP_DEPENDENCY_FILES if compiler else ''}"
-            f'exec {shlex.quote(str(tool.path))} {command}{f" -target {ZIG_TARGET}" if compiler else ""} "$@"\n'
+            f'exec {shlex.quote(str(tool.path))} {command}{target} "$@"\n'
         )
         path = folder / f"zig-{command}"
         if not path.is_file() or path.read_text() != text:
@@ -165,7 +176,7 @@ def _zig(tool: tools.Tool) -> Toolchain:
         cxx=paths["c++"],
         ar=paths["ar"],
         ranlib=paths["ranlib"],
-        target=ZIG_TARGET,
+        target=zig_target().zig_target,
     )
 
 
@@ -202,8 +213,8 @@ def _remember(record: Path, data: bytes) -> None:
         beside.replace(record)
 
 
-def _trial_key(candidate: Toolchain, host: Host) -> str:
-    parts = [str(_FORMAT), candidate.kind, candidate.version, host.model, *host.features]
+def _trial_key(candidate: Toolchain, host: Host, *, native: bool) -> str:
+    parts = [str(_FORMAT), str(native), candidate.kind, candidate.version, host.model, *host.features]
     return f"{candidate.kind}-{_digest([*parts, *_stamp(candidate.cc), *_stamp(candidate.cxx)])}"
 
 
@@ -228,10 +239,10 @@ def _try_now(candidate: Toolchain, host: Host) -> Toolchain:
             candidate, f"does not know this CPU: -march=native leaves out {', '.join(sorted(missing))} of {host.level}"
         )
     with tempfile.TemporaryDirectory() as scratch:
-        reason = _compile_and_run(candidate, Path(scratch))
-        if reason:
-            return _refuse(candidate, reason)
-        note = _writes_note(candidate, host, Path(scratch))
+        reason = _compile_and_run(candidate, Path(scratch), ["-march=native"])
+        note = _find_note(candidate, Path(scratch))
+    if reason:
+        return _refuse(candidate, reason)
     return msgspec.structs.replace(
         candidate,
         native_cpu=_native_cpu(candidate),
@@ -241,15 +252,24 @@ def _try_now(candidate: Toolchain, host: Host) -> Toolchain:
     )
 
 
+def _try_portable(candidate: Toolchain) -> Toolchain:
+    if Version(candidate.version) < Version(MINIMUM_VERSIONS[candidate.kind]):
+        return _refuse(candidate, f"too old: {MINIMUM_VERSIONS[candidate.kind]} or newer is needed")
+    with tempfile.TemporaryDirectory() as scratch:
+        reason = _compile_and_run(candidate, Path(scratch), [])
+        note = _find_note(candidate, Path(scratch))
+    return _refuse(candidate, reason) if reason else msgspec.structs.replace(candidate, isa_note=note)
+
+
 def _refuse(candidate: Toolchain, reason: str) -> Toolchain:
     return msgspec.structs.replace(candidate, refusal=reason)
 
 
-def _compile_and_run(candidate: Toolchain, scratch: Path) -> str:
+def _compile_and_run(candidate: Toolchain, scratch: Path, march: list[str]) -> str:
     """Return why the probes fail with this compiler, or nothing."""
     program, unit, library = str(scratch / "probe"), str(scratch / "probe.o"), str(scratch / "probe.so")
-    compile_c = [candidate.cc, "-O3", "-march=native"]
-    compile_cxx = [candidate.cxx, "-O3", "-march=native", "-std=c++17", "-fPIC", "-c"]
+    compile_c = [candidate.cc, "-O3", *march]
+    compile_cxx = [candidate.cxx, "-O3", *march, "-std=c++17", "-fPIC", "-c"]
     # Linked without -march and with the options of the build: what zig builds for it then serves both.
     link_cxx = [candidate.cxx, "-fPIC", "-O3", "-shared", "-s", "-pthread", unit]
     load = [sys.executable, "-c", "import ctypes, sys; sys.exit(ctypes.CDLL(sys.argv[1]).probe())", library]
@@ -272,18 +292,17 @@ def _compile_and_run(candidate: Toolchain, scratch: Path) -> str:
     return ""
 
 
-def _writes_note(candidate: Toolchain, host: Host, scratch: Path) -> bool:
-    """Try whether the linker writes the ISA note, by reading it back."""
+def _find_note(candidate: Toolchain, scratch: Path) -> Literal["linker", "object"]:
+    """Try whether the linker has an option that writes the ISA note, by reading it back."""
     from truewheel.binary.elf import read_elf
 
-    if host.level == "x86-64":
-        return False
+    level = LEVELS[-1]
     library = scratch / "note.so"
-    source = scratch / "note.c"
-    source.write_text("int note(void) { return 1; }\n")
-    command = [candidate.cc, "-shared", "-fPIC", f"-Wl,-z,{host.level}", str(source), "-o", str(library)]
+    (scratch / "note.c").write_text("int note(void) { return 1; }\n")
+    command = [candidate.cc, "-shared", "-fPIC", f"-Wl,-z,{level}", "note.c", "-o", str(library)]
     done = _run(command, cwd=scratch, timeout=_PROBE_SECONDS)
-    return done.returncode == 0 and library.is_file() and read_elf(library.read_bytes()).isa_level == host.level
+    written = done.returncode == 0 and library.is_file() and read_elf(library.read_bytes()).isa_level == level
+    return "linker" if written else "object"
 
 
 def _native_cpu(candidate: Toolchain) -> str:

@@ -53,17 +53,22 @@ class Wheelhouse:
             probe.write_bytes(b"x")
             probe.unlink()
 
-    def find(self, digest: str, model: str) -> Stored | None:
+    def find(self, digest: str, model: str, *, emulated: bool = False, provable: bool = True) -> Stored | None:
         """Return the proven wheel of the plan with this digest, if it is still what its report says.
 
         Args:
             digest: of the plan.
             model: the model that it must have answered with; `tiny` asks for no more than any.
+            emulated: whether it must have been run on emulated CPUs, too.
+            provable: whether this machine can run it; then one that was never run is not enough.
         """
         for stored in self.list():
             report = stored.report
-            answered = report.smoke is not None and model in ("tiny", report.smoke.model)
-            if report.digest == digest and report.passed and answered and _sha256(stored.path) == report.sha256:
+            smoke = report.smoke
+            answered = smoke is not None and smoke.passed and model in ("tiny", smoke.model)
+            answered = answered or (report.verdict == "unproven" and not provable)
+            answered = answered and (not emulated or bool(report.emulation))
+            if report.digest == digest and report.sound and answered and _sha256(stored.path) == report.sha256:
                 return stored
         return None
 
@@ -90,7 +95,7 @@ class Wheelhouse:
         Raises:
             StoreError: the wheelhouse cannot be written to, or is locked for too long.
         """
-        folder = self.root if report.passed else self.rejected
+        folder = self.root if report.sound else self.rejected
         with self._guard(), self._locked():
             folder.mkdir(parents=True, exist_ok=True)
             target = folder / wheel.name

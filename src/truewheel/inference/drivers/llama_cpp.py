@@ -17,6 +17,7 @@ import traceback
 _FILTER_OFF_EXIT = 97
 _FAILED_EXIT = 98
 _CONTEXT = 512
+_PREFILL = 128
 
 
 class Driver:
@@ -70,7 +71,12 @@ class Driver:
         return {"version": self.package.__version__, "path": os.path.dirname(self.package.__file__)}
 
     def do_system_info(self):
-        return {"text": self.package.llama_print_system_info().decode()}
+        told = {"text": self.package.llama_print_system_info().decode()}
+        guard = sys.modules.get(self.request["import-name"] + ".truewheel")
+        if guard is not None:
+            chosen = guard.backend()
+            told.update(backend=chosen.name, why=chosen.why, level=chosen.level)
+        return told
 
     def open(self, **options):
         return self.package.Llama(
@@ -107,7 +113,8 @@ class Driver:
 
     def do_prefill(self):
         self.engine.reset()
-        filler = (self.tokens * (128 // len(self.tokens) + 1))[:128]
+        count = self.request.get("prefill", _PREFILL)
+        filler = (self.tokens * (count // len(self.tokens) + 1))[:count]
         start = time.perf_counter()
         self.engine.eval(filler)
         rate = len(filler) / (time.perf_counter() - start)
@@ -198,22 +205,46 @@ class Driver:
         return {"peak-bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
 
 
+def look_at_cpu(driver, emulate, emulated):
+    """Tell what the emulated CPU has, before any code of the wheel can say so."""
+    driver.emit(step="cpu", state="passed", facts={"features": emulate.read_features(emulated["features"])})
+
+
+def try_canary(driver, emulate, emulated):
+    """Run an instruction that the emulated CPU lacks: whoever survives it was not on that CPU."""
+    driver.emit(step="canary", state="begin")
+    emulate.run_canary(emulated["canary"])
+    driver.emit(step="canary", state="survived")
+
+
 def main():
     request = json.loads(sys.stdin.read())
+    emulated = request.get("emulated")
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path.insert(0, here)
+    import emulate
     import lockdown
 
     sys.path.remove(here)
     with open(request["events"], "w") as events:
         driver = Driver(request, events)
-        lockdown.limit(request["cpu-seconds"], request["memory-bytes"], request["file-bytes"])
-        reason = lockdown.forbid()
+        if emulated:
+            # The launcher has done both: a guest of the emulator cannot.
+            reason = lockdown.find_lock()
+        else:
+            lockdown.limit(request["cpu-seconds"], request["memory-bytes"], request["file-bytes"])
+            reason = lockdown.forbid()
         driver.emit(step="lock", state="passed" if not reason else "failed", reason=reason)
         if reason and request["in-process"]:
             sys.exit(_FILTER_OFF_EXIT)
+        if emulated:
+            look_at_cpu(driver, emulate, emulated)
         sys.path.insert(0, request["site"])
-        driver.run()
+        try:
+            driver.run()
+        finally:
+            if emulated:
+                try_canary(driver, emulate, emulated)
 
 
 if __name__ == "__main__":

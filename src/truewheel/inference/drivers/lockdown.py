@@ -44,7 +44,7 @@ mremap madvise getpid exit gettimeofday getrusage sigaltstack gettid futex clock
 set_robust_list getrandom membarrier rseq: what a process needs to compute on files that are open already."""
 
 _SYS_NEWFSTATAT, _AT_EMPTY_PATH = 262, 0x1000
-_LOAD_NUMBER, _LOAD_ARCH, _LOAD_ARGUMENT_0, _LOAD_ARGUMENT_3 = 0, 4, 16, 40
+_LOAD_NUMBER, _LOAD_ARCH, _LOAD_ARGUMENT_0, _LOAD_ARGUMENT_0_HIGH, _LOAD_ARGUMENT_3 = 0, 4, 16, 20, 40
 _LD, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
 
 
@@ -52,8 +52,11 @@ def _instruction(code, value, if_true=0, if_false=0):
     return struct.pack("=HBBI", code, if_true, if_false, value)
 
 
-def build_filter():
-    """Return the filter program as bytes; each rule is a comparison followed by what it leads to."""
+def build_filter(program_name=0):
+    """Return the filter program as bytes; each rule is a comparison followed by what it leads to.
+
+    program_name: the address of the one text whose program may still be started in place of this one.
+    """
     program = [
         _instruction(_LD, _LOAD_ARCH),
         _instruction(_JEQ, _AUDIT_ARCH_X86_64, 1, 0),
@@ -67,6 +70,17 @@ def build_filter():
         program.append(_instruction(_JEQ, _SYSCALLS[name], 0, len(body)))
         program.extend(body)
 
+    if program_name:
+        # The address is random, unknown to the program that is started, and no text of it is there.
+        when(
+            "execve",
+            _instruction(_LD, _LOAD_ARGUMENT_0),
+            _instruction(_JEQ, program_name & 0xFFFFFFFF, 0, 3),
+            _instruction(_LD, _LOAD_ARGUMENT_0_HIGH),
+            _instruction(_JEQ, program_name >> 32, 0, 1),
+            _instruction(_RET, _ALLOW),
+            _instruction(_RET, _TRAP),
+        )
     for name in ("fork", "vfork", "execve", "execveat", "ptrace", "process_vm_readv", "process_vm_writev"):
         when(name, _instruction(_RET, _TRAP))
     for name in ("bpf", "io_uring_setup", "mount", "unshare", "setns"):
@@ -137,10 +151,23 @@ def confine():
     return _install(build_confinement())
 
 
-def forbid():
-    """Install the filter for every thread; return an empty text, or why it could not be done."""
+def forbid(program_name=0):
+    """Install the filter for every thread; return an empty text, or why it could not be done.
+
+    program_name: see build_filter.
+    """
     faulthandler.register(signal.SIGSYS, file=sys.stderr, all_threads=True, chain=True)
-    return _install(build_filter())
+    return _install(build_filter(program_name))
+
+
+def find_lock():
+    """Return an empty text where a filter holds that was installed before this program began, or what is wrong.
+
+    A guest of an emulator cannot install one, but its system calls are the emulator's, which is under it.
+    """
+    faulthandler.register(signal.SIGSYS, file=sys.stderr, all_threads=True, chain=True)
+    with open("/proc/self/status") as stream:
+        return "" if "\nSeccomp:\t2\n" in stream.read() else "no filter was installed before it began"
 
 
 def _install(code):

@@ -1,0 +1,97 @@
+"""`truewheel pick`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from truewheel.cli import VERBS
+from truewheel.cli.common import json_option, print_json
+
+if TYPE_CHECKING:
+    from truewheel.console import Console
+    from truewheel.pick.candidate import Choice
+
+
+@click.command("pick", short_help=VERBS["pick"])
+@click.argument("paths", nargs=-1, metavar="[DIR|WHEEL]...", type=click.Path(path_type=Path))
+@click.option("--engine", default="", metavar="NAME", help="Pick among the wheels of this project only.")
+@click.option("--python", default="", metavar="VERSION", help="Pick for this CPython, e.g. 3.9 [default: the running].")
+@json_option
+def command(paths: tuple[Path, ...], engine: str, python: str, as_json: bool) -> None:
+    """Name the best wheel for this machine, say why, why not the others, and how to install it.
+
+    Looks at the wheels of folders [default: the wheelhouse] and at single ones, and picks one of each project.
+    Reads them in locked-down processes; installs, builds and fetches nothing.
+
+    \b
+    Examples:
+      truewheel pick
+      truewheel pick dist/ somebody_elses.whl --python 3.12
+      python3 -m pip install --only-binary :all: "$(truewheel pick --engine llama-cpp-python)"
+    """
+    from truewheel.config.locations import wheelhouse_root
+    from truewheel.console import Console
+    from truewheel.errors import CheckError
+    from truewheel.pick.choose import find_nearest
+    from truewheel.pick.run import pick_wheels
+    from truewheel.pick.target import find_target
+
+    console = Console()
+    target = find_target(python)
+    with console.steps("reading wheels") as steps:
+        choices = pick_wheels(paths or (wheelhouse_root(),), target, engine=engine, tell=steps.advance)
+    console.say(f"for {target.python} on {target.host.model}, {target.host.level}, {target.host.libc}")
+    for choice in choices:
+        _tell(console, choice, python)
+    if as_json:
+        print_json(console, [_to_row(choice, python) for choice in choices])
+    picked = [choice.best for choice in choices if choice.best is not None]
+    if not picked:
+        nearest = find_nearest(choices)
+        what = "no wheel fits this machine; nearest comes" if nearest.project else "there is no wheel to pick:"
+        raise CheckError(
+            f"{what} {nearest.name}: {nearest.reason}", hint="`truewheel build` makes one for this machine"
+        )
+    if not as_json:
+        console.data("\n".join(str(best.path) for best in picked))
+
+
+def _tell(console: Console, choice: Choice, python: str) -> None:
+    """Say what is picked, why, why not the others, and how to install it."""
+    best = choice.best
+    said = [("not", f"{other.name}: {other.reason}") for other in choice.others]
+    if best is not None:
+        pip, uv = _install_commands(best.path, python)
+        told = [("pick", best.name), ("why", choice.why), *(("doubt", doubt) for doubt in best.doubts)]
+        said = [*told, *said, ("pip", pip), ("uv", uv)]
+    console.say()
+    console.say(console.style(choice.project or "no wheels", "1"))
+    for label, text in said:
+        console.say(f"  {console.style(f'{label:<5}', '1;32' if label == 'pick' else '2')} {text}")
+
+
+def _install_commands(path: Path, python: str) -> tuple[str, str]:
+    """Return the commands for pip and uv; neither may build anything from source."""
+    from truewheel.process import quote
+
+    minor = ".".join(python.split(".")[:2])
+    pip = quote([f"python{minor or 3}", "-m", "pip", "install", "--only-binary", ":all:", path])
+    uv = quote(["uv", "pip", "install", *(("--python", python) if python else ()), "--no-build", path])
+    return pip, uv
+
+
+def _to_row(choice: Choice, python: str) -> dict[str, object]:
+    """Return a choice and the commands as plain data."""
+    import os
+
+    import msgspec
+
+    def show(path: Path) -> str:
+        return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+    pip, uv = _install_commands(choice.best.path, python) if choice.best is not None else ("", "")
+    row: dict[str, object] = msgspec.to_builtins(choice, enc_hook=show)
+    return {**row, "pip": pip, "uv": uv}
