@@ -229,16 +229,20 @@ def _run_wheel(
         with open_runner(variants[0].wheel, model, engine, threads=threads) as runner:
             for variant in variants:
                 yield _run(runner, variant, console)
-    except InstallError as error:
+    except (InstallError, OSError) as error:
+        reason = error.message if isinstance(error, InstallError) else _refusal(error)
         for variant in variants:
-            console.say(f"         {clean(variant.label)}: failed, {clean(error.message)}")
-            yield failed_answer(variant.label, error.message, "SMOKE-INSTALL")
+            console.say(f"         {clean(variant.label)}: failed, {clean(reason)}")
+            yield failed_answer(variant.label, reason, "SMOKE-INSTALL")
 
 
 def _run(runner: Runner, variant: Variant, console: Console) -> Answer:
     start = time.monotonic()
     variables = {BACKEND_VARIABLE: variant.backend} if variant.backend else {}
-    answer = runner.run(variant.label, variables)
+    try:
+        answer = runner.run(variant.label, variables)
+    except OSError as error:
+        answer = failed_answer(variant.label, _refusal(error))
     took = answer.record.backend
     if answer.logits is not None and variant.backend and took != variant.backend:
         # What another backend answered would pass, or fail, in this one's name.
@@ -247,6 +251,11 @@ def _run(runner: Runner, variant: Variant, console: Console) -> Answer:
     ending = f"failed, {answer.record.failure}" if answer.record.failure else f"{time.monotonic() - start:.1f} s"
     console.say(f"         {clean(variant.label)}: {clean(ending)}")
     return answer
+
+
+def _refusal(error: OSError) -> str:
+    """Return in words what the system refused: a full disk, say."""
+    return f"it could not be run: {error.strerror or error}"
 
 
 def _choose_reference(variants: Sequence[Variant], answers: Mapping[str, Answer], wanted: str) -> Answer:

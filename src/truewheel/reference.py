@@ -11,7 +11,7 @@ import msgspec
 from truewheel.checks.finding import Finding
 from truewheel.checks.isa_account import Allowed, Claim, IsaAccount, LibraryNeeds
 from truewheel.checks.isa_rules import RULE_TEXTS, isa_rules
-from truewheel.checks.run import CHECKS, CODES, explain
+from truewheel.checks.run import CODES, MODULES, explain
 from truewheel.checks.size import Space
 from truewheel.cli import VERBS, cli
 from truewheel.config.tables import (
@@ -173,8 +173,7 @@ def _checks() -> str:
         "and of others; `truewheel check --policy FILE` changes them. `truewheel explain CODE` prints what stands here."
     )
     lines = [_NOTE, "# Checks and their codes", "", intro, ""]
-    for name, check in CHECKS.items():
-        module = sys.modules[check.__module__]
+    for name, module in MODULES.items():
         lines += [f"## {name}", "", str(module.__doc__).strip(), ""]
         lines += ["| code | severity | meaning |", "| --- | --- | --- |"]
         for code in module.CODES:

@@ -1,7 +1,9 @@
 """Several wheels of one engine, compared: which variants there are, which is the reference, what becomes of each."""
 
 import contextlib
+import errno
 import json
+import os
 import textwrap
 
 import msgspec
@@ -77,6 +79,7 @@ class Bench:
         self.uninstallable = ()
         self.installed = []
         self.told = {}
+        self.full_at = "", ""
         monkeypatch.setattr(compare, "inspect_wheel", lambda path, needles: self.wheels[int(str(path))])  # noqa: ARG005
         monkeypatch.setattr(compare, "engine_for", lambda _project: make_recipe().engine)
         monkeypatch.setattr(compare, "detect_host", make_host)
@@ -90,10 +93,16 @@ class Bench:
         assert threads == 2
         if wheel.name.build in self.uninstallable:
             raise InstallError("pip cannot install it: wrong tags")
+        self._write("open_runner", wheel.name.build.removeprefix("1_"))
         self.installed.append(wheel.name.build)
         yield self
 
+    def _write(self, place, label):
+        if self.full_at == (place, label):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     def run(self, label, variables):
+        self._write("run", label)
         self.told[label] = dict(variables)
         return self.answers.get(label) or answer_of(label, backend=variables.get("TRUEWHEEL_BACKEND", ""))
 
@@ -225,6 +234,14 @@ class TestComparison:
         comparison = bench.compare()
         assert verdicts(comparison) == {"a": "reference", "b": "failed"}
         assert comparison.findings[0].message == "pip cannot install it: wrong tags"
+
+    @pytest.mark.parametrize("place", ["open_runner", "run"])
+    def test_what_the_system_refuses_is_told_too(self, bench, place):
+        bench.wheels = [facts_of("1_a", plan_text("a")), facts_of("1_b", plan_text("b"))]
+        bench.full_at = place, "b"
+        comparison = bench.compare()
+        assert verdicts(comparison) == {"a": "reference", "b": "failed"}
+        assert comparison.findings[0].message == "it could not be run: No space left on device"
 
     def test_one_wheel_given_twice_is_compared_with_itself(self, bench):
         bench.wheels = [facts_of("1_a", plan_text("a"))] * 2

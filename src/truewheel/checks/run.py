@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import textwrap
 from collections.abc import Iterable
+from types import ModuleType
 
 import msgspec
 
 from truewheel.build.evidence import Evidence
-from truewheel.checks import archive, emulation, flags, hardening, isa, linkage, metadata, size, smoke
+from truewheel.checks import archive, emulation, equivalence, flags, hardening, isa, linkage, metadata, size, smoke
 from truewheel.checks.finding import Check, Facts, Finding
 from truewheel.checks.isa_account import embedded_plan
 from truewheel.checks.policy import Policy, default_policy
@@ -31,6 +32,12 @@ CHECKS: dict[str, Check] = {
 }
 """Every check by name, in the order of the report."""
 
+MODULES: dict[str, ModuleType] = {
+    **{name: sys.modules[check.__module__] for name, check in CHECKS.items()},
+    "equivalence": equivalence,
+}
+"""Where the codes come from; `equivalence` is about several wheels, so `truewheel compare` gives its codes."""
+
 CODES: dict[str, str] = {
     **archive.CODES,
     **isa.CODES,
@@ -40,6 +47,7 @@ CODES: dict[str, str] = {
     **size.CODES,
     **flags.CODES,
     **smoke.CODES,
+    **equivalence.CODES,
     **emulation.CODES,
 }
 """Every code and what it means."""
@@ -118,6 +126,6 @@ def explain(code: str, policy: Policy | None = None) -> Explanation:
         KeyError: there is no such code.
     """
     rules = policy or default_policy()
-    check = next(name for name, function in CHECKS.items() if code in sys.modules[function.__module__].CODES)
+    check = next(name for name, module in MODULES.items() if code in module.CODES)
     own, foreign = (rules.severity_of(code, own=own) for own in (True, False))
     return Explanation(code, check, own, foreign, CODES[code])
