@@ -73,6 +73,13 @@ def figures(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="venv")
+def figures_portable(session: nox.Session) -> None:
+    """Measure the portable wheels of a wheelhouse against each other and peers: WHEELHOUSE PEER... after --."""
+    install(session, TESTS)
+    session.run("python", "-m", "truewheel.figures_portable", *session.posargs)
+
+
+@nox.session(venv_backend="venv")
 def survey(session: nox.Session) -> None:
     """Check today's peers and over a hundred wheels of the package index, and write what they claim and need."""
     install(session, RUNTIME)

@@ -33,7 +33,7 @@ _RESAMPLES = 2000
 _RESCUE_FLAGS = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
 """What makes gcc 12.2 build a wheel that runs on a CPU with AMX; see docs/concepts/toolchains.md."""
 
-_RUNNER = """
+LOW_LEVEL = """
 import json, sys, time
 import llama_cpp
 model, threads = sys.argv[1], int(sys.argv[2])
@@ -150,10 +150,10 @@ def _speeds(ours: Path, theirs: Path, name: str, model: Path, threads: int, cons
             floor.append((first, last))
     rows = []
     for position, phase in enumerate(("prefill 512", "decode 64")):
-        ratio = _interval([pair[0][position] / pair[1][position] for pair in pairs])
-        noise = _interval([pair[0][position] / pair[1][position] for pair in floor])
+        ratio = interval([pair[0][position] / pair[1][position] for pair in pairs])
+        noise = interval([pair[0][position] / pair[1][position] for pair in floor])
         speeds = statistics.median(pair[0][position] for pair in pairs)
-        measured = f"{_spell(ratio)} at {speeds:.0f} tokens/s; A/A {_spell(noise)}"
+        measured = f"{spell(ratio)} at {speeds:.0f} tokens/s; A/A {spell(noise)}"
         if inside_noise(ratio, noise):
             measured += "; no verdict: inside the noise floor"
         rows.append(Row(f"{phase}: ours / {name}", measured, "≥ 1.00"))
@@ -162,7 +162,7 @@ def _speeds(ours: Path, theirs: Path, name: str, model: Path, threads: int, cons
 
 def _one_run(environment: Environment, model: Path, threads: int) -> list[float] | None:
     """Return prefill and decode tokens/s of one fresh process, or None when it died."""
-    command = [str(environment.python), "-c", _RUNNER, str(model), str(threads)]
+    command = [str(environment.python), "-c", LOW_LEVEL, str(model), str(threads)]
     done = process.run(command, timeout=600, merge_stderr=False)
     if done.returncode != 0:
         return None
@@ -182,11 +182,12 @@ def inside_noise(ratio: tuple[float, float, float], noise: tuple[float, float, f
     return low <= 1 <= high or 1 / floor <= median <= floor
 
 
-def _spell(interval: tuple[float, float, float]) -> str:
+def spell(interval: tuple[float, float, float]) -> str:
+    """Write a median and its interval."""
     return f"{interval[0]:.3f} [{interval[1]:.3f}, {interval[2]:.3f}]"
 
 
-def _interval(ratios: list[float]) -> tuple[float, float, float]:
+def interval(ratios: list[float]) -> tuple[float, float, float]:
     """Return the median and the ends of its 95 % bootstrap interval."""
     generator = random.Random(0)  # noqa: S311 - resampling, nothing secret
     medians = sorted(statistics.median(generator.choices(ratios, k=len(ratios))) for _ in range(_RESAMPLES))

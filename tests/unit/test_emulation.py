@@ -481,11 +481,11 @@ def test_the_request_names_every_feature_and_the_canary(tmp_path):
         make_host(),
         emulation.Emulator("/usr/bin/qemu-x86_64", "7.2"),
     )
-    request = session._request(1)
+    request = session._request()
     request |= session._emulation(Order(CPU), request)
     assert request["emulated"]["command"][:3] == ["/usr/bin/qemu-x86_64", "-cpu", "Nehalem,check=off"]
     assert Path(request["emulated"]["scratch"]).parent == tmp_path
     assert Path(request["events"]).parent == Path(request["emulated"]["scratch"])
     assert set(request["emulated"]["features"]) == set(feature_table())
     assert request["emulated"]["canary"] == canary_codes()["avx"]
-    assert request["prefill"] == 16
+    assert (request["prefill"], request["threads"]) == (16, 1)

@@ -143,7 +143,7 @@ class _Session(NamedTuple):
             yield from self._run_there({number: orders[number] for number in waiting[start : start + size]})
 
     def _run_here(self, order: Order) -> EmulatedRun:
-        request = self._request(self.host.usable_cores)
+        request = self._request()
         scratch = request["events"].rpartition("/")[0]
         asked = {BACKEND_VARIABLE: order.backend} if order.backend else {}
         done = process.run(
@@ -156,8 +156,7 @@ class _Session(NamedTuple):
         return self._judge(order, request, done)
 
     def _run_there(self, orders: dict[int, Order]) -> Iterator[tuple[int, EmulatedRun]]:
-        # One thread each: threads that wait for each other in a loop would keep the other run waiting.
-        requests = {number: self._request(1) for number in orders}
+        requests = {number: self._request() for number in orders}
         for number, order in orders.items():
             requests[number] |= self._emulation(order, requests[number])
         command = [str(self.environment.python), "-I", "-S", "-B", str(_DRIVERS / "emulate.py")]
@@ -168,10 +167,12 @@ class _Session(NamedTuple):
             done = process.Completed("", result.returncode, output, result.timed_out, _WALL_SECONDS)
             yield number, self._judge(order, requests[number], done)
 
-    def _request(self, threads: int) -> dict[str, Any]:
+    def _request(self) -> dict[str, Any]:
         # Of a name that no run before could know, and occupy.
         scratch = Path(tempfile.mkdtemp(dir=self.environment.scratch))
-        return _request(self.environment._replace(scratch=scratch), self.model, self.engine, threads, in_process=True)
+        environment = self.environment._replace(scratch=scratch)
+        # One thread: several wait for each other in a loop, which takes minutes where two emulators share two cores.
+        return _request(environment, self.model, self.engine, 1, in_process=True)
 
     def _emulation(self, order: Order, request: dict[str, Any]) -> dict[str, Any]:
         assert order.cpu is not None
