@@ -17,7 +17,7 @@ from truewheel.errors import LoadError
 from truewheel.inference import smoke
 from truewheel.inference.environment import Environment, InstallError
 from truewheel.inference.models import Model
-from truewheel.inference.smoke import STEPS, _read_events, engine_for, judge, run_smoke
+from truewheel.inference.smoke import STEPS, engine_for, judge, read_events, run_smoke
 
 
 def begin(step):
@@ -196,7 +196,7 @@ def test_every_ending_has_a_known_code_and_only_one_passes(events, returncode, t
 )
 def test_events_are_read_up_to_the_first_that_is_none(tmp_path, data, steps):
     (tmp_path / "events").write_bytes(data)
-    assert [event["step"] for event in _read_events(tmp_path / "events")] == steps
+    assert [event["step"] for event in read_events(tmp_path / "events")] == steps
 
 
 def test_events_that_are_no_plain_file_are_not_read(tmp_path):
@@ -204,11 +204,11 @@ def test_events_that_are_no_plain_file_are_not_read(tmp_path):
     (tmp_path / "link").symlink_to("/dev/zero")
     (tmp_path / "folder").mkdir()
     for name in ("pipe", "link", "folder"):
-        assert _read_events(tmp_path / name) == []
+        assert read_events(tmp_path / name) == []
 
 
 def test_a_child_that_left_no_events(tmp_path):
-    assert _read_events(tmp_path / "gone") == []
+    assert read_events(tmp_path / "gone") == []
 
 
 def test_the_driver_of_a_project_is_its_recipes():

@@ -28,7 +28,7 @@ from truewheel.inference.emulated_cpus import Order, Target, canary_codes, emula
 from truewheel.inference.emulated_run import THIS_MACHINE, EmulatedRun, judge_run
 from truewheel.inference.environment import Environment, InstallError, fresh_environment
 from truewheel.inference.models import Model
-from truewheel.inference.smoke import _read_events, _request  # one way to ask a child, and to read its answer
+from truewheel.inference.smoke import make_request, read_events
 from truewheel.wheel.archive import WheelFile
 
 BACKEND_VARIABLE = "TRUEWHEEL_BACKEND"
@@ -172,7 +172,7 @@ class _Session(NamedTuple):
         scratch = Path(tempfile.mkdtemp(dir=self.environment.scratch))
         environment = self.environment._replace(scratch=scratch)
         # One thread: several wait for each other in a loop, which takes minutes where two emulators share two cores.
-        return _request(environment, self.model, self.engine, 1, in_process=True)
+        return make_request(environment, self.model, self.engine, 1, in_process=True)
 
     def _emulation(self, order: Order, request: dict[str, Any]) -> dict[str, Any]:
         assert order.cpu is not None
@@ -195,6 +195,6 @@ class _Session(NamedTuple):
         }
 
     def _judge(self, order: Order, request: dict[str, Any], done: process.Completed) -> EmulatedRun:
-        events, here = _read_events(Path(request["events"])), frozenset(self.host.features)
+        events, here = read_events(Path(request["events"])), frozenset(self.host.features)
         emulator = self.emulator.version if order.cpu else ""
         return judge_run(order, self.target, here, events, done, emulator=emulator)

@@ -16,7 +16,7 @@ from truewheel import process
 from truewheel.config.tables import Engine
 from truewheel.inference.environment import Environment, InstallError, fresh_environment
 from truewheel.inference.models import Model
-from truewheel.inference.smoke import _ending, _read_events, _step  # one way to read a child's end
+from truewheel.inference.smoke import explain_ending, read_events, read_step
 from truewheel.wheel.archive import WheelFile
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Runner(NamedTuple):
             timeout=_WALL_SECONDS,
             stdin=msgspec.json.encode(request),
         )
-        return judge(variant, _read_events(Path(request["events"])), done, Path(request["logits"]))
+        return judge(variant, read_events(Path(request["events"])), done, Path(request["logits"]))
 
     def _request(self, scratch: Path) -> dict[str, Any]:
         return {
@@ -212,9 +212,9 @@ def failed_answer(variant: str, failure: str, code: str = "SMOKE-FAILED") -> Ans
 def judge(variant: str, events: list[dict[str, Any]], done: process.Completed, logits: Path) -> Answer:
     """Turn the child's events, its end and its file into an answer; each is looked at before it is believed."""
     states = {str(event.get("step")): event for event in events}
-    steps = [_step(name, states.get(name)) for name in STEPS]
+    steps = [read_step(name, states.get(name)) for name in STEPS]
     where = next((step.name for step in steps if step.state != "passed"), "the end")
-    code, ending = _ending(done, steps, where, str(states.get("lock", {}).get("reason", "")))
+    code, ending = explain_ending(done, steps, where, str(states.get("lock", {}).get("reason", "")))
     if code:
         return failed_answer(variant, ending, code)
     try:

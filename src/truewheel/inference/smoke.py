@@ -156,7 +156,7 @@ def _run_child(
     in_process: bool,
 ) -> SmokeRecord:
     with fresh_environment(wheel, log) as environment:
-        request = _request(environment, model, engine, threads, in_process=in_process)
+        request = make_request(environment, model, engine, threads, in_process=in_process)
         here = Path(__file__).resolve().parent / "drivers" / f"{engine.driver}.py"
         child = {"PATH": "/usr/bin:/bin", "HOME": str(environment.scratch), "TMPDIR": str(environment.scratch)}
         child |= {"LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
@@ -168,7 +168,7 @@ def _run_child(
             timeout=wall_seconds,
             stdin=msgspec.json.encode(request),
         )
-        events = _read_events(Path(request["events"]))
+        events = read_events(Path(request["events"]))
     record = judge(model.name, events, done)
     for step in record.steps:
         if step.state == "passed":
@@ -191,9 +191,10 @@ def engine_for(project: str) -> Engine:
     )
 
 
-def _request(
+def make_request(
     environment: Environment, model: Model, engine: Engine, threads: int, *, in_process: bool
 ) -> dict[str, Any]:
+    """Return what a driver is asked for; the paths are those of an environment that it can see."""
     return {
         "import-name": engine.import_name,
         "model": str(model.path),
@@ -211,7 +212,8 @@ def _request(
     }
 
 
-def _read_events(path: Path) -> list[dict[str, Any]]:
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """Return what a child wrote of its steps, up to the first line that cannot be read."""
     events = []
     if path.is_symlink() or not path.is_file():
         return []  # a pipe or a link in its place would make us wait, or read somebody else's file
@@ -234,15 +236,15 @@ def judge(model: str, events: list[dict[str, Any]], done: process.Completed) -> 
     however quietly, has not passed.
     """
     states = {str(event.get("step")): event for event in events}
-    steps = [_step(name, states.get(name)) for name in STEPS]
+    steps = [read_step(name, states.get(name)) for name in STEPS]
     locked = states.get("lock", {}).get("state") == "passed"
     where = next((step.name for step in steps if step.state != "passed"), "the end")
-    code, ending = _ending(done, steps, where, str(states.get("lock", {}).get("reason", "")))
+    code, ending = explain_ending(done, steps, where, str(states.get("lock", {}).get("reason", "")))
     tail = "\n".join(done.output.splitlines()[-_TAIL_LINES:]) if code else ""
     return SmokeRecord(model=model, steps=tuple(steps), ending=ending, code=code, locked=locked, output=tail)
 
 
-def _step(name: str, event: dict[str, Any] | None) -> SmokeStep:
+def read_step(name: str, event: dict[str, Any] | None) -> SmokeStep:
     """Read one step's event; what the child writes is nothing to rely on, so each type is looked at."""
     if event is None:
         return SmokeStep(name, "not reached")
@@ -257,7 +259,7 @@ def _step(name: str, event: dict[str, Any] | None) -> SmokeStep:
     return SmokeStep(name, told.state, told.seconds, told.reason, told.facts)
 
 
-def _ending(done: process.Completed, steps: list[SmokeStep], where: str, lock_reason: str) -> tuple[str, str]:
+def explain_ending(done: process.Completed, steps: list[SmokeStep], where: str, lock_reason: str) -> tuple[str, str]:
     """Return the finding code and the words for how the child ended."""
     if done.timed_out:
         return "SMOKE-TIMEOUT", f"at {where}: ended after {done.seconds:.0f} s without an answer"
