@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -103,6 +104,25 @@ def provable(profile):
 
     table = load_profile(profile)
     return level_features(table.level) | with_implied(table.features) <= HERE
+
+
+def glibc():
+    return tuple(map(int, platform.libc_ver()[1].split("."))) if platform.libc_ver()[0] == "glibc" else ()
+
+
+@pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="there is no emulator")
+@pytest.mark.skipif(glibc() < (2, 33), reason="this loader does not read the note")
+def test_the_loader_refuses_a_library_by_itself_where_nobody_asks_the_guard(truewheel, engine, tmp_path):
+    wheel = Path(build(truewheel, engine, "x86_64_v3")["path"])
+    library = tmp_path / "libtiny.so"
+    library.write_bytes(read_all(wheel)[1]["tiny_engine/lib/libtiny.so"].data)
+    code = "import ctypes, sys; ctypes.CDLL(sys.argv[1]); print('loaded')"
+    ends = {}
+    for cpu in ("Nehalem", "Haswell"):
+        command = ["qemu-x86_64", "-cpu", cpu, sys.executable, "-c", code, str(library)]
+        ends[cpu] = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "CPU ISA level is lower than required" in ends["Nehalem"].stderr
+    assert ends["Haswell"].stdout == "loaded\n", ends["Haswell"].stderr
 
 
 def test_the_choice_is_told_with_its_reason(site):

@@ -13,6 +13,7 @@ import sys
 
 _FILTER_OFF_EXIT = 97
 _NOT_FOUND_EXIT = 127
+_PR_SET_PDEATHSIG = 1
 
 _CPUID = "53 4989d0 89f8 89f1 0fa2 418900 41895804 41894808 4189500c 5b c3"
 """push rbx; mov r8, rdx; mov eax, edi; mov ecx, esi; cpuid; its four registers to [r8]; pop rbx; ret"""
@@ -74,6 +75,8 @@ def main():
     variables = [os.fsencode("%s=%s" % pair) for pair in environment.items()]
     name = ctypes.create_string_buffer(command[0])
     libc = ctypes.CDLL(None, use_errno=True)
+    # A run may take an hour: it ends with whoever waits for it.
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     lockdown.limit(request["cpu-seconds"], request["memory-bytes"], request["file-bytes"])
     reason = lockdown.forbid(ctypes.addressof(name))
     if reason:
