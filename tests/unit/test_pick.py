@@ -16,6 +16,7 @@ from malformed import KINDS
 from packaging.tags import sys_tags
 
 from truewheel.cli import run
+from truewheel.cpu.features import with_implied
 from truewheel.cpu.levels import LEVELS, level_features
 from truewheel.errors import CheckError, LoadError, PlanError
 from truewheel.inspection.facts import LibraryFacts, WheelFacts
@@ -434,6 +435,16 @@ def test_a_dispatch_wheel_loads_the_first_backend_that_runs(house, target, backe
     assert (choice.best.backend, choice.best.dispatched) == (backend, True)
     assert set(choice.best.uses) == set(dict(BACKENDS)[backend])
     assert choice.why.startswith(f"backend {backend} of safe uses ")
+
+
+def test_kernels_count_and_not_what_a_level_brings_along(house):
+    """The backend has AMX and fewer features in all: a level's LZCNT, MOVBE and so on make no kernel faster."""
+    amx = with_implied(("bmi2", "avx512cd", "avx512vl", "avx512dq", "avx512bw", "avx512_vnni", "amx_int8"))
+    level = (*V4, "avx512_vnni")
+    assert len(amx) < len(level)
+    plant(house, plan_of("safe", V2, level="x86-64-v2", backends=(("sapphirerapids", sorted(amx)), ("sse42", V2))))
+    plant(house, plan_of("x86_64_v4_vnni", level, level="x86-64-v4"), build="1_vnni")
+    assert pick_one(house, target=SAPPHIRE).best.profile == "safe"
 
 
 def test_a_dispatch_wheel_may_have_nothing_to_load(house):

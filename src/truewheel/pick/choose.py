@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from packaging.version import Version
 
 from truewheel.account.text import cut, join_words
+from truewheel.cpu.features import feature_table
 from truewheel.pick.candidate import QUESTIONS, Candidate, Choice
 
 _SHOWN = 3
@@ -26,6 +27,7 @@ _CRITERIA = (
     _Criterion(lambda each: not Version(each.version).is_prerelease, "and is no pre-release", "is a pre-release"),
     _Criterion(lambda each: Version(each.version), "and is the newest that fits", "is an older version"),
     _Criterion(lambda each: each.proven == "passed", "and is proven", "is not proven"),
+    _Criterion(lambda each: _count_kernels(each.uses), "the most of what this CPU has", "uses less of this CPU"),
     _Criterion(lambda each: len(each.uses), "the most of what this CPU has", "uses less of this CPU"),
     _Criterion(lambda each: each.native, "and was built for this very CPU", "was not built for this very CPU"),
     _Criterion(lambda each: not each.dispatched, "and has just one backend", "has several backends to choose from"),
@@ -34,6 +36,11 @@ _CRITERIA = (
 )
 """From the weightiest to the lightest; where none tells two wheels apart, the name does."""
 _BY_NAME = _Criterion(str, "and comes first by name", "comes later by name")
+
+
+def _count_kernels(features: Iterable[str]) -> int:
+    """Count the features that kernels are written for; a level brings others along that no kernel gains by."""
+    return sum(1 for name in features if name in feature_table() and feature_table()[name].option)
 
 
 def choose(project: str, candidates: Iterable[Candidate]) -> Choice:
