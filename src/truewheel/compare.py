@@ -25,6 +25,7 @@ from truewheel.console import Console
 from truewheel.cpu.host import Host, detect_host
 from truewheel.cpu.levels import LEVELS, level_features
 from truewheel.errors import CheckError, LoadError
+from truewheel.inference.emulation import BACKEND_VARIABLE
 from truewheel.inference.environment import InstallError
 from truewheel.inference.logits import Answer, Runner, failed_answer, open_runner
 from truewheel.inference.models import Model, find_model
@@ -32,9 +33,6 @@ from truewheel.inference.smoke import engine_for
 from truewheel.inspection.facts import WheelFacts
 from truewheel.inspection.run import inspect_wheel
 from truewheel.wheel.archive import WheelFile
-
-BACKEND_VARIABLE = "TRUEWHEEL_BACKEND"
-"""The environment variable by which a wheel with several backends is told which to take."""
 
 _MOST_BACKENDS = 64
 _MOST_FEATURES = 6
