@@ -1,4 +1,4 @@
-"""Run one model through every variant of an engine, in wheels or in backends of one wheel, and compare the answers."""
+"""Run one model through every variant in some wheels, and in backends of one wheel, and compare the answers."""
 
 from __future__ import annotations
 
@@ -47,12 +47,14 @@ class Variant(NamedTuple):
         wheel: the wheel that it is in.
         backend: the backend that the wheel must be told to take; empty where it has no choice.
         features: CPU features that it needs.
+        engine: how it is driven.
     """
 
     label: str
     wheel: WheelFile
     backend: str
     features: frozenset[str]
+    engine: Engine
 
     @property
     def level(self) -> int:
@@ -64,7 +66,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """The answers of several variants, compared.
 
     Attributes:
-        engine: project name.
+        engine: project name; of several engines, all of them.
         model: name of the model.
         threads: threads of the engine.
         positions: tokens of the text that were looked at.
@@ -97,7 +99,7 @@ def compare_wheels(
     policy: Policy | None = None,
     engine: Engine | None = None,
 ) -> Comparison:
-    """Run a model through every variant in some wheels of one engine, and compare the answers.
+    """Run a model through every variant in some wheels, of one engine or of several, and compare the answers.
 
     Args:
         paths: the wheels, ours or anybody's.
@@ -106,29 +108,31 @@ def compare_wheels(
         console: shows what is run.
         reference: label of the variant to compare with; empty for the lowest level's first that answers.
         policy: how severe each code is; None for the default.
-        engine: how it is driven; None for what the recipe of the wheels' project says.
+        engine: how all of them are driven; None for what the recipe of each wheel's project says.
 
     Raises:
-        LoadError: the wheels are of several engines or hold one variant alone, no driver knows the engine, the
-            model is no sound GGUF, or no variant that can run here has the label.
+        LoadError: the wheels hold one variant alone, no driver knows an engine, the model is no sound GGUF, or no
+            variant that can run here has the label.
         CheckError: a wheel cannot be read or followed, or nothing gave logits that others could be compared with.
         FetchError: a dependency or the model cannot be had.
     """
     host = detect_host()
     with console.stage("check", f"{len(paths)} wheels"):
         read = [inspect_wheel(path, needles=needles()) for path in paths]
-        engine = engine or _one_engine(read)
-        variants = [variant for each in zip(read, label_wheels(read), strict=True) for variant in find_variants(*each)]
+        engines = [engine or engine_for(facts.wheel.name.project) for facts in read]
+        told = zip(read, label_wheels(read), engines, strict=True)
+        variants = [variant for each in told for variant in find_variants(*each)]
+        named = ", ".join(dict.fromkeys(one.name for one in engines))
     _refuse_senseless(variants, host, reference)
     found = find_model(model)
     answers: dict[str, Answer] = {}
-    with console.stage("compare", f"{len(variants)} variants of {engine.name} on {found.name}"):
-        for answer in _run_all(variants, host, found, engine, threads, console):
+    with console.stage("compare", f"{len(variants)} variants of {named} on {found.name}"):
+        for answer in _run_all(variants, host, found, threads, console):
             answers[answer.record.variant] = answer
     chosen = _choose_reference(variants, answers, reference)
     rows = _rows(variants, answers, chosen, host)
     return Comparison(
-        engine=engine.name,
+        engine=named,
         model=found.name,
         threads=threads,
         positions=chosen.record.positions,
@@ -139,10 +143,15 @@ def compare_wheels(
 
 
 def label_wheels(read: Sequence[WheelFacts]) -> list[str]:
-    """Return a short name for each wheel: variant, profile or version; else build tag, file, or one with a number."""
+    """Return a short name for each wheel: variant, profile or version; else build tag, file, or one with a number.
+
+    Of several engines, each name begins with its project's.
+    """
     names = [facts.wheel.name for facts in read]
     plans = [_plan_of(facts) for facts in read]
     labels = [name.variant or (plan.profile if plan else name.version) for name, plan in zip(names, plans, strict=True)]
+    if len({name.project for name in names}) > 1:
+        labels = [f"{name.project}:{label}" for name, label in zip(names, labels, strict=True)]
     for longer in ([name.build for name in names], [name.filename.removesuffix(".whl") for name in names]):
         counts = Counter(labels)
         labels = [more if counts[label] > 1 and more else label for label, more in zip(labels, longer, strict=True)]
@@ -150,19 +159,19 @@ def label_wheels(read: Sequence[WheelFacts]) -> list[str]:
     return [f"{label}#{number}" if counts[label] > 1 else label for number, label in enumerate(labels, 1)]
 
 
-def find_variants(facts: WheelFacts, label: str) -> list[Variant]:
+def find_variants(facts: WheelFacts, label: str, engine: Engine) -> list[Variant]:
     """Return the variants in a wheel: one a backend where it has several, else the wheel itself.
 
     What they need is said by `truewheel.json`; a wheel without it is taken at what its code needs on every CPU.
     """
     wheel, plan = facts.wheel, _plan_of(facts)
     if plan is None:
-        return [Variant(label, wheel, "", frozenset(account_of(gather(facts)).needs))]
+        return [Variant(label, wheel, "", frozenset(account_of(gather(facts)).needs), engine)]
     base = level_features(plan.level) | frozenset(plan.features)
     backends = {backend.name: base | frozenset(backend.features) for backend in plan.backends}
     if len(backends) > 1:
-        return [Variant(f"{label}/{name}", wheel, name, features) for name, features in backends.items()]
-    return [Variant(label, wheel, "", base.union(*backends.values()))]
+        return [Variant(f"{label}/{name}", wheel, name, features, engine) for name, features in backends.items()]
+    return [Variant(label, wheel, "", base.union(*backends.values()), engine)]
 
 
 def _plan_of(facts: WheelFacts) -> EmbeddedPlan | None:
@@ -171,13 +180,6 @@ def _plan_of(facts: WheelFacts) -> EmbeddedPlan | None:
     if plan is None or len(plan.backends) > _MOST_BACKENDS:
         return None
     return plan if all(_NAME.fullmatch(backend.name) for backend in plan.backends) else None
-
-
-def _one_engine(read: Sequence[WheelFacts]) -> Engine:
-    projects = sorted({facts.wheel.name.project for facts in read})
-    if len(projects) != 1:
-        raise LoadError(f"wheels of several engines: {', '.join(projects)}", hint="compare wheels of one engine")
-    return engine_for(projects[0])
 
 
 def _lacking(variant: Variant, host: Host) -> str:
@@ -205,9 +207,7 @@ def _refuse_senseless(variants: Sequence[Variant], host: Host, reference: str) -
         raise LoadError(f"{reference} cannot be the reference: {reason}", hint="choose one that can run here")
 
 
-def _run_all(
-    variants: Sequence[Variant], host: Host, model: Model, engine: Engine, threads: int, console: Console
-) -> Iterator[Answer]:
+def _run_all(variants: Sequence[Variant], host: Host, model: Model, threads: int, console: Console) -> Iterator[Answer]:
     """Run what this machine can run, and yield the answers; each wheel is installed once."""
     for _, group in itertools.groupby(variants, key=lambda variant: variant.wheel.path):
         able = []
@@ -217,14 +217,12 @@ def _run_all(
             else:
                 able.append(variant)
         if able:
-            yield from _run_wheel(able, model, engine, threads, console)
+            yield from _run_wheel(able, model, threads, console)
 
 
-def _run_wheel(
-    variants: Sequence[Variant], model: Model, engine: Engine, threads: int, console: Console
-) -> Iterator[Answer]:
+def _run_wheel(variants: Sequence[Variant], model: Model, threads: int, console: Console) -> Iterator[Answer]:
     try:
-        with open_runner(variants[0].wheel, model, engine, threads=threads) as runner:
+        with open_runner(variants[0].wheel, model, variants[0].engine, threads=threads) as runner:
             for variant in variants:
                 yield _run(runner, variant, console)
     except (InstallError, OSError) as error:

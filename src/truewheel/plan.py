@@ -8,18 +8,15 @@ from typing import Any
 import msgspec
 
 from truewheel.backends import PlannedBackend, plan_backends
-from truewheel.config.tables import PackageSource, Profile, Recipe
+from truewheel.config.tables import CrateLibraries, PackageSource, Profile, Recipe, RecipeLibraries
 from truewheel.cpu.features import engine_names, engine_options, feature_table, with_implied
 from truewheel.cpu.host import Host
 from truewheel.cpu.levels import LEVELS, level_features
 from truewheel.errors import PlanError
+from truewheel.placeholders import BUILD_PLACEHOLDER, NOTE_PLACEHOLDER, SOURCE_PLACEHOLDER
+from truewheel.rust_plan import PlannedLibraries, PlannedRust, plan_libraries, plan_rust, renamed
 from truewheel.toolchain.probe import Toolchain
 from truewheel.toolchain.targets import target_of, zig_target
-
-SOURCE_PLACEHOLDER = "{source}"
-BUILD_PLACEHOLDER = "{build}"
-NOTE_PLACEHOLDER = "{note}"
-"""Folders, and the object with the ELF note, stand in a plan as placeholders: it is the same on every machine."""
 
 _SAFE_EVERYWHERE = 2
 """Build number of wheels that choose at run time; all others have 1."""
@@ -81,6 +78,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         in_process: refuse a wheel where the smoke child cannot be kept from starting processes and opening sockets.
         backends: CPU backends of the wheel, the best first; the first that a CPU can run is loaded.
         loader: the library of the wheel that loads them; empty without backends.
+        rust: how the Rust of the engine is built; None for an engine without.
+        libraries: where a Rust engine's C++ libraries come from; None for an engine without.
     """
 
     schema: int
@@ -112,6 +111,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     in_process: bool
     backends: tuple[PlannedBackend, ...] = ()
     loader: str = ""
+    rust: PlannedRust | None = None
+    libraries: PlannedLibraries | None = None
 
     @property
     def digest(self) -> str:
@@ -135,6 +136,8 @@ def make_plan(
     tools: dict[str, str],
     version: str,
     builder: str,
+    rust: str = "",
+    base: Plan | None = None,
 ) -> Plan:
     """Return the plan for one recipe and profile; nothing is done and nothing is looked up.
 
@@ -147,6 +150,8 @@ def make_plan(
         tools: versions of the build's helpers.
         version: version of truewheel.
         builder: hash of truewheel's code.
+        rust: version of rustc, for an engine that has Rust.
+        base: the plan of the recipe that an engine's libraries are taken from, for the same profile.
 
     Raises:
         PlanError: the combination makes no sense.
@@ -169,6 +174,16 @@ def make_plan(
     features = tuple(sorted(wanted))
     backends = plan_backends(recipe, profile, features, native=native)
     defines = _defines(recipe, profile, features, backends, native=native)
+    loader = recipe.backends.loader if recipe.backends and backends else ""
+    link_flags = ("-s", *_note_flags(toolchain, level))
+    libraries = plan_libraries(recipe, base.digest if base else "", base.license_files if base else ())
+    if base is not None and isinstance(recipe.libraries, RecipeLibraries):
+        # What the libraries were built by is what this engine's code was built by: it is shown and checked as such.
+        take, defines = recipe.libraries.take, base.defines
+        loader = renamed(base.loader, take)
+        backends = tuple(
+            msgspec.structs.replace(backend, library=renamed(backend.library, take)) for backend in base.backends
+        )
     plan = Plan(
         schema=1,
         truewheel=version,
@@ -198,7 +213,7 @@ def make_plan(
             f"-ffile-prefix-map={BUILD_PLACEHOLDER}=.",
             *profile.flags,
         ),
-        link_flags=("-s", *_note_flags(toolchain, level)),
+        link_flags=link_flags,
         # The engine's CMake asks git for a commit and would find a repository around the cache folder.
         environment={"GIT_CEILING_DIRECTORIES": "{sources}", "LC_ALL": "C.UTF-8"},
         build_tag="",
@@ -211,7 +226,9 @@ def make_plan(
         max_wheel_mib=_max_wheel_mib(recipe, profile),
         in_process=recipe.checks.in_process,
         backends=backends,
-        loader=recipe.backends.loader if recipe.backends and backends else "",
+        loader=loader,
+        rust=plan_rust(profile, features, link_flags, rust, native=native) if rust else None,
+        libraries=libraries,
     )
     name = f"{profile.label}_{toolchain.native_cpu}" if native and toolchain.native_cpu else profile.label
     # Of wheels with the same tags pip takes the highest build number: that must be the one that runs everywhere.
@@ -245,7 +262,7 @@ def _refuse_nonsense(recipe: Recipe, profile: Profile, toolchain: Toolchain) -> 
             hint='name a level, e.g. level = "x86-64-v3"',
         )
     variants = recipe.backends.variant if recipe.backends and recipe.build.isa != "none" else ()
-    if profile.dispatch and not variants:
+    if profile.dispatch and not variants and not isinstance(recipe.libraries, RecipeLibraries):
         raise PlanError(
             f"profile {profile.label}: {recipe.engine.name} has no backends to choose from at run time",
             hint="the recipe names them in [[backends.variant]]",
@@ -309,6 +326,7 @@ def _defines(
         chosen = recipe.backends.several if profile.dispatch else recipe.backends.single
         defines |= {key: cmake_value(value).replace("{names}", names) for key, value in chosen.items()}
     defines |= {key: cmake_value(value) for key, value in profile.define.items()}
-    defines["CMAKE_INSTALL_RPATH"] = "$ORIGIN"
+    if not isinstance(recipe.libraries, CrateLibraries):
+        defines["CMAKE_INSTALL_RPATH"] = "$ORIGIN"
     defines["CMAKE_EXPORT_COMPILE_COMMANDS"] = "ON"
     return dict(sorted(defines.items()))

@@ -17,12 +17,15 @@ from truewheel.cli import VERBS, cli
 from truewheel.config.tables import (
     Build,
     Checks,
+    CrateLibraries,
     Engine,
     Package,
     PackageSource,
     PathSource,
     Profile,
     Recipe,
+    RecipeLibraries,
+    Rust,
     Table,
 )
 from truewheel.errors import FAMILIES
@@ -38,6 +41,8 @@ _RECIPE_TABLES: tuple[tuple[str, type[Table]], ...] = (
     ('[source] with type = "package"', PackageSource),
     ('[source] with type = "path"', PathSource),
     ("[build]", Build),
+    ('[libraries] with source = "recipe"', RecipeLibraries),
+    ('[libraries] with source = "crate"', CrateLibraries),
     ("[package]", Package),
     ("[checks]", Checks),
 )
@@ -62,7 +67,7 @@ def reference_pages() -> dict[str, str]:
     return {
         "command-line.md": _command_line(),
         "recipe.md": _tables("recipe.toml", "WHAT can be built.", _RECIPE_TABLES),
-        "profile.md": _tables("profiles/LABEL.toml", "HOW it is built.", (("top level", Profile),)),
+        "profile.md": _tables("profiles/LABEL.toml", "HOW it is built.", (("top level", Profile), ("[rust]", Rust))),
         "checks.md": _checks(),
         "report.md": _report(),
         "exit-codes.md": _exit_codes(),

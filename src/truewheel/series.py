@@ -7,10 +7,12 @@ from typing import NamedTuple
 
 from truewheel.compare import Comparison, compare_wheels
 from truewheel.config.load import available, load_profile, load_recipe
+from truewheel.config.tables import Recipe, RecipeLibraries
 from truewheel.console import Console
 from truewheel.cpu.host import detect_host
 from truewheel.errors import TruewheelError
-from truewheel.pipeline import Order, Outcome, build
+from truewheel.pipeline import Outcome, build
+from truewheel.prepare import Order
 from truewheel.toolchain.targets import target_of
 from truewheel.wheelhouse.store import Wheelhouse
 
@@ -48,7 +50,7 @@ def build_all(order: Order, house: Wheelhouse, console: Console) -> tuple[Result
     results = []
     for label in available("profiles"):
         profile = load_profile(label)
-        if profile.dispatch and (recipe.backends is None or not recipe.backends.variant):
+        if profile.dispatch and not _has_variants(recipe):
             console.say(f"  {label} is left out: {recipe.engine.name} has no backends to choose from at run time")
             continue
         try:
@@ -75,3 +77,10 @@ def compare_results(order: Order, results: Sequence[Result], console: Console) -
         return None
     engine = load_recipe(order.engine).recipe.engine
     return compare_wheels(paths, order.model, threads=detect_host().usable_cores, console=console, engine=engine)
+
+
+def _has_variants(recipe: Recipe) -> bool:
+    """Tell whether an engine, or the one that its libraries come from, has backends to choose from."""
+    if isinstance(recipe.libraries, RecipeLibraries):
+        recipe = load_recipe(recipe.libraries.recipe).recipe
+    return recipe.backends is not None and bool(recipe.backends.variant)

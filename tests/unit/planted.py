@@ -10,7 +10,9 @@ from factories import (
     make_evidence,
     make_facts,
     make_plan_of,
+    make_portable,
     make_wheel,
+    make_zig,
     smoke_events,
     system_info,
     wheel_members,
@@ -20,7 +22,7 @@ from planted_isa import PLANTED_ISA
 from planted_linkage import PLANTED_LINKAGE
 from planted_metadata import planted as planted_metadata
 
-from truewheel.build.evidence import CompileUnit, Evidence
+from truewheel.build.evidence import CompileUnit, CrateUnit, Evidence
 from truewheel.inference.models import find_model
 from truewheel.inference.smoke import SmokeRecord, judge, unproven
 from truewheel.inference.system_info import SystemInfo
@@ -47,6 +49,25 @@ def _system_info(change):
     event = next(event for event in events if event["step"] == "system-info")
     event["facts"] = {"text": system_info(change(plan.engine_features))}
     return make_facts(plan, smoke=judge("tiny", events, ended()))
+
+
+def _crates(*codegen, crates=1):
+    """Return the facts of a wheel whose crates were compiled so."""
+    plan = make_plan_of(profile=make_portable(), toolchain=make_zig(), rust="1.95.0")
+    given = codegen or rust_codegen(plan)
+    units = tuple(CrateUnit(f"crate{number}", given) for number in range(crates))
+    return make_facts(plan, evidence=make_evidence(plan)._replace(crates=units))
+
+
+def rust_codegen(plan):
+    """Return what rustc is told when nothing is lost."""
+    isa = [flag.removeprefix("-C") for flag in plan.rust.flags if flag.startswith("-Ctarget-")]
+    return ("opt-level=3", "codegen-units=1", "lto=fat", *isa)
+
+
+def _other_codegen(change):
+    plan = make_plan_of(profile=make_portable(), toolchain=make_zig(), rust="1.95.0")
+    return _crates(*change(rust_codegen(plan)))
 
 
 def _ending(until=3, **how):
@@ -121,6 +142,10 @@ PLANTED = {
     "FLAGS-RUN-FAILED": lambda: _told(failure="OSError: libgomp.so.1: cannot open shared object file"),
     "FLAGS-RUN-DIFFERS": lambda: _told(text="CPU : AVX512 = 1 | "),
     "FLAGS-NO-EVIDENCE": _without_evidence,
+    "RUST-LOST": lambda: _crates("opt-level=3", "codegen-units=1", "lto=fat"),
+    "RUST-OVERRULED": lambda: _other_codegen(lambda codegen: (*codegen, "target-cpu=native")),
+    "RUST-SLOW": lambda: _other_codegen(lambda codegen: codegen[2:]),
+    "RUST-NO-EVIDENCE": lambda: _crates(crates=0),
     "SMOKE-FAILED": lambda: _failed_step("ValueError: no tokenizer"),
     "SMOKE-ILLEGAL": lambda: _ending(returncode=-signal.SIGILL),
     "SMOKE-SEGFAULT": lambda: _ending(returncode=-signal.SIGSEGV),

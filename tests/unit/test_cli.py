@@ -286,7 +286,7 @@ def test_what_could_not_be_shown_is_no_failure(command, monkeypatch, tmp_path, r
 def test_a_plan_shows_each_backend_line_by_line(command, monkeypatch):
     plan = make_dispatch_plan()
     passed = make_toolchain(kind="clang", version="12", refusal="too old")
-    monkeypatch.setattr("truewheel.pipeline.prepare", lambda *_: SimpleNamespace(plan=plan, passed_over=[passed]))
+    monkeypatch.setattr("truewheel.prepare.prepare", lambda *_: SimpleNamespace(plan=plan, passed_over=[passed]))
     code, out, err = command("plan", "llama-cpp-python", "dispatch")
     assert (code, err) == (0, "passed over clang 12: too old\n")
     assert out.count("backends:\n  name: ") == 3

@@ -23,6 +23,7 @@ from truewheel.errors import CheckError, LoadError
 from truewheel.inference.environment import InstallError
 from truewheel.inference.logits import GREEDY_TOKENS, Answer, LogitsRecord, failed_answer, run_logits
 from truewheel.inference.models import Model, find_model
+from truewheel.inference.smoke import engine_for
 from truewheel.inspection.facts import WheelFacts
 from truewheel.wheel.archive import Member, read_wheel
 from truewheel.wheel.writer import write_wheel
@@ -36,6 +37,7 @@ POLICY = Policy(
         "EQUIV-NEAR-TIE": "info",
     },
 )
+TOY = make_recipe().engine
 NAME = "toy_engine-1.2.3{}-py3-none-any.whl"
 
 
@@ -78,6 +80,7 @@ class Bench:
         self.answers = {}
         self.uninstallable = ()
         self.installed = []
+        self.driven = []
         self.told = {}
         self.full_at = "", ""
         monkeypatch.setattr(compare, "inspect_wheel", lambda path, needles: self.wheels[int(str(path))])  # noqa: ARG005
@@ -89,8 +92,9 @@ class Bench:
         monkeypatch.setattr(compare, "open_runner", self.open_runner)
 
     @contextlib.contextmanager
-    def open_runner(self, wheel, _model, _engine, *, threads):
+    def open_runner(self, wheel, _model, engine, *, threads):
         assert threads == 2
+        self.driven.append(engine.name)
         if wheel.name.build in self.uninstallable:
             raise InstallError("pip cannot install it: wrong tags")
         self._write("open_runner", wheel.name.build.removeprefix("1_"))
@@ -136,19 +140,19 @@ class TestLabels:
 
 class TestVariants:
     def test_a_wheel_of_ours_needs_what_its_plan_says(self):
-        (variant,) = find_variants(facts_of(plan=plan_text(level="x86-64-v2", features=["amx_int8"])), "x")
+        (variant,) = find_variants(facts_of(plan=plan_text(level="x86-64-v2", features=["amx_int8"])), "x", TOY)
         assert (variant.label, variant.backend) == ("x", "")
         assert {"sse4_2", "amx_int8"} <= variant.features
 
     @pytest.mark.parametrize("count", [0, 1])
     def test_a_wheel_with_one_backend_at_most_is_one_variant(self, count):
         plan = plan_text(level="x86-64", backends=[("only", ["avx2"])][:count])
-        (variant,) = find_variants(facts_of(plan=plan), "x")
+        (variant,) = find_variants(facts_of(plan=plan), "x", TOY)
         assert (variant.label, variant.backend, variant.features) == ("x", "", {"avx2"} if count else set())
 
     def test_a_wheel_with_several_backends_is_as_many_variants(self):
         plan = plan_text(level="x86-64", features=["aes"], backends=[("best", ["avx512f"]), ("plain", [])])
-        best, plain = find_variants(facts_of(plan=plan), "x")
+        best, plain = find_variants(facts_of(plan=plan), "x", TOY)
         assert (best.label, best.backend, best.features) == ("x/best", "best", {"aes", "avx512f"})
         assert (plain.label, plain.backend, plain.features) == ("x/plain", "plain", {"aes"})
         assert best.level > plain.level
@@ -156,10 +160,10 @@ class TestVariants:
     @pytest.mark.parametrize("name", ["", "a b", "a\0b", "\x1b[2J", "x" * 65])
     def test_a_backend_that_cannot_be_named_to_a_child_is_not(self, name):
         plan = plan_text(backends=[(name, []), ("b", [])])
-        assert [variant.backend for variant in find_variants(facts_of(plan=plan), "x")] == [""]
+        assert [variant.backend for variant in find_variants(facts_of(plan=plan), "x", TOY)] == [""]
 
     def test_a_wheel_without_a_plan_is_taken_at_what_its_code_needs(self):
-        (variant,) = find_variants(facts_of(), "x")
+        (variant,) = find_variants(facts_of(), "x", TOY)
         assert (variant.features, variant.level) == (set(), 0)
 
 
@@ -170,6 +174,18 @@ class TestComparison:
         assert (comparison.reference, comparison.passed, comparison.positions) == ("b", True, 4)
         assert list(verdicts(comparison).items()) == [("b", "reference"), ("c", "same bits")]
         assert comparison.findings == ()
+
+    def test_wheels_of_several_engines_are_each_driven_their_own_way(self, bench, monkeypatch):
+        def engine_named(project):
+            return msgspec.structs.replace(TOY, name=project)
+
+        monkeypatch.setattr(compare, "engine_for", engine_named)
+        other = make_wheel("other-1.2.3-py3-none-any.whl", members={})
+        bench.wheels = [facts_of(), msgspec.structs.replace(facts_of(), wheel=other)]
+        comparison = bench.compare()
+        assert comparison.engine == "toy-engine, other"
+        assert bench.driven == ["toy-engine", "other"]
+        assert verdicts(comparison) == {"toy-engine:1.2.3": "reference", "other:1.2.3": "same bits"}
 
     def test_any_variant_may_be_the_reference(self, bench):
         bench.wheels = [facts_of("1_c", plan_text("c", "x86-64-v3")), facts_of("1_b", plan_text("b", "x86-64-v2"))]
@@ -254,10 +270,10 @@ class TestRefusals:
         with pytest.raises(LoadError, match="nothing to compare: a is the only variant"):
             bench.compare()
 
-    def test_wheels_of_several_engines(self, bench):
-        other = make_wheel("other-1.2.3-py3-none-any.whl", members={})
-        bench.wheels = [facts_of(), msgspec.structs.replace(facts_of(), wheel=other)]
-        with pytest.raises(LoadError, match="several engines: other, toy-engine"):
+    def test_wheels_of_an_engine_that_nobody_can_drive(self, bench, monkeypatch):
+        monkeypatch.setattr(compare, "engine_for", engine_for)
+        bench.wheels = [facts_of("1_a", plan_text("a")), facts_of("1_b", plan_text("b"))]
+        with pytest.raises(LoadError, match="no smoke driver knows the project 'toy-engine'"):
             bench.compare()
 
     def test_a_reference_that_is_not_there(self, bench):

@@ -40,7 +40,7 @@ def unit(command, file="/elsewhere/x.c"):
 
 
 def test_a_build_that_left_nothing(read):
-    assert read() == ({}, ())
+    assert read() == ({}, (), ())
 
 
 def test_the_cache_is_read_without_comments(read):

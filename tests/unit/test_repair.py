@@ -20,7 +20,7 @@ from factories import (
 )
 
 from truewheel.binary.elf import read_elf
-from truewheel.build.scikit_build import BuiltWheel
+from truewheel.build.product import BuiltWheel
 from truewheel.errors import RepairError
 from truewheel.repair.repair import repair_wheel
 from truewheel.repair.sbom import make_sbom

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+_RUNNING = re.compile(r"^\s*Running `(?P<command>.*)`\s*$")
 _ENTRY = re.compile(r"^(?P<key>[^#/:=]+):(?P<kind>[A-Z]+)=(?P<value>.*)$")
 
 
@@ -34,16 +35,30 @@ class CompileUnit(msgspec.Struct, frozen=True):
     language: str = ".c"
 
 
+class CrateUnit(msgspec.Struct, frozen=True):
+    """One call of rustc for the wheel, not for what only helps to build it.
+
+    Attributes:
+        crate: the crate's name.
+        codegen: every `-C` option in order, without `-C`.
+    """
+
+    crate: str
+    codegen: tuple[str, ...]
+
+
 class Evidence(NamedTuple):
     """What CMake and the compilers were really told.
 
     Attributes:
         cmake_cache: CMake's cache by key.
         units: every compiler call.
+        crates: every call of rustc; empty for an engine without Rust.
     """
 
     cmake_cache: dict[str, str]
     units: tuple[CompileUnit, ...]
+    crates: tuple[CrateUnit, ...] = ()
 
 
 class _Command(msgspec.Struct):
@@ -90,3 +105,29 @@ def _unit(command: _Command, source: Path) -> CompileUnit:
         other=tuple(word for word in words if word.startswith(("-f", "-g", "-D", "-U", "-std"))),
         language=path.suffix,
     )
+
+
+def read_crate_unit(line: str, target: str) -> CrateUnit | None:
+    """Return what one line of cargo's verbose output says of a call of rustc for `target`, or None.
+
+    Args:
+        line: one line.
+        target: the target triple; calls without it make programs that run during the build.
+    """
+    match = _RUNNING.match(line)
+    if match is None:
+        return None
+    try:
+        words = shlex.split(match["command"])
+    except ValueError:
+        return None
+    if not any(word == target and words[at - 1] == "--target" for at, word in enumerate(words)):
+        return None
+    names = [words[at + 1] for at, word in enumerate(words[:-1]) if word == "--crate-name"]
+    codegen = []
+    for at, word in enumerate(words):
+        if word == "-C" and at + 1 < len(words):
+            codegen.append(words[at + 1])
+        elif word.startswith("-C") and word != "-C":
+            codegen.append(word.removeprefix("-C"))
+    return CrateUnit(names[0], tuple(codegen)) if names else None

@@ -7,56 +7,19 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from truewheel import process
-from truewheel.build.cache import CompileCache
 from truewheel.build.environment import build_environment
-from truewheel.build.evidence import Evidence, read_evidence
+from truewheel.build.evidence import read_evidence
+from truewheel.build.objects import build_cpuid, build_note, compiler_line
+from truewheel.build.product import BuildTools, BuiltWheel, process_reason
 from truewheel.build.progress import BuildReader
 from truewheel.console import Console
-from truewheel.cpu.levels import LEVELS
 from truewheel.errors import BuildError, TruewheelError
-from truewheel.plan import BUILD_PLACEHOLDER, NOTE_PLACEHOLDER, SOURCE_PLACEHOLDER, Plan
+from truewheel.placeholders import BUILD_PLACEHOLDER, NOTE_PLACEHOLDER, SOURCE_PLACEHOLDER
+from truewheel.plan import Plan
 from truewheel.source import SourceTree
-from truewheel.toolchain.probe import Toolchain
-from truewheel.toolchain.tools import Tool, search_path
-
-
-class BuiltWheel(NamedTuple):
-    """What the backend made, and the evidence of how.
-
-    Attributes:
-        path: the wheel as the backend wrote it.
-        plan: the plan that was carried out.
-        source: the tree that it was built from.
-        evidence: CMake's cache and compile commands.
-        cpuid_library: a helper that reads CPUID, built for plain x86-64.
-        compiler: the compiler's own version line.
-    """
-
-    path: Path
-    plan: Plan
-    source: SourceTree
-    evidence: Evidence
-    cpuid_library: bytes
-    compiler: str
-
-
-class BuildTools(NamedTuple):
-    """The programs of one build.
-
-    Attributes:
-        toolchain: compilers.
-        cmake: cmake.
-        ninja: ninja.
-        cache: compile cache, or None for none.
-    """
-
-    toolchain: Toolchain
-    cmake: Tool
-    ninja: Tool
-    cache: CompileCache | None
+from truewheel.toolchain.tools import search_path
 
 
 def build_wheel(
@@ -83,7 +46,7 @@ def build_wheel(
     environment = _environment(plan, source, tools, work, jobs)
     note = work / "isa_note.o"
     if NOTE_PLACEHOLDER in plan.link_flags:
-        _build_note(tools.toolchain, plan.level, note, environment, log)
+        build_note(tools.toolchain, plan.level, note, environment, log)
     settings = config_settings(plan, source.path, work / "build", tools, note)
     with console.steps("compiling") as steps:
         reader = BuildReader()
@@ -101,8 +64,8 @@ def build_wheel(
         plan=plan,
         source=source,
         evidence=read_evidence(work / "build", source.path),
-        cpuid_library=_build_cpuid(tools.toolchain, work, environment, log),
-        compiler=_compiler_line(tools.toolchain),
+        cpuid_library=build_cpuid(tools.toolchain, work, environment, log),
+        compiler=compiler_line(tools.toolchain),
     )
 
 
@@ -196,49 +159,3 @@ def _call_backend(
         raise BuildError(f"the engine's build failed: {error.exception}", hint=f"the full log is {log}") from error
     except BuildException as error:
         raise BuildError(f"the engine's build cannot be started: {error}", hint=f"the full log is {log}") from error
-
-
-def process_reason(output: str) -> str:
-    """Return the last line of an output that says something."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "it printed nothing"
-
-
-def _build_note(toolchain: Toolchain, level: str, target: Path, environment: dict[str, str], log: Path) -> None:
-    """Assemble the object that marks a library with its level."""
-    from importlib import resources
-
-    source = target.with_suffix(".S")
-    source.write_bytes(resources.files("truewheel.build").joinpath("isa_note.S").read_bytes())
-    # As `gcc -mneeded` writes it: the bits of the level and of all below it.
-    bits = (2 << LEVELS.index(level)) - 1
-    command = [toolchain.cc, "-c", f"-DLEVEL={bits}", source.name, "-o", target.name]
-    done = process.run(command, cwd=target.parent, env=environment, log=log, timeout=300)
-    if done.returncode != 0:
-        raise BuildError(
-            f"the ELF note cannot be assembled: {process_reason(done.output)}", hint=f"the full log is {log}"
-        )
-
-
-def _build_cpuid(toolchain: Toolchain, work: Path, environment: dict[str, str], log: Path) -> bytes:
-    """Compile the CPUID helper for plain x86-64, without any run-time library."""
-    from importlib import resources
-
-    source = work / "cpuid.c"
-    source.write_bytes(resources.files("truewheel.repair").joinpath("cpuid.c").read_bytes())
-    library = work / "cpuid.so"
-    flags = ["-shared", "-fPIC", "-O2", "-march=x86-64", "-nostdlib", "-s", "-Wl,--build-id=none"]
-    if toolchain.kind == "zig":
-        flags = [flag.replace("-march=x86-64", "-march=x86_64") for flag in flags]
-    command = [toolchain.cc, *flags, "cpuid.c", "-o", "cpuid.so"]
-    done = process.run(command, cwd=work, env=environment, log=log, timeout=300)
-    if done.returncode != 0:
-        raise BuildError(
-            f"the CPUID helper cannot be compiled: {process_reason(done.output)}", hint=f"the full log is {log}"
-        )
-    return library.read_bytes()
-
-
-def _compiler_line(toolchain: Toolchain) -> str:
-    done = process.run([toolchain.cc, "--version"], timeout=20)
-    return done.output.splitlines()[0] if done.returncode == 0 and done.output else toolchain.version

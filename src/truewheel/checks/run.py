@@ -10,7 +10,19 @@ from types import ModuleType
 import msgspec
 
 from truewheel.build.evidence import Evidence
-from truewheel.checks import archive, emulation, equivalence, flags, hardening, isa, linkage, metadata, size, smoke
+from truewheel.checks import (
+    archive,
+    emulation,
+    equivalence,
+    flags,
+    hardening,
+    isa,
+    linkage,
+    metadata,
+    rust,
+    size,
+    smoke,
+)
 from truewheel.checks.finding import Check, Facts, Finding
 from truewheel.checks.isa_account import embedded_plan
 from truewheel.checks.policy import Policy, default_policy
@@ -27,6 +39,7 @@ CHECKS: dict[str, Check] = {
     "metadata": metadata.check,
     "size": size.check,
     "flags": flags.check,
+    "rust": rust.check,
     "smoke": smoke.check,
     "emulation": emulation.check,
 }
@@ -46,6 +59,7 @@ CODES: dict[str, str] = {
     **metadata.CODES,
     **size.CODES,
     **flags.CODES,
+    **rust.CODES,
     **smoke.CODES,
     **equivalence.CODES,
     **emulation.CODES,

@@ -19,7 +19,7 @@ from truewheel.cli.common import (
 
 if TYPE_CHECKING:
     from truewheel.console import Console
-    from truewheel.pipeline import Order
+    from truewheel.prepare import Order
     from truewheel.wheelhouse.store import Wheelhouse
 
 
@@ -62,7 +62,8 @@ def command(
     from truewheel.account.terminal import to_lines
     from truewheel.config.locations import wheelhouse_root
     from truewheel.console import Console
-    from truewheel.pipeline import Order, build
+    from truewheel.pipeline import build
+    from truewheel.prepare import Order
     from truewheel.process import quote
     from truewheel.report import to_dict
     from truewheel.wheelhouse.store import Wheelhouse

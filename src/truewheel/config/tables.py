@@ -82,11 +82,38 @@ class Build(Table, frozen=True, kw_only=True):
         wheel_exclude: glob patterns that the backend leaves out of the wheel.
     """
 
-    backend: Literal["scikit-build-core"]
+    backend: Literal["scikit-build-core", "maturin"]
     define: dict[Define, bool | int | str] = {}
     isa: Literal["ggml", "none"] = "none"
     commit: dict[str, str] = {}
     wheel_exclude: tuple[str, ...] = ()
+
+
+class RecipeLibraries(Table, frozen=True, kw_only=True, tag="recipe", tag_field="source"):
+    """The engine's C++ is what another recipe builds, taken out of that recipe's wheel of the same profile.
+
+    Attributes:
+        recipe: name of that recipe.
+        take: its libraries and what they are called in this wheel, so that both can be loaded in one process;
+            `*` stands for the same on both sides. A new name may not be longer than the old one.
+        link: which of them this engine is linked with, by their names in this wheel.
+        headers: folders of headers in that recipe's source tree.
+    """
+
+    recipe: Name
+    take: dict[str, str]
+    link: tuple[str, ...]
+    headers: tuple[str, ...]
+
+
+class CrateLibraries(Table, frozen=True, kw_only=True, tag="crate", tag_field="source"):
+    """The engine's C++ is the copy that a crate carries, built by cargo and linked in.
+
+    Attributes:
+        crate: name of the crate whose build script calls CMake.
+    """
+
+    crate: Name
 
 
 class Checks(Table, frozen=True, kw_only=True):
@@ -160,6 +187,7 @@ class Recipe(Table, frozen=True, kw_only=True):
         package: what is added to the wheel.
         checks: what its wheels are held to.
         backends: its CPU backends, when they are libraries that are loaded at run time.
+        libraries: where a Rust engine's C++ libraries come from.
     """
 
     schema: Literal[1]
@@ -168,7 +196,20 @@ class Recipe(Table, frozen=True, kw_only=True):
     build: Build
     package: Package = Package()
     backends: Backends | None = None
+    libraries: RecipeLibraries | CrateLibraries | None = None
     checks: Checks
+
+
+class Rust(Table, frozen=True, kw_only=True):
+    """How the Rust part of an engine is built; always with opt-level 3, one codegen unit, unwinding, stripped.
+
+    Attributes:
+        lto: link-time optimization over the crates.
+        allocator: what allocates Rust's own memory; the C++ libraries are not touched by it.
+    """
+
+    lto: Literal["thin", "fat"] = "fat"
+    allocator: Literal["system", "jemalloc", "mimalloc"] = "system"
 
 
 class Profile(Table, frozen=True, kw_only=True):
@@ -186,6 +227,7 @@ class Profile(Table, frozen=True, kw_only=True):
         lto: link-time optimization.
         define: further CMake definitions of this variant.
         flags: further compiler flags of this variant.
+        rust: how an engine's Rust is built.
     """
 
     schema: Literal[1]
@@ -199,3 +241,4 @@ class Profile(Table, frozen=True, kw_only=True):
     lto: bool = False
     define: dict[Define, bool | int | str] = {}
     flags: tuple[str, ...] = ()
+    rust: Rust = Rust()

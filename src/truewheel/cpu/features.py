@@ -24,6 +24,7 @@ class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         option: ggml's CMake option for it; empty where it has none.
         flags: what ggml's CMake gives the compiler for it.
         implies: features that a compiler uses along with it.
+        rust: rustc's stable name of it as a target feature; empty where it has none.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     option: str = ""
     flags: tuple[str, ...] = ()
     implies: tuple[str, ...] = ()
+    rust: str = ""
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,3 +91,9 @@ def engine_flags(features: Iterable[str]) -> tuple[str, ...]:
     """Return what ggml's CMake gives the compiler for these features, sorted."""
     table = feature_table()
     return tuple(sorted({flag for name in features if name in table for flag in table[name].flags}))
+
+
+def rust_features(features: Iterable[str]) -> tuple[str, ...]:
+    """Return what rustc calls these features, sorted; what it has no stable name for is left out."""
+    table = feature_table()
+    return tuple(sorted({table[name].rust for name in features if name in table and table[name].rust}))

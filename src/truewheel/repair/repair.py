@@ -13,7 +13,7 @@ import msgspec
 
 from truewheel.binary.elf import is_elf
 from truewheel.build.evidence import Evidence
-from truewheel.build.scikit_build import BuiltWheel
+from truewheel.build.product import BuiltWheel
 from truewheel.errors import CheckError, RepairError
 from truewheel.plan import Plan
 from truewheel.repair.guard import add_guard
@@ -85,6 +85,10 @@ def _licences(built: BuiltWheel, dist_info: str) -> dict[str, Member]:
         if not path.is_file():
             raise RepairError(f"the source has no {name}", hint="package.license-files in the recipe names it")
         licences[f"{dist_info}/licenses/{name}"] = Member(path.read_bytes())
+    if built.base is not None and built.plan.libraries is not None:
+        for name in built.plan.libraries.license_files:
+            content = (built.base.source.path / name).read_bytes()
+            licences[f"{dist_info}/licenses/{built.plan.libraries.name}/{name}"] = Member(content)
     return licences
 
 

@@ -109,10 +109,19 @@ def _folder(name: str) -> Path:
     return cache_root() / "tools" / f"{name}-{pin.version}-{pin.sha256[:12]}"
 
 
-def planned_versions() -> dict[str, str]:
-    """Return the versions of the build's helpers, the machine's own where fit, else the pinned; nothing is fetched."""
-    versions = {"scikit-build-core": importlib.metadata.version("scikit-build-core")}
-    for name in ("cmake", "ninja"):
+def planned_versions(backend: str) -> dict[str, str]:
+    """Return the versions of the build's helpers, the machine's own where fit, else the pinned; nothing is fetched.
+
+    Args:
+        backend: the engine's build backend.
+    """
+    versions, names = {}, ["cmake", "ninja"]
+    if backend == "maturin":
+        names.append("maturin")
+        versions["libclang"] = tool_pins()["libclang"].version
+    else:
+        versions[backend] = importlib.metadata.version(backend)
+    for name in names:
         tool = on_machine(name)
         versions[name] = tool.version if tool else tool_pins()[name].version
     return versions

@@ -71,12 +71,16 @@ class Driver:
         return {"version": self.package.__version__, "path": os.path.dirname(self.package.__file__)}
 
     def do_system_info(self):
-        told = {"text": self.package.llama_print_system_info().decode()}
+        told = {"text": self.read_system_info()}
         guard = sys.modules.get(self.request["import-name"] + ".truewheel")
         if guard is not None:
             chosen = guard.backend()
             told.update(backend=chosen.name, why=chosen.why, level=chosen.level)
         return told
+
+    def read_system_info(self):
+        """Return what the engine says that it was compiled with."""
+        return self.package.llama_print_system_info().decode()
 
     def open(self, **options):
         return self.package.Llama(
@@ -106,9 +110,9 @@ class Driver:
             raise AssertionError("the prompt has no tokens")
         return {"prompt": len(self.tokens)}
 
-    def logits(self):
-        """Return the logits of the last position."""
-        pointer = self.package.llama_get_logits_ith(self.engine._ctx.ctx, -1)
+    def logits(self, position=-1):
+        """Return the logits of a position, by itself the last."""
+        pointer = self.package.llama_get_logits_ith(self.engine._ctx.ctx, position)
         return pointer[: self.engine.n_vocab()]
 
     def do_prefill(self):
@@ -217,7 +221,7 @@ def try_canary(driver, emulate, emulated):
     driver.emit(step="canary", state="survived")
 
 
-def main():
+def main(kind=Driver):
     request = json.loads(sys.stdin.read())
     emulated = request.get("emulated")
     here = os.path.dirname(os.path.abspath(__file__))
@@ -227,7 +231,7 @@ def main():
 
     sys.path.remove(here)
     with open(request["events"], "w") as events:
-        driver = Driver(request, events)
+        driver = kind(request, events)
         if emulated:
             # The launcher has done both: a guest of the emulator cannot.
             reason = lockdown.find_lock()

@@ -58,8 +58,7 @@ class Comparer:
         engine.eval(self.text)
         with open(self.request["logits"], "wb") as stream:
             for position in range(len(self.text)):
-                pointer = self.driver.package.llama_get_logits_ith(engine._ctx.ctx, position)
-                row = array.array("f", pointer[: engine.n_vocab()])
+                row = array.array("f", self.driver.logits(position))
                 if sys.byteorder == "big":
                     row.byteswap()
                 row.tofile(stream)

@@ -1,0 +1,84 @@
+"""Builds that are kept: what was compiled once is neither compiled again nor lost when a check refuses the wheel."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from truewheel.build.evidence import CompileUnit, CrateUnit, Evidence
+from truewheel.build.product import BuiltWheel
+from truewheel.plan import Plan
+from truewheel.source import SourceTree
+
+_MOST = 24
+"""Builds that are kept, the newest; each is a few MiB."""
+_RECORD, _CPUID = "build.json", "cpuid.so"
+
+
+class _Record(msgspec.Struct, frozen=True):
+    wheel: str
+    compiler: str
+    cmake_cache: dict[str, str]
+    units: tuple[CompileUnit, ...]
+    crates: tuple[CrateUnit, ...] = ()
+
+
+def keep_build(built: BuiltWheel, folder: Path) -> None:
+    """Keep a build under its plan's digest, whole or not at all, and forget the oldest; a full disk is no failure.
+
+    Args:
+        built: the build.
+        folder: where builds are kept.
+    """
+    target = folder / built.plan.digest[:24]
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".part-", dir=folder))
+        try:
+            shutil.copy2(built.path, scratch / built.path.name)
+            (scratch / _CPUID).write_bytes(built.cpuid_library)
+            evidence = built.evidence
+            record = _Record(built.path.name, built.compiler, evidence.cmake_cache, evidence.units, evidence.crates)
+            (scratch / _RECORD).write_bytes(msgspec.json.encode(record))
+            shutil.rmtree(target, ignore_errors=True)
+            scratch.replace(target)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        kept = sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=_age, reverse=True)
+        for path in kept[_MOST:]:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def find_build(plan: Plan, source: SourceTree, base: BuiltWheel | None, folder: Path) -> BuiltWheel | None:
+    """Return the kept build of a plan, or None.
+
+    Args:
+        plan: the plan.
+        source: its source tree.
+        base: the build that its libraries come from.
+        folder: where builds are kept.
+    """
+    kept = folder / plan.digest[:24]
+    try:
+        record = msgspec.json.decode((kept / _RECORD).read_bytes(), type=_Record)
+        cpuid = (kept / _CPUID).read_bytes()
+        os.utime(kept)
+    except (OSError, msgspec.DecodeError):
+        return None
+    wheel = kept / record.wheel
+    if not wheel.is_file():
+        return None
+    evidence = Evidence(record.cmake_cache, record.units, record.crates)
+    return BuiltWheel(wheel, plan, source, evidence, cpuid, record.compiler, base)
+
+
+def _age(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
