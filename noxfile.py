@@ -80,6 +80,13 @@ def figures_portable(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="venv")
+def figures_rust(session: nox.Session) -> None:
+    """Measure the Rust engine's wheel against the C++ engine's of the same build: RUST.whl CPP.whl after --."""
+    install(session, TESTS)
+    session.run("python", "-m", "truewheel.figures_rust", *session.posargs)
+
+
+@nox.session(venv_backend="venv")
 def survey(session: nox.Session) -> None:
     """Check today's peers and over a hundred wheels of the package index, and write what they claim and need."""
     install(session, RUNTIME)

@@ -12,11 +12,13 @@ from truewheel.cpu.host import Host, available_memory, detect_host
 from truewheel.errors import PlanError
 from truewheel.matrix import Cell, Emulated, make_matrix
 from truewheel.toolchain.probe import Toolchain, candidates, try_toolchain
+from truewheel.toolchain.rust import find_rust
 from truewheel.toolchain.targets import target_of
 from truewheel.toolchain.tools import Say, Tool, in_cache, on_machine, tool_pins
 
 _NEEDED_DISK = 3 << 30
 _NEEDED_MEMORY = 2 << 30
+_TOOLS = ("cmake", "ninja", "ccache", "sccache", "ziglang", "maturin", "libclang")
 
 
 class ToolState(msgspec.Struct, frozen=True):
@@ -83,7 +85,7 @@ def diagnose(emulated: Emulated, say: Say) -> Diagnosis:
     return Diagnosis(
         host=host,
         compilers=compilers,
-        tools=tuple(_tool_state(name) for name in ("cmake", "ninja", "ccache", "sccache", "ziglang")),
+        tools=(*(_tool_state(name) for name in _TOOLS), _rust_state()),
         cells=make_matrix(host, emulated, say).cells,
         memory_available=available_memory(),
         disk_free=free,
@@ -97,6 +99,15 @@ def _existing(path: Path) -> Path:
     while not path.exists():
         path = path.parent
     return path
+
+
+def _rust_state() -> ToolState:
+    """Tell of Rust, which only engines in Rust need and no package of the index carries."""
+    try:
+        rust = find_rust()
+    except PlanError as error:
+        return ToolState("rustc", "", f"needed for llama-rs alone: {error.message}", "")
+    return ToolState("rustc", rust.version, "machine", str(rust.cargo.with_name("rustc")))
 
 
 def _tool_state(name: str) -> ToolState:

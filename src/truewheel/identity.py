@@ -8,8 +8,8 @@ from pathlib import Path
 
 _APART = (
     "__pycache__", "account", "cli", "pick", "shared",
-    "compare.py", "doctor.py", "figures.py", "figures_portable.py", "matrix.py", "reference.py", "series.py",
-    "survey.py",
+    "compare.py", "doctor.py", "figures.py", "figures_portable.py", "figures_rust.py", "matrix.py", "reference.py",
+    "series.py", "survey.py",
 )  # fmt: skip
 """What shows, lists, compares or measures, and changes neither a wheel nor what is found out about one."""
 

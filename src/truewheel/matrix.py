@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from truewheel.config.load import available, load_profile, load_recipe
+from truewheel.config.load import available, backends_of, load_profile, load_recipe
 from truewheel.config.tables import Profile, Recipe
 from truewheel.cpu.features import with_implied
 from truewheel.cpu.host import Host
 from truewheel.cpu.levels import level_features
 from truewheel.errors import LoadError, PlanError
 from truewheel.toolchain.probe import Toolchain, candidates, try_toolchain
+from truewheel.toolchain.rust import find_rust
 from truewheel.toolchain.targets import target_of, targets
 from truewheel.toolchain.tools import Say, tool_pins
 
@@ -119,8 +120,14 @@ def _build_of(
         target_of(host)
     except PlanError as error:
         return False, error.message
-    if profile.dispatch and (recipe.backends is None or not recipe.backends.variant):
+    backends = backends_of(recipe)
+    if profile.dispatch and not (backends and backends.variant):
         return False, "it has no backends to choose from at run time"
+    if recipe.build.backend == "maturin":
+        try:
+            find_rust()
+        except PlanError as error:
+            return False, error.message
     # Of the kinds before zig, the first fit one that is here; zig can always be had.
     before = (
         profile.toolchain[: profile.toolchain.index("zig") + 1] if "zig" in profile.toolchain else profile.toolchain
@@ -137,8 +144,9 @@ def _build_of(
 def _proof_of(recipe: Recipe, profile: Profile, host: Host, emulated: Emulated) -> tuple[bool, str]:
     if profile.level == "native" or recipe.build.isa == "none":
         return True, "on this CPU"
-    if profile.dispatch and recipe.backends is not None:
-        parts = {variant.name: with_implied(variant.features) for variant in recipe.backends.variant}
+    backends = backends_of(recipe)
+    if profile.dispatch and backends is not None:
+        parts = {variant.name: with_implied(variant.features) for variant in backends.variant}
     else:
         parts = {"": level_features(profile.level) | with_implied(profile.features)}
     places = {name: _place_of(features, host, emulated) for name, features in parts.items()}

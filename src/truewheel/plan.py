@@ -14,7 +14,7 @@ from truewheel.cpu.host import Host
 from truewheel.cpu.levels import LEVELS, level_features
 from truewheel.errors import PlanError
 from truewheel.placeholders import BUILD_PLACEHOLDER, NOTE_PLACEHOLDER, SOURCE_PLACEHOLDER
-from truewheel.rust_plan import PlannedLibraries, PlannedRust, plan_libraries, plan_rust, renamed
+from truewheel.rust_plan import Origin, PlannedLibraries, PlannedRust, plan_libraries, plan_rust, renamed
 from truewheel.toolchain.probe import Toolchain
 from truewheel.toolchain.targets import target_of, zig_target
 
@@ -176,7 +176,7 @@ def make_plan(
     defines = _defines(recipe, profile, features, backends, native=native)
     loader = recipe.backends.loader if recipe.backends and backends else ""
     link_flags = ("-s", *_note_flags(toolchain, level))
-    libraries = plan_libraries(recipe, base.digest if base else "", base.license_files if base else ())
+    libraries = plan_libraries(recipe, _origin(base) if base else None)
     if base is not None and isinstance(recipe.libraries, RecipeLibraries):
         # What the libraries were built by is what this engine's code was built by: it is shown and checked as such.
         take, defines = recipe.libraries.take, base.defines
@@ -234,6 +234,11 @@ def make_plan(
     # Of wheels with the same tags pip takes the highest build number: that must be the one that runs everywhere.
     number = _SAFE_EVERYWHERE if profile.dispatch else 1
     return msgspec.structs.replace(plan, build_tag=f"{number}_{name}_{plan.digest[:8]}")
+
+
+def _origin(base: Plan) -> Origin:
+    source = base.source
+    return Origin(base.digest, source.version, source.sha256, dict(source.commit), base.license_files)
 
 
 def _note_flags(toolchain: Toolchain, level: str) -> tuple[str, ...]:

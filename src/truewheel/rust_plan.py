@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -36,6 +37,9 @@ class PlannedLibraries(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"
         source: `recipe` or `crate`.
         name: the recipe, or the crate.
         digest: the digest of that recipe's plan; empty for a crate, whose hash is in the lock file.
+        version: version of that recipe's source.
+        sha256: hash of that recipe's source.
+        commit: upstream commits inside it, by name.
         take: libraries of that recipe's wheel and their names in this one.
         link: libraries that the engine is linked with, by their names in this wheel.
         headers: folders of headers in that recipe's source.
@@ -45,6 +49,9 @@ class PlannedLibraries(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"
     source: str
     name: str
     digest: str = ""
+    version: str = ""
+    sha256: str = ""
+    commit: dict[str, str] = {}
     take: dict[str, str] = {}
     link: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
@@ -87,13 +94,30 @@ def plan_rust(
     )
 
 
-def plan_libraries(recipe: Recipe, digest: str, license_files: tuple[str, ...]) -> PlannedLibraries | None:
+class Origin(NamedTuple):
+    """The plan that libraries are built by, as far as an engine with those libraries tells of it.
+
+    Attributes:
+        digest: the plan's digest.
+        version: version of its source.
+        sha256: hash of its source.
+        commit: upstream commits inside the source, by name.
+        license_files: licences of the source that travel with the libraries.
+    """
+
+    digest: str
+    version: str
+    sha256: str
+    commit: dict[str, str]
+    license_files: tuple[str, ...]
+
+
+def plan_libraries(recipe: Recipe, origin: Origin | None) -> PlannedLibraries | None:
     """Return where the libraries of an engine come from; None for an engine that builds its own.
 
     Args:
         recipe: the engine's recipe.
-        digest: digest of the plan of the recipe that it takes them from.
-        license_files: licences of that recipe's source.
+        origin: the plan of the recipe that it takes them from.
 
     Raises:
         PlanError: a new name is longer than the old one.
@@ -101,7 +125,7 @@ def plan_libraries(recipe: Recipe, digest: str, license_files: tuple[str, ...]) 
     table = recipe.libraries
     if isinstance(table, CrateLibraries):
         return PlannedLibraries(source="crate", name=table.crate)
-    if not isinstance(table, RecipeLibraries):
+    if not isinstance(table, RecipeLibraries) or origin is None:
         return None
     for old, new in table.take.items():
         if len(new.rpartition("/")[2]) > len(old.rpartition("/")[2]):
@@ -112,11 +136,10 @@ def plan_libraries(recipe: Recipe, digest: str, license_files: tuple[str, ...]) 
     return PlannedLibraries(
         source="recipe",
         name=table.recipe,
-        digest=digest,
         take=table.take,
         link=table.link,
         headers=table.headers,
-        license_files=license_files,
+        **origin._asdict(),
     )
 
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from truewheel.compare import Comparison, compare_wheels
-from truewheel.config.load import available, load_profile, load_recipe
-from truewheel.config.tables import Recipe, RecipeLibraries
+from truewheel.config.load import available, backends_of, load_profile, load_recipe
 from truewheel.console import Console
 from truewheel.cpu.host import detect_host
 from truewheel.errors import TruewheelError
@@ -46,11 +45,12 @@ def build_all(order: Order, house: Wheelhouse, console: Console) -> tuple[Result
         PlanError: nothing can be built on this platform.
     """
     recipe = load_recipe(order.engine).recipe
+    backends = backends_of(recipe)
     target_of(detect_host())
     results = []
     for label in available("profiles"):
         profile = load_profile(label)
-        if profile.dispatch and not _has_variants(recipe):
+        if profile.dispatch and not (backends and backends.variant):
             console.say(f"  {label} is left out: {recipe.engine.name} has no backends to choose from at run time")
             continue
         try:
@@ -77,10 +77,3 @@ def compare_results(order: Order, results: Sequence[Result], console: Console) -
         return None
     engine = load_recipe(order.engine).recipe.engine
     return compare_wheels(paths, order.model, threads=detect_host().usable_cores, console=console, engine=engine)
-
-
-def _has_variants(recipe: Recipe) -> bool:
-    """Tell whether an engine, or the one that its libraries come from, has backends to choose from."""
-    if isinstance(recipe.libraries, RecipeLibraries):
-        recipe = load_recipe(recipe.libraries.recipe).recipe
-    return recipe.backends is not None and bool(recipe.backends.variant)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from truewheel.build.evidence import read_evidence
+from truewheel.build.evidence import CrateUnit, read_crate_unit, read_evidence
 
 CACHE = """\
 # This is the CMakeCache file.
@@ -80,3 +80,24 @@ def test_other_options_are_taken_from_the_command_in_order(read):
     assert found.optimization == ("-O0", "-O3")
     assert found.other == ("-g", "-DNDEBUG", "-fPIC", "-std=c11", "-UNDEBUG")
     assert found.language == ".c"
+
+
+TARGET = "x86_64-unknown-linux-gnu"
+
+
+@pytest.mark.parametrize(
+    ("line", "unit"),
+    [
+        (
+            f"     Running `/x/rustc --crate-name a b.rs -C opt-level=3 -Ctarget-feature=+avx2 --target {TARGET}`",
+            CrateUnit("a", ("opt-level=3", "target-feature=+avx2")),
+        ),
+        ("     Running `/x/rustc --crate-name build_script_build build.rs -C opt-level=0`", None),
+        (f"     Running `/x/rustc --target {TARGET} b.rs`", None),
+        (f"   Compiling a v1.0 --target {TARGET}", None),
+        ("     Running `/x/rustc --crate-name 'a`", None),
+        ("", None),
+    ],
+)
+def test_a_call_of_rustc_is_read(line, unit):
+    assert read_crate_unit(line, TARGET) == unit

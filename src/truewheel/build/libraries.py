@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from truewheel.binary.rename import rename_library
-from truewheel.errors import BuildError, RepairError
+from truewheel.errors import BuildError, CheckError, RepairError
 from truewheel.rust_plan import renamed
 from truewheel.wheel.archive import read_all
 
@@ -23,7 +23,10 @@ def take_libraries(wheel: Path, take: Mapping[str, str], target: Path) -> str:
     Raises:
         BuildError: a library is not there, or cannot be renamed.
     """
-    _, members = read_all(wheel)
+    try:
+        _, members = read_all(wheel)
+    except CheckError as error:
+        raise BuildError(f"the wheel with the libraries cannot be read: {error.message}", hint=error.hint) from error
     taken = {path: new for path in sorted(members) if (new := renamed(path, take))}
     if missing := [old for old in take if not any(renamed(path, {old: take[old]}) for path in taken)]:
         raise BuildError(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from truewheel.config.locations import data_root
-from truewheel.config.tables import Profile, Recipe
+from truewheel.config.tables import Backends, Profile, Recipe, RecipeLibraries
 from truewheel.errors import LoadError
 
 _T = TypeVar("_T", Recipe, Profile)
@@ -34,6 +34,17 @@ def load_recipe(name: str) -> LoadedRecipe:
     """
     path = _find(name, "recipes", "recipe.toml")
     return LoadedRecipe(_decode(path, Recipe), path.parent)
+
+
+def backends_of(recipe: Recipe) -> Backends | None:
+    """Return the backends of an engine, which are another recipe's where its libraries come from there.
+
+    Raises:
+        LoadError: there is no such recipe, or it does not follow the format.
+    """
+    if isinstance(recipe.libraries, RecipeLibraries):
+        return load_recipe(recipe.libraries.recipe).recipe.backends
+    return recipe.backends
 
 
 def load_profile(name: str) -> Profile:

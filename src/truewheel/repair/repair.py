@@ -17,7 +17,7 @@ from truewheel.build.product import BuiltWheel
 from truewheel.errors import CheckError, RepairError
 from truewheel.plan import Plan
 from truewheel.repair.guard import add_guard
-from truewheel.repair.sbom import make_sbom
+from truewheel.repair.sbom import Crate, make_sbom, read_crates
 from truewheel.wheel.archive import Member, WheelFile, read_all, read_wheel
 from truewheel.wheel.name import WheelName
 from truewheel.wheel.writer import write_wheel
@@ -65,7 +65,7 @@ def repair_wheel(built: BuiltWheel, folder: Path) -> RepairedWheel:
         path: hashlib.sha256(member.data).hexdigest() for path, member in members.items() if is_elf(member.data)
     }
     members[f"{wheel.dist_info}/{BUILD_INFO}"] = Member(_build_info(built, libraries))
-    members[f"{wheel.dist_info}/sboms/truewheel.cdx.json"] = Member(make_sbom(plan, libraries))
+    members[f"{wheel.dist_info}/sboms/truewheel.cdx.json"] = Member(make_sbom(plan, libraries, _crates(built)))
     name = WheelName(wheel.name.distribution, wheel.name.version, plan.build_tag, _tags(wheel.name.tags, plan.platform))
     members[f"{wheel.dist_info}/WHEEL"] = Member(_wheel_metadata(members[f"{wheel.dist_info}/WHEEL"].data, name))
     target = folder / name.filename
@@ -76,6 +76,15 @@ def repair_wheel(built: BuiltWheel, folder: Path) -> RepairedWheel:
 def _tags(tags: str, platform: str) -> str:
     python, abi, _ = tags.split("-")
     return f"{python}-{abi}-{platform}"
+
+
+def _crates(built: BuiltWheel) -> tuple[Crate, ...]:
+    if built.plan.rust is None:
+        return ()
+    lock = built.source.path / "Cargo.lock"
+    if not lock.is_file():
+        raise RepairError("the source has no Cargo.lock", hint="the crates of a wheel are named by version and hash")
+    return read_crates(lock.read_bytes())
 
 
 def _licences(built: BuiltWheel, dist_info: str) -> dict[str, Member]:

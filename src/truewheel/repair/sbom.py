@@ -4,16 +4,61 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime, timezone
+from typing import NamedTuple
 
+import msgspec
+
+from truewheel.errors import RepairError
 from truewheel.plan import Plan
 
 
-def make_sbom(plan: Plan, libraries: dict[str, str]) -> bytes:
+class _LockedCrate(msgspec.Struct):
+    name: str
+    version: str
+    checksum: str = ""
+
+
+class _Lock(msgspec.Struct):
+    package: tuple[_LockedCrate, ...]
+
+
+def _decode(lock: bytes) -> _Lock:
+    return msgspec.toml.decode(lock, type=_Lock)
+
+
+class Crate(NamedTuple):
+    """One crate of a lock file.
+
+    Attributes:
+        name: its name.
+        version: its version.
+        sha256: its hash; empty for a crate of the source tree.
+    """
+
+    name: str
+    version: str
+    sha256: str
+
+
+def read_crates(lock: bytes) -> tuple[Crate, ...]:
+    """Return the crates that a Cargo.lock names, those that only help to build among them.
+
+    Raises:
+        RepairError: it is no lock file.
+    """
+    try:
+        return tuple(Crate(each.name, each.version, each.checksum) for each in _decode(lock).package)
+    except msgspec.DecodeError as error:
+        raise RepairError(f"Cargo.lock cannot be read: {error}") from error
+
+
+def make_sbom(plan: Plan, libraries: dict[str, str], crates: tuple[Crate, ...] = ()) -> bytes:
     """Return a CycloneDX 1.6 JSON document that names the engine, its upstreams and each library.
 
     Args:
         plan: the build's plan.
         libraries: SHA-256 of each library of the wheel by its path.
+        crates: crates that the engine's Rust was built with.
     """
     from cyclonedx.model import HashAlgorithm, HashType, Property
     from cyclonedx.model.bom import Bom
@@ -43,9 +88,35 @@ def make_sbom(plan: Plan, libraries: dict[str, str]) -> bytes:
         ],
     )
     bom.metadata.component = root
+    origin = plan.libraries
+    upstreams = {**plan.source.commit, **(origin.commit if origin else {})}
+    if plan.rust is not None:
+        bom.metadata.tools.tools.add(Tool(name="rustc", version=plan.rust.version))
     parts = [
         Component(name=name, version=commit, type=ComponentType.LIBRARY, bom_ref=f"upstream-{name}")
-        for name, commit in sorted(plan.source.commit.items())
+        for name, commit in sorted(upstreams.items())
+    ]
+    if origin is not None and origin.sha256:
+        parts.append(
+            Component(
+                name=origin.name,
+                version=origin.version,
+                type=ComponentType.LIBRARY,
+                bom_ref="libraries",
+                purl=PackageURL("pypi", name=origin.name, version=origin.version),
+                hashes=[HashType(alg=HashAlgorithm.SHA_256, content=origin.sha256)],
+            )
+        )
+    parts += [
+        Component(
+            name=crate.name,
+            version=crate.version,
+            type=ComponentType.LIBRARY,
+            bom_ref=f"crate-{crate.name}-{crate.version}",
+            purl=PackageURL("cargo", name=crate.name, version=crate.version) if crate.sha256 else None,
+            hashes=[HashType(alg=HashAlgorithm.SHA_256, content=crate.sha256)] if crate.sha256 else [],
+        )
+        for crate in crates
     ]
     parts += [
         Component(
