@@ -26,6 +26,7 @@ class _Record(msgspec.Struct, frozen=True):
     cmake_cache: dict[str, str]
     units: tuple[CompileUnit, ...]
     crates: tuple[CrateUnit, ...] = ()
+    licences: dict[str, bytes] = {}
 
 
 def keep_build(built: BuiltWheel, folder: Path) -> None:
@@ -43,7 +44,14 @@ def keep_build(built: BuiltWheel, folder: Path) -> None:
             shutil.copy2(built.path, scratch / built.path.name)
             (scratch / _CPUID).write_bytes(built.cpuid_library)
             evidence = built.evidence
-            record = _Record(built.path.name, built.compiler, evidence.cmake_cache, evidence.units, evidence.crates)
+            record = _Record(
+                wheel=built.path.name,
+                compiler=built.compiler,
+                cmake_cache=evidence.cmake_cache,
+                units=evidence.units,
+                crates=evidence.crates,
+                licences=dict(built.licences),
+            )
             (scratch / _RECORD).write_bytes(msgspec.json.encode(record))
             shutil.rmtree(target, ignore_errors=True)
             scratch.replace(target)
@@ -74,7 +82,7 @@ def find_build(plan: Plan, source: SourceTree, base: BuiltWheel | None, folder: 
     if not wheel.is_file():
         return None
     evidence = Evidence(record.cmake_cache, record.units, record.crates)
-    return BuiltWheel(wheel, plan, source, evidence, cpuid, record.compiler, base)
+    return BuiltWheel(wheel, plan, source, evidence, cpuid, record.compiler, base, record.licences)
 
 
 def _age(path: Path) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from truewheel import process
+from truewheel.build.crates import read_licences
 from truewheel.build.environment import build_environment
 from truewheel.build.evidence import CrateUnit, Evidence, read_crate_unit, read_evidence
 from truewheel.build.libraries import take_libraries
@@ -124,6 +125,7 @@ def build_rust_wheel(
         cpuid_library=base.cpuid_library if base else build_cpuid(tools.toolchain, work, environment, log),
         compiler=compiler_line(tools.toolchain),
         base=base,
+        licences=read_licences(rust.rust.cargo, tree, TARGET, {unit.crate for unit in reader.crates}, environment, log),
     )
 
 
@@ -233,4 +235,8 @@ def _call_maturin(
 def _crate_evidence(libraries: PlannedLibraries, target: Path, tree: Path) -> Evidence:
     """Read what the crate's build script made CMake do; nothing is found where it called none."""
     builds = sorted(target.glob(f"{TARGET}/release/build/{libraries.name}-*/out/build"))
-    return read_evidence(builds[0], tree) if builds else Evidence({}, ())
+    if not builds:
+        return Evidence({}, ())
+    # Units are named relative to the copy that was compiled, which lies wherever cargo keeps crates.
+    home = read_evidence(builds[0], tree).cmake_cache.get("CMAKE_HOME_DIRECTORY", "")
+    return read_evidence(builds[0], Path(home or tree))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from truewheel.build.cache import CompileCache
@@ -24,6 +26,7 @@ class BuiltWheel(NamedTuple):
         cpuid_library: a helper that reads CPUID, built for plain x86-64.
         compiler: the compiler's own version line.
         base: the build that its C++ libraries were taken from; None where it has its own.
+        licences: licence files of what was built in besides the source, by the path that they get in the wheel.
     """
 
     path: Path
@@ -33,6 +36,7 @@ class BuiltWheel(NamedTuple):
     cpuid_library: bytes
     compiler: str
     base: BuiltWheel | None = None
+    licences: Mapping[str, bytes] = MappingProxyType({})
 
 
 class BuildTools(NamedTuple):

@@ -98,6 +98,7 @@ def _licences(built: BuiltWheel, dist_info: str) -> dict[str, Member]:
         for name in built.plan.libraries.license_files:
             content = (built.base.source.path / name).read_bytes()
             licences[f"{dist_info}/licenses/{built.plan.libraries.name}/{name}"] = Member(content)
+    licences |= {f"{dist_info}/licenses/{path}": Member(content) for path, content in built.licences.items()}
     return licences
 
 
