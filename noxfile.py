@@ -48,13 +48,26 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(venv_backend="venv")
 def end_to_end(session: nox.Session) -> None:
-    """Build the default wheel for real, then run the smoke tests on it with a real model."""
+    """Build both engines for this machine, run the smoke tests on them with a real model, then compare them."""
     install(session, TESTS)
     wheelhouse = str(ROOT / "wheelhouse")
     session.run("truewheel", "doctor")
-    session.run("truewheel", "build", "--wheelhouse", wheelhouse, *session.posargs)
+    for engine in ("llama-cpp-python", "llama-rs"):
+        session.run("truewheel", "build", "--wheelhouse", wheelhouse, engine, *session.posargs)
+        session.run("pytest", "tests/smoke", "--wheelhouse", wheelhouse, "--model", "smollm2")
     session.run("truewheel", "list", "--wheelhouse", wheelhouse)
-    session.run("pytest", "tests/smoke", "--wheelhouse", wheelhouse, "--model", "smollm2")
+    session.notify("compatibility", posargs=[])
+
+
+@nox.session(venv_backend="venv")
+def compatibility(session: nox.Session) -> None:
+    """Run one suite on both engines of a wheelhouse, and the hostile calls on the Rust engine."""
+    install(session, TESTS)
+    both = ("--wheelhouse", str(ROOT / "wheelhouse"), *session.posargs)
+    suite = "tests/compatibility/test_compatibility.py"
+    session.run("pytest", suite, *both, "--engine", "llama_cpp")
+    session.run("pytest", suite, *both, "--engine", "llama_rs", "--model", "smollm2")
+    session.run("pytest", "tests/compatibility/test_hostile_calls.py", *both)
 
 
 @nox.session(venv_backend="venv")

@@ -67,7 +67,12 @@ def obtain_build(order: Order, ready: Prepared, place: Place) -> BuiltWheel:
         cache_tool = find_cache_tool(ready.toolchain.kind, say) if order.cache else None
         rust = None
         if ready.rust is not None:
-            rust = RustTools(rust=ready.rust, maturin=find_tool("maturin", say), libclang=fetch_tool("libclang", say))
+            rust = RustTools(
+                rust=ready.rust,
+                maturin=find_tool("maturin", say),
+                libclang=fetch_tool("libclang", say),
+                kept=place.cache / "cargo" / f"rustc-{ready.rust.version}" if order.cache else None,
+            )
     what = f"{plan.engine} {plan.profile} with {plan.toolchain.kind} {plan.toolchain.version}"
     if plan.rust is not None:
         what += f" and rustc {plan.rust.version}"

@@ -23,7 +23,7 @@ _STB_WEAK, _STT_FUNC, _STT_OBJECT, _STT_TLS, _STT_IFUNC = 2, 2, 1, 6, 10
 _MAX_PATHS = 8
 # The slash comes first so that the search looks at slashes alone: ten times as fast as looking behind everywhere.
 _SOURCE_PATH = re.compile(
-    rb"(/(?<![\w./+-]/)(?!usr/|rustc/|lib/|lib64/|etc/|proc/|sys/|dev/|nix/store/)[\w.+@~-]+(?:/[\w.+@~=,-]+)+"
+    rb"(/(?<![\w./+-]/)(?!usr/|rustc/|rust/deps/|lib/|lib64/|etc/|proc/|sys/|dev/|nix/store/)[\w.+@~-]+(?:/[\w.+@~=,-]+)+"
     rb"\.(?:c|cc|cpp|cxx|c\+\+|h|hh|hpp|hxx|inl|inc|ipp|tcc|rs|go|s|S|asm|cu|cuh|pyx|pxd|zig|f|f90|F90|m|mm|swift))(?=[\0\s:;'\"),]|$)"
 )
 _HOME = re.compile(rb"(/(?<![\w./+-]/)(?:home|Users)/[\w.-]+/[\w./+@-]{2,200})")

@@ -14,6 +14,7 @@ from truewheel.errors import BuildError
 
 _NAME = re.compile(r"(?:un)?licen[cs]e|copying|notice", re.IGNORECASE)
 _MOST_BYTES = 1 << 20
+_RULE = "-" * 80
 
 
 class _Package(msgspec.Struct):
@@ -29,8 +30,8 @@ class _Metadata(msgspec.Struct):
 
 def read_licences(
     cargo: Path, tree: Path, target: str, compiled: Collection[str], environment: Mapping[str, str], log: Path
-) -> dict[str, bytes]:
-    """Return the licence files of every crate that was compiled for the wheel, by `crates/NAME-VERSION/FILE`.
+) -> bytes:
+    """Return the licences of every crate that was compiled for the wheel, each text once, below those that have it.
 
     Args:
         cargo: the program.
@@ -53,15 +54,17 @@ def read_licences(
             f"cargo does not tell where the crates are: {process_reason(done.output)}", hint=f"the full log is {log}"
         ) from error
     names = set(compiled)
-    licences = {}
-    for package in packages:
+    texts: dict[str, list[str]] = {}
+    for package in sorted(packages, key=lambda package: (package.name, package.version)):
         if package.source is None or package.name.replace("-", "_") not in names:
             continue
         folder = Path(package.manifest_path).parent
         for path in _licence_files(folder):
-            relative = path.relative_to(folder).as_posix()
-            licences[f"crates/{package.name}-{package.version}/{relative}"] = path.read_bytes()
-    return dict(sorted(licences.items()))
+            text = path.read_text(encoding="utf-8", errors="replace").strip()
+            where = f"{package.name} {package.version}: {path.relative_to(folder).as_posix()}"
+            texts.setdefault(text, []).append(where)
+    parts = ["\n".join([*places, _RULE, text, ""]) for text, places in texts.items()]
+    return "\n".join(parts).encode()
 
 
 def _licence_files(folder: Path) -> list[Path]:

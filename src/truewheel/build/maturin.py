@@ -36,11 +36,13 @@ class RustTools(msgspec.Struct, frozen=True, kw_only=True):
         rust: cargo and rustc.
         maturin: maturin.
         libclang: the library that bindgen reads headers with.
+        kept: folder where what only helps to build is kept from build to build; None for the work folder.
     """
 
     rust: RustToolchain
     maturin: Tool
     libclang: Tool
+    kept: Path | None = None
 
 
 class _Reader:
@@ -100,7 +102,11 @@ def build_rust_wheel(
     log.unlink(missing_ok=True)
     shutil.copytree(source.path, tree)
     note = work / "isa_note.o"
-    environment = _environment(plan, plan.rust, tree, tools, rust, work, jobs)
+    target = rust.kept or work / "target"
+    # Macros, build scripts and bindgen are for this machine, the same for every profile, and most of the work. What
+    # is compiled for the wheel never stays: each of its crates is compiled, and seen to be compiled, anew.
+    shutil.rmtree(target / TARGET, ignore_errors=True)
+    environment = {**_environment(plan, plan.rust, tree, tools, rust, work, jobs), "CARGO_TARGET_DIR": str(target)}
     if NOTE_PLACEHOLDER in plan.link_flags:
         build_note(tools.toolchain, plan.level, note, environment, log)
     if base is not None:
@@ -116,7 +122,8 @@ def build_rust_wheel(
     wheels = list((work / "wheel").glob("*.whl"))
     if len(wheels) != 1:
         raise BuildError(f"maturin left {len(wheels)} wheels instead of one", hint=f"the full log is {log}")
-    told = base.evidence if base else _crate_evidence(plan.libraries, work / "target", tree)
+    compiled = {unit.crate for unit in reader.crates}
+    told = base.evidence if base else _crate_evidence(plan.libraries, target, tree)
     return BuiltWheel(
         path=wheels[0],
         plan=plan,
@@ -125,7 +132,7 @@ def build_rust_wheel(
         cpuid_library=base.cpuid_library if base else build_cpuid(tools.toolchain, work, environment, log),
         compiler=compiler_line(tools.toolchain),
         base=base,
-        licences=read_licences(rust.rust.cargo, tree, TARGET, {unit.crate for unit in reader.crates}, environment, log),
+        licences={"crates.txt": read_licences(rust.rust.cargo, tree, TARGET, compiled, environment, log)},
     )
 
 
@@ -152,7 +159,6 @@ def _environment(
         **planned.profile,
         # Not RUSTFLAGS: a folder's name may hold a space.
         "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(flags),
-        "CARGO_TARGET_DIR": str(work / "target"),
         "CARGO_BUILD_JOBS": str(jobs),
         "CARGO_TERM_COLOR": "never",
         f"CARGO_TARGET_{triple.upper()}_LINKER": toolchain.cc,
