@@ -425,3 +425,28 @@ def test_options_that_the_backends_are_built_with_must_be_in_the_cache():
         assert key in BACKENDS["several"]
         (finding,) = check(with_cache(SEVERAL, **{key: "OFF"}))
         assert (finding.code, finding.where) == ("FLAGS-CACHE", key)
+
+
+class TestFakeNative:
+    """llama-cpp-sys-2 overrules GGML_NATIVE=ON unless rustc was told target-cpu=native: a level, not this machine."""
+
+    def plan(self):
+        libraries = {"source": "crate", "crate": "llama-cpp-sys-2"}
+        recipe = make_recipe(libraries=libraries, build={"backend": "maturin", "define": {}})
+        return make_plan_of(recipe=recipe, rust="1.95.0")
+
+    def facts(self, march, native):
+        plan = self.plan()
+        other = ("-DNDEBUG", *plan.c_flags)
+        unit = CompileUnit("src/kernels/dot.c", march, (), "dot.c.o", other=other)
+        cache = {**plan.defines, "GGML_NATIVE": native}
+        return make_facts(plan, evidence=Evidence(cache, (unit,)))
+
+    def test_a_true_one_passes(self):
+        assert codes(self.facts(("native",), "ON")) == []
+
+    def test_the_cache_and_the_units_tell_a_fake_one(self):
+        assert codes(self.facts(("x86-64-v3",), "OFF")) == ["FLAGS-CACHE", "FLAGS-LOST"]
+
+    def test_the_units_tell_it_when_the_cache_does_not(self):
+        assert codes(self.facts((), "ON")) == ["FLAGS-LOST"]

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from truewheel import source
-from truewheel.config.load import LoadedRecipe
+from truewheel.config.load import LoadedRecipe, load_recipe
+from truewheel.config.locations import data_root
 from truewheel.config.tables import Recipe
 from truewheel.errors import FetchError, LoadError
 from truewheel.plan import planned_source
@@ -351,3 +352,12 @@ def test_a_patch_that_is_not_there(tmp_path):
     recipe = make_recipe(source={"patches": ["gone.patch"]})
     with pytest.raises(LoadError, match=r"gone\.patch: the recipe names this patch"):
         read_patches(LoadedRecipe(recipe, tmp_path))
+
+
+def test_the_rust_engines_patch_applies_to_its_crates(tmp_path):
+    loaded = load_recipe(str(data_root() / "recipes/llama-rs/bundled.toml"))
+    patches = read_patches(loaded)
+    source = planned_source(loaded.recipe, patches, tree_hash(loaded))
+    tree = fetch_source(loaded, source, patches, tmp_path, "")
+    assert "[patch.crates-io]" not in (tree.path / "Cargo.toml").read_text()
+    assert 'name = "cmake"' in (tree.path / "Cargo.lock").read_text()
