@@ -67,7 +67,7 @@ def compatibility(session: nox.Session) -> None:
     suite = "tests/compatibility/test_compatibility.py"
     session.run("pytest", suite, *both, "--engine", "llama_cpp")
     session.run("pytest", suite, *both, "--engine", "llama_rs", "--model", "smollm2")
-    session.run("pytest", "tests/compatibility/test_hostile_calls.py", *both)
+    session.run("pytest", "tests/compatibility/test_hostile_calls.py", "tests/compatibility/test_leaks.py", *both)
 
 
 @nox.session(venv_backend="venv")
