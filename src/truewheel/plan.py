@@ -223,7 +223,7 @@ def make_plan(
         license_files=recipe.package.license_files,
         isa_units=recipe.checks.isa_units,
         isa_library=recipe.checks.isa_library,
-        max_wheel_mib=_max_wheel_mib(recipe, profile),
+        max_wheel_mib=_max_wheel_mib(recipe, profile, base),
         in_process=recipe.checks.in_process,
         backends=backends,
         loader=loader,
@@ -248,7 +248,9 @@ def _note_flags(toolchain: Toolchain, level: str) -> tuple[str, ...]:
     return (f"-Wl,-z,{level}",) if toolchain.isa_note == "linker" else (NOTE_PLACEHOLDER,)
 
 
-def _max_wheel_mib(recipe: Recipe, profile: Profile) -> float:
+def _max_wheel_mib(recipe: Recipe, profile: Profile, base: Plan | None) -> float:
+    if profile.dispatch and base is not None:
+        return base.max_wheel_mib
     if profile.dispatch and recipe.backends and recipe.backends.max_wheel_mib:
         return recipe.backends.max_wheel_mib
     return recipe.checks.max_wheel_mib

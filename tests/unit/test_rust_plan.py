@@ -1,5 +1,6 @@
 """What a plan says of Rust, and of libraries that another recipe builds."""
 
+import msgspec
 import pytest
 from factories import (
     BACKENDS,
@@ -27,9 +28,10 @@ LIBRARIES = {
 
 def rust_plan(base, **changes):
     """Return the plan of an engine whose libraries are those of `base`."""
+    profile = changes.pop("profile", make_portable())
     changes = {"libraries": LIBRARIES, "build": {"backend": "maturin", "define": {}}, **changes}
     recipe = make_recipe(**changes)
-    return make_plan_of(recipe=recipe, profile=make_portable(), toolchain=make_zig(), rust="1.95.0", base=base)
+    return make_plan_of(recipe=recipe, profile=profile, toolchain=make_zig(), rust="1.95.0", base=base)
 
 
 def test_a_native_build_takes_the_cpu_and_a_portable_one_its_features():
@@ -74,6 +76,13 @@ def test_backends_and_definitions_are_those_of_the_other_recipe(make_base):
     assert all(backend.library.startswith("toy_rust/libkernels") for backend in plan.backends)
     assert len({backend.library for backend in plan.backends}) == len(base.backends)
     assert (plan.loader, plan.libraries.digest) == ("toy_rust/loader.so", base.digest)
+
+
+def test_a_wheel_with_all_backends_may_be_as_large_as_the_other_recipes():
+    base = make_dispatch_plan()
+    dispatch = make_portable(label="dispatch", level="x86-64", dispatch=True)
+    assert rust_plan(msgspec.structs.replace(base, max_wheel_mib=77), profile=dispatch).max_wheel_mib == 77
+    assert rust_plan(msgspec.structs.replace(base, max_wheel_mib=77)).max_wheel_mib == make_plan_of().max_wheel_mib
 
 
 def test_another_build_of_the_libraries_is_another_plan():

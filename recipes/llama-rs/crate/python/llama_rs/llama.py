@@ -40,6 +40,7 @@ class Llama:
     - check_tensors, use_extra_bufts, cpus and poll are llama.cpp's own, and llama_cpp has none of them: check the
       model's figures while loading; repack weights for this CPU; CPUs that threads may run on; how long idle threads
       spin, 0 to 100.
+    - The threads stay from token to token, where llama_cpp's are started anew for each.
     - stream_group: how many tokens a chunk of a stream has; the first token comes by itself, at once.
     - logprobs need no logits_all, but those of an echoed prompt do.
 
