@@ -11,6 +11,7 @@ from truewheel.toolchain.probe import Toolchain
 def programs(tmp_path, monkeypatch):
     """Write programs that say something, into a folder that is all of PATH."""
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CARGO_HOME", str(tmp_path / "cargo home"))
 
     def write(**says):
         for name, text in says.items():
@@ -25,6 +26,14 @@ def programs(tmp_path, monkeypatch):
 def test_a_fit_one_is_taken(programs):
     folder = programs(cargo="exit 1", rustc="echo 'rustc 1.95.0 (abc 2026-01-01)'")
     assert rust.find_rust() == rust.RustToolchain("1.95.0", folder / "cargo")
+
+
+def test_the_folder_of_rustup_is_looked_into(programs):
+    folder = programs(cargo="exit 1", rustc="echo 'rustc 1.95.0 (abc 2026-01-01)'")
+    (folder / "cargo home" / "bin").mkdir(parents=True)
+    for name in ("cargo", "rustc"):
+        (folder / name).rename(folder / "cargo home" / "bin" / name)
+    assert rust.find_rust().cargo == folder / "cargo home" / "bin" / "cargo"
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,9 @@ def find_rust() -> RustToolchain:
         PlanError: there is none, or it is too old.
     """
     hint = f"install Rust {MINIMUM_RUST} or newer with rustup, or as the packages cargo and rustc of your system"
-    cargo, rustc = shutil.which("cargo"), shutil.which("rustc")
+    # rustup puts its folder into PATH for login shells alone.
+    places = os.pathsep.join([os.environ.get("PATH", os.defpath), str(_cargo_home() / "bin")])
+    cargo, rustc = shutil.which("cargo", path=places), shutil.which("rustc", path=places)
     if cargo is None or rustc is None:
         raise PlanError(f"{'cargo' if cargo is None else 'rustc'} is not on this machine", hint=hint)
     done = process.run([rustc, "--version"], timeout=_SECONDS)
@@ -54,6 +56,10 @@ def find_rust() -> RustToolchain:
     if Version(match[1]) < Version(MINIMUM_RUST):
         raise PlanError(f"rustc {match[1]} is too old: {MINIMUM_RUST} or newer is needed", hint=hint)
     return RustToolchain(match[1], Path(cargo))
+
+
+def _cargo_home() -> Path:
+    return Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
 
 
 def rust_environment() -> dict[str, str]:
