@@ -751,12 +751,13 @@ def test_command_ends_with_130_after_an_interrupt(request):
     model = request.getfixturevalue("model_path")
     line = [sys.executable, "-m", "llama_rs", "generate", model, "-p", "a", "--ctx", "65536", "--threads", "1"]
     line += ["--grammar", "/dev/stdin"]
-    child = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    child.stdin.write("root ::= [a-z] root")
-    child.stdin.close()
-    printed = child.stdout.read(20)
-    child.send_signal(2)
-    printed += child.stdout.read()
-    assert child.wait(timeout=20) == 130
-    assert len(printed) > 20
-    assert "Traceback" not in child.stderr.read()
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(line, **pipes) as child:
+        child.stdin.write("root ::= [a-z] root")
+        child.stdin.close()
+        printed = child.stdout.read(20)
+        child.send_signal(2)
+        printed += child.stdout.read()
+        assert child.wait(timeout=20) == 130
+        assert len(printed) > 20
+        assert "Traceback" not in child.stderr.read()

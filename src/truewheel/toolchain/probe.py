@@ -130,14 +130,15 @@ def try_toolchain(candidate: Toolchain, host: Host, say: tools.Say, *, native: b
 
 
 # Asked for a dependency file, zig does not look into its own object cache. We build from nothing each time,
-# so nobody would read one, and ninja takes a missing one for an empty one.
-_DROP_DEPENDENCY_FILES = """\
+# so nobody would read one, and ninja takes a missing one for an empty one. Rust's crates name the target as clang
+# spells it; zig spells it otherwise, and is told its own.
+_DROP_OPTIONS = """\
 skip=
 for argument do
     shift
     if [ -n "$skip" ]; then skip=; continue; fi
     case "$argument" in
-        -MD | -MMD) continue ;;
+        -MD | -MMD | --target=*-unknown-linux-gnu) continue ;;
         -MT | -MF | -MQ) skip=1; continue ;;
     esac
     set -- "$@" "$argument"
@@ -159,7 +160,7 @@ def _zig(tool: tools.Tool) -> Toolchain:
             f"#!/bin/sh\n# zig {tool.version}\n"
             f"export ZIG_GLOBAL_CACHE_DIR=${{ZIG_GLOBAL_CACHE_DIR:-{shlex.quote(str(caches / 'global'))}}}\n"
             f"export ZIG_LOCAL_CACHE_DIR=${{ZIG_LOCAL_CACHE_DIR:-{shlex.quote(str(caches / 'local'))}}}\n"
-            f"{_DROP_DEPENDENCY_FILES if compiler else ''}"
+            f"{_DROP_OPTIONS if compiler else ''}"
             f'exec {shlex.quote(str(tool.path))} {command}{target} "$@"\n'
         )
         path = folder / f"zig-{command}"

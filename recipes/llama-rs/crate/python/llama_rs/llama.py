@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import sys
+import weakref
 from array import array
 
 from . import constants
@@ -27,6 +29,15 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from typing_extensions import Self
+
+_OPEN: weakref.WeakSet[Llama] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Stop every engine before the process takes down llama.cpp's own variables, which a running one still uses."""
+    for llama in list(_OPEN):
+        llama.close()
 
 
 class Llama:
@@ -123,6 +134,7 @@ class Llama:
         self.n_threads: int = arguments["n_threads"]
         self.n_threads_batch: int = arguments["n_threads_batch"]
         self.engine = Engine(self.model_path, **arguments)
+        _OPEN.add(self)
         self.facts: dict[str, Any] = self.engine.describe()
         self._settings: dict[str, Any] = self.engine.settings()
         self._n_ctx: int = self._settings.get("n_ctx") or 0
