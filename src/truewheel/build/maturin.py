@@ -18,7 +18,7 @@ from truewheel.build.objects import build_cpuid, build_note, compiler_line
 from truewheel.build.product import BuildTools, BuiltWheel, process_reason
 from truewheel.console import Console
 from truewheel.errors import BuildError
-from truewheel.placeholders import CRATES_PLACEHOLDER, NOTE_PLACEHOLDER, SOURCE_PLACEHOLDER
+from truewheel.placeholders import BUILD_PLACEHOLDER, CRATES_PLACEHOLDER, NOTE_PLACEHOLDER, SOURCE_PLACEHOLDER
 from truewheel.plan import Plan
 from truewheel.rust_plan import PlannedLibraries, PlannedRust
 from truewheel.source import SourceTree
@@ -176,14 +176,17 @@ def _environment(
     if plan.libraries is not None and plan.libraries.source == "crate":
         # The crate's build script passes on what is named so.
         extra |= plan.defines
-        extra |= {f"CFLAGS_{triple}": _flags(plan, tree), f"CXXFLAGS_{triple}": _flags(plan, tree)}
+        flags_of_c = _flags(plan, tree, places[CRATES_PLACEHOLDER])
+        extra |= {f"CFLAGS_{triple}": flags_of_c, f"CXXFLAGS_{triple}": flags_of_c}
     path = search_path(tools.cmake, tools.ninja)
     path = f"{rust.rust.cargo.parent}:{path}"
     return build_environment(plan.environment, source=tree, search_path=path, extra=extra)
 
 
-def _flags(plan: Plan, tree: Path) -> str:
-    return " ".join(flag.replace(SOURCE_PLACEHOLDER, str(tree)) for flag in plan.c_flags if "{build}" not in flag)
+def _flags(plan: Plan, tree: Path, crates: str) -> str:
+    """Return the flags of C and C++ for a crate that compiles some: its sources lie where cargo keeps crates."""
+    flags = [flag.replace(SOURCE_PLACEHOLDER, str(tree)) for flag in plan.c_flags if BUILD_PLACEHOLDER not in flag]
+    return " ".join([*flags, f"-ffile-prefix-map={crates}=crates"])
 
 
 def _only_folder(crates: Path) -> Path:
