@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from truewheel.build.cache import cache_statistics, find_cache_tool, open_cache
+from truewheel.build.crates import fetch_crates
 from truewheel.build.kept import find_build, keep_build
 from truewheel.build.maturin import RustTools, build_rust_wheel
 from truewheel.build.product import BuildTools, BuiltWheel
@@ -17,6 +18,7 @@ from truewheel.errors import BuildError, FetchError
 from truewheel.prepare import Order, Prepared
 from truewheel.source import SourceTree, fetch_source
 from truewheel.stages import stage
+from truewheel.toolchain.rust import TARGET
 from truewheel.toolchain.tools import fetch_tool, find_tool, search_path
 
 
@@ -52,7 +54,7 @@ def obtain_build(order: Order, ready: Prepared, place: Place) -> BuiltWheel:
         place: where.
 
     Raises:
-        FetchError: source or tools cannot be had.
+        FetchError: source, tools or crates cannot be had.
         BuildError: it does not build.
     """
     base = _obtain_base(order, ready.base, place) if ready.base else None
@@ -73,6 +75,7 @@ def obtain_build(order: Order, ready: Prepared, place: Place) -> BuiltWheel:
                 libclang=fetch_tool("libclang", say),
                 kept=place.cache / "cargo" / f"rustc-{ready.rust.version}" if order.cache else None,
             )
+            fetch_crates(ready.rust.cargo, source.path, TARGET, place.log(ready), say)
     what = f"{plan.engine} {plan.profile} with {plan.toolchain.kind} {plan.toolchain.version}"
     if plan.rust is not None:
         what += f" and rustc {plan.rust.version}"

@@ -206,6 +206,7 @@ def _exit_codes() -> str:
         f"| {family.exit_code} | {family.stage} | {str(family.__doc__).strip().rstrip('.')} |" for family in FAMILIES
     ]
     lines.append("| 130 | | interrupted with Ctrl-C |")
+    lines.append("| 143 | | ended by SIGTERM |")
     return "\n".join(lines) + "\n"
 
 

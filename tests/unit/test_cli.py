@@ -1,5 +1,6 @@
 """The command line: what it prints where, and with which code it ends."""
 
+import contextlib
 import json
 import os
 import re
@@ -59,7 +60,7 @@ def test_help_lists_every_verb(command, option):
     assert (code, err) == (0, "")
     for verb, text in VERBS.items():
         assert re.search(rf"^  {verb} +{re.escape(text)}$", out, re.MULTILINE)
-    assert "130 Ctrl-C" in out
+    assert "130 Ctrl-C, 143 SIGTERM." in out
 
 
 def test_no_arguments_show_the_help(command):
@@ -346,3 +347,84 @@ main(["build"])
     assert child.returncode == 130
     assert "Traceback" not in err
     assert "interrupted" in err
+
+
+COMPILING = """
+import sys
+import truewheel.pipeline
+from truewheel import process
+from truewheel.errors import LoadError
+def build(*_, **__):
+    print("building", flush=True)
+    process.run(["/bin/sh", "-c", sys.argv[1]], on_line=lambda line: print(line, flush=True))
+    raise LoadError("compiled")
+truewheel.pipeline.build = build
+from truewheel.cli import main
+main(["build"])
+"""
+
+
+def _start_compiling(script, **options):
+    """Start a build whose compiler is a shell script; return it and the number that the script prints."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", COMPILING, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
+    assert child.stdout.readline() == "building\n"
+    return child, int(child.stdout.readline())
+
+
+def _ends(number, within=5.0):
+    """Tell whether a process is gone, or a zombie, before the time is up."""
+    until = time.monotonic() + within
+    while time.monotonic() < until:
+        try:
+            if Path(f"/proc/{number}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("trap", ["", "trap '' TERM; "])
+def test_sigterm_ends_a_real_process_and_its_children_with_143(trap, times):
+    child, number = _start_compiling(f"({trap}exec sleep 60) & echo $!; wait")
+    try:
+        for _ in range(times):
+            child.send_signal(signal.SIGTERM)
+            time.sleep(0.1)
+        _, err = child.communicate(timeout=30)
+        assert (child.returncode, _ends(number)) == (143, True)
+        assert err.splitlines()[-3:] == [
+            "error: ended by SIGTERM; nothing half-made was left behind",
+            "",
+            "hint: the same command goes on where it was",
+        ]
+        assert "Traceback" not in err
+    finally:
+        _kill(number)
+
+
+def _kill(number):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(number, signal.SIGKILL)
+
+
+def test_sigterm_stays_ignored_where_it_was():
+    def ignore():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    child, _ = _start_compiling("echo $$; exec sleep 0.5", preexec_fn=ignore)
+    child.send_signal(signal.SIGTERM)
+    _, err = child.communicate(timeout=30)
+    assert (child.returncode, err) == (2, "error: compiled\n")
+
+
+def test_the_meaning_of_sigterm_is_left_as_it_was(failing, capsys):
+    failing(LoadError("x"))
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit):
+        truewheel.cli.main(["build"])
+    assert "error: x" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -1,5 +1,7 @@
 """Builds that are kept: found again whole, or not at all."""
 
+import json
+
 import pytest
 from factories import make_plan_of
 
@@ -49,6 +51,27 @@ def test_what_is_not_whole_is_not_found(built, folder, lost):
 def test_a_damaged_record_is_not_found(built, folder):
     keep_build(built, folder)
     (next(folder.iterdir()) / "build.json").write_text("{}")
+    assert find_build(built.plan, built.source, None, folder) is None
+
+
+@pytest.mark.parametrize("name", ["cpuid.so", "toy-1.0-py3-none-any.whl"])
+@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data[:-1] + b"?", lambda data: data * 2])
+def test_what_is_not_what_was_kept_is_not_found(built, folder, name, damage):
+    keep_build(built, folder)
+    path = next(folder.iterdir()) / name
+    path.write_bytes(damage(path.read_bytes()))
+    assert find_build(built.plan, built.source, None, folder) is None
+    keep_build(built, folder)
+    assert find_build(built.plan, built.source, None, folder).path.read_bytes() == b"a wheel"
+
+
+@pytest.mark.parametrize("change", [lambda record: record.pop("sha256"), lambda record: record["sha256"].clear()])
+def test_what_was_kept_without_its_hash_is_not_found(built, folder, change):
+    keep_build(built, folder)
+    path = next(folder.iterdir()) / "build.json"
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record))
     assert find_build(built.plan, built.source, None, folder) is None
 
 

@@ -1,21 +1,25 @@
 """Are names of libraries changed in their place, and nothing else?"""
 
 import ctypes
+import io
 import shutil
+import struct
 import subprocess
 
 import pytest
+from elf_builder import build_elf
+from elftools.elf.elffile import ELFFile
 
 from truewheel.binary.elf import read_elf
 from truewheel.binary.rename import rename_library
 from truewheel.errors import RepairError
 
-pytestmark = pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler")
-
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """Two libraries, the second of which needs the first."""
+    if not shutil.which("cc"):
+        pytest.skip("there is no C compiler")
     folder = tmp_path_factory.mktemp("rename")
     (folder / "low.c").write_text("int low(void) { return 7; }\n")
     (folder / "high.c").write_text("int low(void); int high(void) { return low() + 1; }\n")
@@ -60,10 +64,6 @@ def test_a_name_that_is_the_end_of_another_is_refused(built):
     strings = min(at, symbol)
     offset = at - strings
     assert offset != 0 or symbol != at
-    import io
-
-    from elftools.elf.elffile import ELFFile
-
     elf = ELFFile(io.BytesIO(bytes(data)))
     table, names = elf.get_section_by_name(".dynsym"), elf.get_section_by_name(".dynstr")
     entry = table["sh_offset"] + table["sh_entsize"] * (table.num_symbols() - 1)
@@ -76,3 +76,29 @@ def test_a_name_that_is_the_end_of_another_is_refused(built):
 def test_what_is_no_library_is_refused(data):
     with pytest.raises(RepairError):
         rename_library(data, NAMES)
+
+
+def test_a_name_that_lies_behind_the_end_is_refused():
+    data = bytearray(build_elf(soname="liblow-first.so"))
+    at = data.index(struct.pack("<Q", 14), _section_offset(data, ".dynamic"))
+    data[at + 8 : at + 16] = struct.pack("<Q", len(data))
+    with pytest.raises(RepairError, match="has no end"):
+        rename_library(bytes(data), NAMES)
+
+
+def test_no_damage_gives_another_error():
+    sound = build_elf(soname="liblow-first.so", needed=("libother.so",), runpath="$ORIGIN")
+    assert b"liblow-2nd.so" in rename_library(sound, NAMES)
+    damaged = [sound[:size] for size in range(0, len(sound), 8)]
+    damaged += [sound[:at] + b"\x80" + sound[at + 1 :] for at in range(len(sound))]
+    refused = 0
+    for data in damaged:
+        try:
+            rename_library(data, NAMES)
+        except RepairError:
+            refused += 1
+    assert 0 < refused < len(damaged)
+
+
+def _section_offset(data, name):
+    return ELFFile(io.BytesIO(bytes(data))).get_section_by_name(name)["sh_offset"]

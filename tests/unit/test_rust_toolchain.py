@@ -1,5 +1,7 @@
 """Is Rust found, and a Rust that cannot build refused in words?"""
 
+from pathlib import Path
+
 import pytest
 
 from truewheel.errors import BuildError, PlanError
@@ -51,6 +53,31 @@ def test_what_is_not_fit_is_refused(programs, says, reason):
     with pytest.raises(PlanError, match=reason) as caught:
         rust.find_rust()
     assert "1.90" in caught.value.hint
+
+
+def test_a_program_is_asked_once(programs):
+    folder = programs(cargo="exit 1", rustc='echo asked >> "$0.log"; echo "rustc 1.95.0 (abc)"')
+    assert [rust.find_rust().version for _ in range(3)] == ["1.95.0"] * 3
+    assert (folder / "rustc.log").read_text() == "asked\n"
+
+
+def test_one_that_is_not_fit_is_asked_once(programs):
+    folder = programs(cargo="exit 1", rustc='echo asked >> "$0.log"; echo "rustc 1.2.3 (abc)"')
+    for _ in range(2):
+        with pytest.raises(PlanError, match=r"rustc 1\.2\.3 is too old"):
+            rust.find_rust()
+    assert (folder / "rustc.log").read_text() == "asked\n"
+
+
+def test_where_crates_are_kept_is_told_for_every_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CARGO_HOME", "crates")
+    monkeypatch.setenv("RUSTUP_HOME", "/rust up")
+    monkeypatch.delenv("RUSTUP_TOOLCHAIN", raising=False)
+    assert rust.rust_environment() == {"CARGO_HOME": str(tmp_path / "crates"), "RUSTUP_HOME": "/rust up"}
+    monkeypatch.delenv("CARGO_HOME")
+    assert rust.rust_environment() == {"RUSTUP_HOME": "/rust up"}
+    assert rust.cargo_home() == Path.home() / ".cargo"
 
 
 def test_header_folders_are_those_that_the_compiler_names(programs):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 
-from elftools.common.exceptions import ELFError
 from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
@@ -28,24 +27,23 @@ def rename_library(data: bytes, names: Mapping[str, str]) -> bytes:
         names: new names by old ones; what is not named stays as it is.
 
     Raises:
-        RepairError: it is no shared library, a new name is longer, or an old one is shared with something else.
+        RepairError: it is no shared library or a damaged one, a new name is longer, or an old one is shared with
+            something else.
     """
     try:
-        elf = ELFFile(io.BytesIO(data))
-        dynamic = elf.get_section_by_name(".dynamic")
-        strings = elf.get_section_by_name(".dynstr")
-        if not isinstance(dynamic, DynamicSection) or strings is None:
-            raise RepairError("it has no dynamic section, so no name to change")
-        start = int(strings["sh_offset"])
-        tags = [(str(tag.entry.d_tag), int(tag.entry.d_val)) for tag in dynamic.iter_tags()]
-        used = {offset for name, offset in tags if name in _TEXTS} | _symbol_names(elf)
-    except (ELFError, ValueError, KeyError) as error:
-        raise RepairError(f"it cannot be read as a shared library: {error}") from error
+        start, tags, used = _read_names(data)
+    except RepairError:
+        raise
+    except Exception as error:
+        # pyelftools raises anything on bytes that it did not expect.
+        raise RepairError(f"it cannot be read as a shared library: {type(error).__name__}: {error}") from error
     result = bytearray(data)
     for name, offset in tags:
         if name not in _NAMES:
             continue
-        end = data.index(0, start + offset)
+        end = data.find(0, start + offset)
+        if end < 0:
+            raise RepairError("it cannot be read as a shared library: a name in it has no end")
         old = data[start + offset : end].decode("ascii", "replace")
         new = names.get(old, old).encode()
         if len(new) > len(old):
@@ -54,6 +52,18 @@ def rename_library(data: bytes, names: Mapping[str, str]) -> bytes:
             raise RepairError(f"{old} shares its end with another name, at {min(shared)} in its table of strings")
         result[start + offset : end] = new.ljust(len(old), b"\0")
     return bytes(result)
+
+
+def _read_names(data: bytes) -> tuple[int, list[tuple[str, int]], set[int]]:
+    """Return where the table of strings begins, the dynamic section's tags, and the offsets in the table in use."""
+    elf = ELFFile(io.BytesIO(data))
+    dynamic = elf.get_section_by_name(".dynamic")
+    strings = elf.get_section_by_name(".dynstr")
+    if not isinstance(dynamic, DynamicSection) or strings is None:
+        raise RepairError("it has no dynamic section, so no name to change")
+    tags = [(str(tag.entry.d_tag), int(tag.entry.d_val)) for tag in dynamic.iter_tags()]
+    used = {offset for name, offset in tags if name in _TEXTS} | _symbol_names(elf)
+    return int(strings["sh_offset"]), tags, used
 
 
 def _symbol_names(elf: ELFFile) -> set[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
@@ -22,6 +23,7 @@ _RECORD, _CPUID = "build.json", "cpuid.so"
 
 class _Record(msgspec.Struct, frozen=True):
     wheel: str
+    sha256: dict[str, str]
     compiler: str
     cmake_cache: dict[str, str]
     units: tuple[CompileUnit, ...]
@@ -41,11 +43,13 @@ def keep_build(built: BuiltWheel, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".part-", dir=folder))
         try:
-            shutil.copy2(built.path, scratch / built.path.name)
-            (scratch / _CPUID).write_bytes(built.cpuid_library)
+            files = {built.path.name: built.path.read_bytes(), _CPUID: built.cpuid_library}
+            for name, data in files.items():
+                (scratch / name).write_bytes(data)
             evidence = built.evidence
             record = _Record(
                 wheel=built.path.name,
+                sha256={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
                 compiler=built.compiler,
                 cmake_cache=evidence.cmake_cache,
                 units=evidence.units,
@@ -63,7 +67,7 @@ def keep_build(built: BuiltWheel, folder: Path) -> None:
 
 
 def find_build(plan: Plan, source: SourceTree, base: BuiltWheel | None, folder: Path) -> BuiltWheel | None:
-    """Return the kept build of a plan, or None.
+    """Return the kept build of a plan; None where there is none, or it is not what was kept.
 
     Args:
         plan: the plan.
@@ -74,15 +78,15 @@ def find_build(plan: Plan, source: SourceTree, base: BuiltWheel | None, folder: 
     kept = folder / plan.digest[:24]
     try:
         record = msgspec.json.decode((kept / _RECORD).read_bytes(), type=_Record)
-        cpuid = (kept / _CPUID).read_bytes()
+        files = {name: (kept / name).read_bytes() for name in (record.wheel, _CPUID)}
         os.utime(kept)
     except (OSError, msgspec.DecodeError):
         return None
-    wheel = kept / record.wheel
-    if not wheel.is_file():
+    if any(hashlib.sha256(data).hexdigest() != record.sha256.get(name) for name, data in files.items()):
         return None
     evidence = Evidence(record.cmake_cache, record.units, record.crates)
-    return BuiltWheel(wheel, plan, source, evidence, cpuid, record.compiler, base, record.licences)
+    wheel = kept / record.wheel
+    return BuiltWheel(wheel, plan, source, evidence, files[_CPUID], record.compiler, base, record.licences)
 
 
 def _age(path: Path) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from truewheel import process
-from truewheel.build.crates import read_licences
+from truewheel.build.crates import crate_folders, for_each_folder, read_licences
 from truewheel.build.environment import build_environment
 from truewheel.build.evidence import CrateUnit, Evidence, read_crate_unit, read_evidence
 from truewheel.build.libraries import take_libraries
@@ -86,7 +86,7 @@ def build_rust_wheel(
         rust: Rust's.
         base: the build that its C++ libraries are taken from; None where a crate builds them.
         work: the folder; what it held before is deleted.
-        log: gets everything that is printed.
+        log: gets everything that is printed, behind what it holds of the fetching of crates.
         jobs: compilers at once.
         console: shows the progress.
 
@@ -99,7 +99,6 @@ def build_rust_wheel(
     tree = work / "source"
     work.mkdir(parents=True)
     log.parent.mkdir(parents=True, exist_ok=True)
-    log.unlink(missing_ok=True)
     shutil.copytree(source.path, tree)
     note = work / "isa_note.o"
     target = rust.kept or work / "target"
@@ -141,21 +140,14 @@ def _environment(
 ) -> dict[str, str]:
     toolchain = tools.toolchain
     cache = tools.cache.environment if tools.cache else {"ZIG_LOCAL_CACHE_DIR": str(work / "zig-cache")}
-    home = rust_environment()
-    crates = Path(home.get("CARGO_HOME") or Path.home() / ".cargo") / "registry" / "src"
-    places = {
-        SOURCE_PLACEHOLDER: str(tree),
-        CRATES_PLACEHOLDER: str(_only_folder(crates)),
-        NOTE_PLACEHOLDER: str(work / "isa_note.o"),
-    }
-    flags = []
-    for flag in planned.flags:
-        for placeholder, place in places.items():
-            flag = flag.replace(placeholder, place)  # noqa: PLW2901
-        flags.append(flag)
+    crates = crate_folders()
+    flags = [
+        flag.replace(SOURCE_PLACEHOLDER, str(tree)).replace(NOTE_PLACEHOLDER, str(work / "isa_note.o"))
+        for flag in for_each_folder(planned.flags, crates)
+    ]
     triple = TARGET.replace("-", "_")
     extra = {
-        **home,
+        **rust_environment(),
         **planned.profile,
         # Not RUSTFLAGS: a folder's name may hold a space.
         "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(flags),
@@ -176,26 +168,17 @@ def _environment(
     if plan.libraries is not None and plan.libraries.source == "crate":
         # The crate's build script passes on what is named so.
         extra |= plan.defines
-        flags_of_c = _flags(plan, tree, places[CRATES_PLACEHOLDER])
+        flags_of_c = _flags(plan, tree, crates)
         extra |= {f"CFLAGS_{triple}": flags_of_c, f"CXXFLAGS_{triple}": flags_of_c}
     path = search_path(tools.cmake, tools.ninja)
     path = f"{rust.rust.cargo.parent}:{path}"
     return build_environment(plan.environment, source=tree, search_path=path, extra=extra)
 
 
-def _flags(plan: Plan, tree: Path, crates: str) -> str:
+def _flags(plan: Plan, tree: Path, crates: list[Path]) -> str:
     """Return the flags of C and C++ for a crate that compiles some: its sources lie where cargo keeps crates."""
     flags = [flag.replace(SOURCE_PLACEHOLDER, str(tree)) for flag in plan.c_flags if BUILD_PLACEHOLDER not in flag]
-    return " ".join([*flags, f"-ffile-prefix-map={crates}=crates"])
-
-
-def _only_folder(crates: Path) -> Path:
-    """Return the registry's folder of sources where there is one: its name is the registry's, and is left out."""
-    try:
-        folders = [path for path in crates.iterdir() if path.is_dir()]
-    except OSError:
-        folders = []
-    return folders[0] if len(folders) == 1 else crates
+    return " ".join([*flags, *for_each_folder([f"-ffile-prefix-map={CRATES_PLACEHOLDER}=crates"], crates)])
 
 
 def _library_variables(libraries: PlannedLibraries, base: BuiltWheel, taken: Path, tree: Path) -> dict[str, str]:

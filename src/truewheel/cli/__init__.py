@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import signal
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -29,11 +32,13 @@ VERBS = {
 _EPILOG = """\
 \b
 Exit codes: 0 success, 1 a fault of truewheel itself, 2 usage, recipe, profile or model, 3 plan,
-4 fetch, 5 build, 6 repair, 7 check, 8 wheelhouse, 130 Ctrl-C.
+4 fetch, 5 build, 6 repair, 7 check, 8 wheelhouse, 130 Ctrl-C, 143 SIGTERM.
 
 \b
 Shell completion: eval "$(_TRUEWHEEL_COMPLETE=bash_source truewheel)" (or zsh_source, fish_source).
 """
+
+_AGAIN = "the same command goes on where it was"
 
 
 class Verbs(click.Group):
@@ -88,9 +93,46 @@ def cli(context: click.Context) -> None:
         Console().data(context.get_help())
 
 
+class EndedError(BaseException):
+    """Somebody sent SIGTERM; as with KeyboardInterrupt, nothing but what cleans up may catch it on its way."""
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the code of what happened."""
-    sys.exit(run(arguments))
+    with _sigterm_raised():
+        try:
+            code = run(arguments)
+        except EndedError:
+            from truewheel.console import Console
+
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            Console().error("ended by SIGTERM; nothing half-made was left behind", _AGAIN)
+            code = 128 + signal.SIGTERM
+    sys.exit(code)
+
+
+@contextlib.contextmanager
+def _sigterm_raised() -> Iterator[None]:
+    """Raise EndedError where SIGTERM finds us, so that children are ended and folders tidied up as after Ctrl-C.
+
+    Where whoever started us had it ignored, it stays so.
+    """
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def end(*_: object) -> None:
+        # `timeout` sends it twice; a second one must not break off the ending of children. Unlike an ignored signal,
+        # a caught one is as usual again for programs that we start.
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        raise EndedError
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is end:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -108,7 +150,7 @@ def run(arguments: list[str] | None = None) -> int:
         Console().error(error.message, error.hint)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        Console().error("interrupted; nothing half-made was left behind", "the same command goes on where it was")
+        Console().error("interrupted; nothing half-made was left behind", _AGAIN)
         return 130
     except ReaderGoneError:
         return 0

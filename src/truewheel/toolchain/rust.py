@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -43,11 +44,11 @@ def find_rust() -> RustToolchain:
     """
     hint = f"install Rust {MINIMUM_RUST} or newer with rustup, or as the packages cargo and rustc of your system"
     # rustup puts its folder into PATH for login shells alone.
-    places = os.pathsep.join([os.environ.get("PATH", os.defpath), str(_cargo_home() / "bin")])
+    places = os.pathsep.join([os.environ.get("PATH", os.defpath), str(cargo_home() / "bin")])
     cargo, rustc = shutil.which("cargo", path=places), shutil.which("rustc", path=places)
     if cargo is None or rustc is None:
         raise PlanError(f"{'cargo' if cargo is None else 'rustc'} is not on this machine", hint=hint)
-    done = process.run([rustc, "--version"], timeout=_SECONDS)
+    done = _ask_version(rustc)
     match = re.search(r"rustc (\d+\.\d+\.\d+)", done.output)
     if done.returncode != 0 or match is None:
         raise PlanError(
@@ -58,13 +59,24 @@ def find_rust() -> RustToolchain:
     return RustToolchain(match[1], Path(cargo))
 
 
-def _cargo_home() -> Path:
-    return Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
+@functools.cache
+def _ask_version(rustc: str) -> process.Completed:
+    """Return how `rustc --version` ended; a program is asked once, since a table asks for Rust in many of its cells."""
+    return process.run([rustc, "--version"], timeout=_SECONDS)
+
+
+def cargo_home() -> Path:
+    """Return the folder where cargo keeps its programs and crates."""
+    return Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo").absolute()
 
 
 def rust_environment() -> dict[str, str]:
     """Return what a build needs of the user's environment to find Rust and the crates: where they are kept."""
-    return {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}
+    passed = {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}
+    if "CARGO_HOME" in passed:
+        # Cargo is called in another folder than ours.
+        passed["CARGO_HOME"] = str(cargo_home())
+    return passed
 
 
 def header_folders(toolchain: Toolchain) -> list[str]:
