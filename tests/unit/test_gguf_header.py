@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from truewheel.errors import LoadError
-from truewheel.inference.gguf_header import GgufHeader, read_gguf_header
+from truewheel.inference.cost import model_cost
+from truewheel.inference.gguf_header import GgufHeader, GgufTensor, read_gguf_contents, read_gguf_header
 
-UINT32, FLOAT32, BOOL, STRING, ARRAY, UINT64 = 4, 6, 7, 8, 9, 10
+UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY, UINT64 = 4, 5, 6, 7, 8, 9, 10
 F32, Q4_0, Q8_0 = 0, 2, 8
 
 
@@ -79,6 +80,57 @@ def test_another_alignment(path):
     keys = (key("general.alignment", UINT32, struct.pack("<I", 64)),)
     path.write_bytes(model(keys, alignment=64))
     assert read_gguf_header(path).tensors == 2
+
+
+def test_tensors_are_told_with_their_dimensions_and_bytes(path):
+    path.write_bytes(model(tensors=(*TENSORS, tensor("c", (7, 3), 999))))
+    assert read_gguf_contents(path).tensors == (
+        GgufTensor("a", (32, 2), F32, 256),
+        GgufTensor("b", (32, 4), Q8_0, 4 * 34),
+        GgufTensor("c", (7, 3), 999, None),
+    )
+    assert [one.weights for one in read_gguf_contents(path).tensors] == [64, 128, 21]
+
+
+def test_numbers_are_told_with_their_sign_and_fraction(path):
+    numbers = {
+        "a": (0, "<B", 200), "b": (1, "<b", -3), "c": (2, "<H", 60_000), "d": (3, "<h", -300), "e": (4, "<I", 1 << 31),
+        "f": (5, "<i", -1), "g": (6, "<f", 0.5), "h": (10, "<Q", 1 << 63), "i": (11, "<q", -1), "j": (12, "<d", 0.1),
+    }  # fmt: skip
+    keys = tuple(key(name, kind, struct.pack(code, value)) for name, (kind, code, value) in numbers.items())
+    path.write_bytes(model((*keys, key("flag", BOOL, b"\1"))))
+    assert read_gguf_contents(path).numbers == {name: value for name, (_, _, value) in numbers.items()}
+
+
+def test_short_lists_of_integers_are_told_and_others_left_out(path):
+    lists = (
+        key("heads", ARRAY, struct.pack("<IQ3i", INT32, 3, 4, -1, 0)),
+        key("empty", ARRAY, struct.pack("<IQ", UINT64, 0)),
+        key("scores", ARRAY, struct.pack("<IQf", FLOAT32, 1, 0.5)),
+        key("long", ARRAY, struct.pack("<IQ", UINT32, 4097) + bytes(4 * 4097)),
+    )
+    path.write_bytes(model(lists))
+    assert read_gguf_contents(path).lists == {"heads": (4, -1, 0), "empty": ()}
+
+
+def test_no_more_lists_are_kept_than_a_model_has(path):
+    path.write_bytes(model(tuple(key(f"{n}", ARRAY, struct.pack("<IQI", UINT32, 1, n)) for n in range(200))))
+    assert len(read_gguf_contents(path).lists) == 64
+
+
+def test_contents_are_refused_where_the_header_is(path):
+    path.write_bytes(model()[:-1])
+    with pytest.raises(LoadError, match="is cut off"):
+        read_gguf_contents(path)
+    with pytest.raises(LoadError, match="No such file"):
+        read_gguf_contents(path.with_name("absent"))
+
+
+def test_more_weights_than_can_be_are_refused_in_contents_alone(path):
+    path.write_bytes(model(tensors=(tensor("t", (1 << 40, 1 << 40), kind=999),)))
+    assert read_gguf_header(path).tensors == 1
+    with pytest.raises(LoadError, match=f"tensor t has {1 << 80} weights"):
+        read_gguf_contents(path)
 
 
 @pytest.mark.parametrize("data", [b"", b"GGUF", b"GGML" + bytes(40), b"\x7fELF" + bytes(40), b"hello, world" * 4])
@@ -183,11 +235,12 @@ def read_or_refuse(path, data):
     path.write_bytes(data)
     start = time.monotonic()
     try:
-        header = read_gguf_header(path)
+        contents = read_gguf_contents(path)
     except LoadError:
         pass
     else:
-        assert header.size == len(data)
+        assert contents.header.size == len(data)
+        model_cost(contents)
     assert time.monotonic() - start < 2
 
 

