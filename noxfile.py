@@ -71,6 +71,20 @@ def compatibility(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="venv")
+def bench(session: nox.Session) -> None:
+    """Measure the wheelhouse's best wheels on a real model; arguments after -- go to `truewheel bench`."""
+    install(session, RUNTIME)
+    session.run("truewheel", "bench", *(session.posargs or ("--quick",)))
+
+
+@nox.session(venv_backend="venv")
+def tune(session: nox.Session) -> None:
+    """Find the best settings for the default wheel, this machine and a model; arguments go to `truewheel tune`."""
+    install(session, RUNTIME)
+    session.run("truewheel", "tune", *(session.posargs or ("--minutes", "4")))
+
+
+@nox.session(venv_backend="venv")
 def prove(session: nox.Session) -> None:
     """Build every profile, run each wheel on emulated CPUs and compare their answers: slow, needs qemu-user."""
     install(session, RUNTIME)

@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 
 _APART = (
-    "__pycache__", "account", "cli", "pick", "shared",
+    "__pycache__", "account", "bench", "cli", "pick", "shared", "tune",
     "compare.py", "doctor.py", "figures.py", "figures_portable.py", "figures_rust.py", "matrix.py", "reference.py",
     "series.py", "survey.py",
 )  # fmt: skip

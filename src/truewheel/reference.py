@@ -14,6 +14,17 @@ from truewheel.checks.isa_rules import RULE_TEXTS, isa_rules
 from truewheel.checks.run import CODES, MODULES, explain
 from truewheel.checks.size import Space
 from truewheel.cli import VERBS, cli
+from truewheel.config.presets import (
+    Measured,
+    Preset,
+    PresetEvidence,
+    PresetFigures,
+    PresetMachine,
+    PresetModel,
+    Purpose,
+    RunnerUp,
+    RunSettings,
+)
 from truewheel.config.tables import (
     Build,
     Checks,
@@ -46,6 +57,17 @@ _RECIPE_TABLES: tuple[tuple[str, type[Table]], ...] = (
     ("[package]", Package),
     ("[checks]", Checks),
 )
+_PRESET_TABLES: tuple[tuple[str, type[Table]], ...] = (
+    ("top level", Preset),
+    ("[for]", Purpose),
+    ("[for] machine", PresetMachine),
+    ("[for] model", PresetModel),
+    ("[settings]", RunSettings),
+    ("[figures]", PresetFigures),
+    ("each of [figures]", Measured),
+    ("[runner-up]", RunnerUp),
+    ("[evidence]", PresetEvidence),
+)
 _REPORT_TABLES: tuple[type[msgspec.Struct], ...] = (
     Report,
     Finding,
@@ -68,6 +90,7 @@ def reference_pages() -> dict[str, str]:
         "command-line.md": _command_line(),
         "recipe.md": _tables("recipe.toml", "WHAT can be built.", _RECIPE_TABLES),
         "profile.md": _tables("profiles/LABEL.toml", "HOW it is built.", (("top level", Profile), ("[rust]", Rust))),
+        "preset.md": _tables("presets/NAME.toml", "HOW it is run.", _PRESET_TABLES, "schema preset"),
         "checks.md": _checks(),
         "report.md": _report(),
         "exit-codes.md": _exit_codes(),
@@ -93,8 +116,8 @@ def _block(text: str) -> str:
     return "```text\n" + "\n".join(lines) + "\n```\n"
 
 
-def _tables(title: str, what: str, tables: tuple[tuple[str, type[Table]], ...]) -> str:
-    what = f"{what} Unknown keys are errors. `truewheel schema` gives the JSON Schema."
+def _tables(title: str, what: str, tables: tuple[tuple[str, type[Table]], ...], verb: str = "schema") -> str:
+    what = f"{what} Unknown keys are errors. `truewheel {verb}` gives the JSON Schema."
     return "\n".join([_NOTE, f"# {title}", "", what, *_rows(tables)]) + "\n"
 
 
@@ -113,10 +136,11 @@ def _rows(tables: tuple[tuple[str, type[msgspec.Struct]], ...]) -> list[str]:
         texts = _attribute_texts(table.__doc__ or "")
         lines += ["", f"## {heading}", "", "| key | type | default | meaning |", "| --- | --- | --- | --- |"]
         for field in msgspec.structs.fields(table):
-            default = "required" if field.required else _default(field)
-            lines.append(
-                f"| `{field.encode_name}` | {_type(field.type)} | {default} | {texts.get(field.name, '').rstrip('.')} |"
-            )
+            default, kind = "required" if field.required else _default(field), _type(field.type)
+            if issubclass(table, Table) and default == "`null`":
+                # TOML knows no null: such a key is left out.
+                default, kind = "left out", kind.removesuffix(" or nothing")
+            lines.append(f"| `{field.encode_name}` | {kind} | {default} | {texts.get(field.name, '').rstrip('.')} |")
     return lines
 
 

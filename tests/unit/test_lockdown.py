@@ -153,6 +153,41 @@ def test_what_name_services_and_run_times_try_is_refused_and_goes_on(locked, cal
     assert (result.returncode, result.stdout) == (0, "refused\n"), result.stderr
 
 
+LISTENING = LOCK.replace("forbid()", "forbid(listening=True)")
+
+
+@pytest.mark.usefixtures("locked")
+def test_a_server_may_listen_and_nothing_comes_or_goes():
+    body = """
+        import socket
+        server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        server.setblocking(False)
+        other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        for name, call in (
+            ("connect", lambda: socket.socket().connect(server.getsockname())),
+            ("accept", server.accept),
+            ("sendto", lambda: other.sendto(b"x", ("127.0.0.1", 9))),
+            ("sendmsg", lambda: other.sendmsg([b"x"], [], 0, ("127.0.0.1", 9))),
+        ):
+            try:
+                call()
+            except PermissionError:
+                print(name, "refused")
+    """
+    done = run(body, lock=LISTENING)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"{name} refused" for name in ("connect", "accept", "sendto", "sendmsg")]
+
+
+@pytest.mark.usefixtures("locked")
+@pytest.mark.parametrize("family", ["AF_INET6", "AF_NETLINK"])
+def test_a_server_gets_no_other_sockets(family):
+    done = run(f"import socket; socket.socket(socket.{family}, socket.SOCK_RAW)", lock=LISTENING)
+    assert done.returncode == -signal.SIGSYS
+
+
 def test_the_lock_cannot_be_taken_off(locked):
     body = """
         import ctypes

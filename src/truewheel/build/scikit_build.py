@@ -43,7 +43,7 @@ def build_wheel(
     (work / "wheel").mkdir(parents=True)
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
-    environment = _environment(plan, source, tools, work, jobs)
+    environment = build_variables(plan, source, tools, work, jobs)
     note = work / "isa_note.o"
     if NOTE_PLACEHOLDER in plan.link_flags:
         build_note(tools.toolchain, plan.level, note, environment, log)
@@ -105,7 +105,8 @@ def _place(text: str, source: Path, build: Path) -> str:
     return text.replace(SOURCE_PLACEHOLDER, str(source)).replace(BUILD_PLACEHOLDER, str(build))
 
 
-def _environment(plan: Plan, source: SourceTree, tools: BuildTools, work: Path, jobs: int) -> dict[str, str]:
+def build_variables(plan: Plan, source: SourceTree, tools: BuildTools, work: Path, jobs: int) -> dict[str, str]:
+    """Return the environment that a plan is carried out in."""
     # zig remembers objects whether it is asked to or not: without a cache it does so in the work folder.
     cache = tools.cache.environment if tools.cache else {"ZIG_LOCAL_CACHE_DIR": str(work / "zig-cache")}
     extra = {

@@ -15,6 +15,7 @@ from truewheel import __version__
 from truewheel.errors import TruewheelError
 
 VERBS = {
+    "bench": "Measure engines against each other and this machine's limit.",
     "build": "Build, prove and store a wheel.",
     "check": "Say what any wheel claims and needs, and if it is sound.",
     "compare": "Compare the answers of several wheels of one engine.",
@@ -24,8 +25,9 @@ VERBS = {
     "matrix": "List engine by profile: buildable here, provable here, why not.",
     "pick": "Name the best wheel for this machine, and why.",
     "plan": "Show everything that a build would do, and do nothing.",
-    "schema": "Print the JSON Schema of recipe, report or policy.",
+    "schema": "Print the JSON Schema of recipe, preset, report or policy.",
     "smoke": "Run inference from a wheel in a clean environment.",
+    "tune": "Find the best settings for a wheel, a model and this machine.",
 }
 """Every verb and its short help; standing here so that `--help` imports none of them."""
 

@@ -9,12 +9,12 @@ from truewheel.cli.common import json_option, print_json
 
 
 @click.command("schema", short_help=VERBS["schema"])
-@click.argument("what", default="recipe", type=click.Choice(["recipe", "report", "policy"]), metavar="[WHAT]")
+@click.argument("what", default="recipe", type=click.Choice(["recipe", "preset", "report", "policy"]), metavar="[WHAT]")
 @json_option
 def command(what: str, as_json: bool) -> None:  # noqa: ARG001 - the schema is JSON with and without the option
-    """Print a JSON Schema: of `recipe` (recipe.toml and profiles; the default), `report` or `policy`.
+    """Print a JSON Schema: of `recipe` (recipe.toml and profiles; the default), `preset`, `report` or `policy`.
 
-    Editors complete and check recipes and policies by it. `report` is what `check --json` and `smoke --json`
+    Editors complete and check recipes, presets and policies by it. `report` is what `check --json` and `smoke --json`
     print, and what lies beside each wheel of the wheelhouse.
 
     \b
@@ -28,6 +28,10 @@ def command(what: str, as_json: bool) -> None:  # noqa: ARG001 - the schema is J
         from truewheel.config.schema import json_schema
 
         schema = json_schema()
+    elif what == "preset":
+        from truewheel.config.schema import preset_schema
+
+        schema = preset_schema()
     elif what == "report":
         from truewheel.report import report_schema
 

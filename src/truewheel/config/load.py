@@ -10,10 +10,11 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from truewheel.config.locations import data_root
-from truewheel.config.tables import Backends, Profile, Recipe, RecipeLibraries
+from truewheel.config.tables import Backends, Profile, Recipe, RecipeLibraries, Table
 from truewheel.errors import LoadError
 
-_T = TypeVar("_T", Recipe, Profile)
+_T = TypeVar("_T", bound=Table)
+_SCHEMA = "`truewheel schema`"
 _UNKNOWN_KEY = re.compile(r"Object contains unknown field `(?P<key>[^`]+)`(?: - at `(?P<path>[^`]+)`)?")
 _MISSING_KEY = re.compile(r"Object missing required field `(?P<key>[^`]+)`(?: - at `(?P<path>[^`]+)`)?")
 _AT_PATH = re.compile(r"(?P<reason>.*?) - at (?:`key` in )?`(?P<path>[^`]+)`$")
@@ -32,8 +33,8 @@ def load_recipe(name: str) -> LoadedRecipe:
     Raises:
         LoadError: there is none, or it does not follow the format.
     """
-    path = _find(name, "recipes", "recipe.toml")
-    return LoadedRecipe(_decode(path, Recipe), path.parent)
+    path = find_file(name, "recipes", "recipe.toml")
+    return LoadedRecipe(decode_file(path, Recipe), path.parent)
 
 
 def backends_of(recipe: Recipe) -> Backends | None:
@@ -53,8 +54,8 @@ def load_profile(name: str) -> Profile:
     Raises:
         LoadError: there is none, or it does not follow the format.
     """
-    path = _find(name, "profiles", "")
-    profile = _decode(path, Profile)
+    path = find_file(name, "profiles")
+    profile = decode_file(path, Profile)
     if profile.label != path.stem:
         raise LoadError(
             f"{path}: label: {profile.label!r} is not the file's name {path.stem!r}",
@@ -64,14 +65,24 @@ def load_profile(name: str) -> Profile:
 
 
 def available(kind: str) -> list[str]:
-    """Return the names of the recipes (`kind` is `recipes`) or profiles (`profiles`) that are here."""
+    """Return the names of the recipes (`kind` is `recipes`), profiles (`profiles`) or presets that are here."""
     root = data_root() / kind
     if kind == "recipes":
         return sorted(path.parent.name for path in root.glob("*/recipe.toml"))
     return sorted(path.stem for path in root.glob("*.toml"))
 
 
-def _find(name: str, kind: str, inner: str) -> Path:
+def find_file(name: str, kind: str, inner: str = "") -> Path:
+    """Return the file of a recipe, profile or preset, by its name or path.
+
+    Args:
+        name: name, or path of a file or of its folder.
+        kind: `recipes`, `profiles` or `presets`.
+        inner: the file in a folder of that name; empty where the file itself is called so.
+
+    Raises:
+        LoadError: there is none.
+    """
     if "/" in name or name.endswith(".toml"):
         path = Path(name)
         path = path / inner if inner and path.is_dir() else path
@@ -90,20 +101,32 @@ def _find(name: str, kind: str, inner: str) -> Path:
     return path
 
 
-def _decode(path: Path, kind: type[_T]) -> _T:
+def decode_file(path: Path, kind: type[_T], schema: str = _SCHEMA) -> _T:
+    """Read a TOML file into a table.
+
+    Args:
+        path: the file.
+        kind: which table.
+        schema: the command that describes every key.
+
+    Raises:
+        LoadError: it cannot be read, or does not follow the format.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise LoadError(f"cannot read {path}: {error}", hint="a recipe or profile is a TOML file in UTF-8") from error
+        raise LoadError(
+            f"cannot read {path}: {error}", hint="a recipe, profile or preset is a TOML file in UTF-8"
+        ) from error
     try:
         return msgspec.toml.decode(text, type=kind)
     except msgspec.ValidationError as error:
-        raise _explain(path, kind, text, str(error)) from error
+        raise _explain(path, kind, text, str(error), schema) from error
     except (msgspec.DecodeError, RecursionError) as error:
         raise LoadError(f"{path}: not valid TOML: {error}", hint="the place is named in the message") from error
 
 
-def _explain(path: Path, kind: type[msgspec.Struct], text: str, message: str) -> LoadError:
+def _explain(path: Path, kind: type[msgspec.Struct], text: str, message: str, schema: str) -> LoadError:
     """Turn msgspec's message into file, line, key, reason and a suggestion."""
     if match := _UNKNOWN_KEY.match(message):
         key, parents = match["key"], _keys(match["path"])
@@ -117,15 +140,13 @@ def _explain(path: Path, kind: type[msgspec.Struct], text: str, message: str) ->
         )
     if missing := _MISSING_KEY.match(message):
         where = ".".join([*_keys(missing["path"]), missing["key"]])
-        return LoadError(f"{path}: {where}: required key is missing", hint="`truewheel schema` describes every key")
+        return LoadError(f"{path}: {where}: required key is missing", hint=f"{schema} describes every key")
     if wrong := _AT_PATH.match(message):
         path_keys = _keys(wrong["path"])
         line = _line_of(text, path_keys[:-1], path_keys[-1] if path_keys else "")
         reason = wrong["reason"]
-        return LoadError(
-            f"{path}{line}: {'.'.join(path_keys)}: {reason}", hint="`truewheel schema` describes every key"
-        )
-    return LoadError(f"{path}: {message}", hint="`truewheel schema` describes every key")
+        return LoadError(f"{path}{line}: {'.'.join(path_keys)}: {reason}", hint=f"{schema} describes every key")
+    return LoadError(f"{path}: {message}", hint=f"{schema} describes every key")
 
 
 def _keys(path: str | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""Where recipes and profiles, caches and the wheelhouse are."""
+"""Where recipes, profiles and presets, caches and the wheelhouse are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def checkout() -> Path | None:
 
 
 def data_root() -> Path:
-    """Return the folder that holds `recipes/` and `profiles/`."""
+    """Return the folder that holds `recipes/`, `profiles/` and `presets/`."""
     return checkout() or _PACKAGE / "shared"
 
 

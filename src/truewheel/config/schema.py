@@ -1,4 +1,4 @@
-"""The JSON Schema of recipe and profile, made from the tables."""
+"""The JSON Schemas of recipe and profile, and of a preset, made from the tables."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from truewheel.config.presets import Preset
 from truewheel.config.tables import Profile, Recipe
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -20,3 +21,8 @@ def json_schema() -> dict[str, Any]:
         "oneOf": [{"$ref": "#/$defs/Recipe"}, {"$ref": "#/$defs/Profile"}],
         "$defs": components,
     }
+
+
+def preset_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a preset."""
+    return {"$schema": SCHEMA_DIALECT, "title": "truewheel preset", **msgspec.json.schema(Preset)}

@@ -7,7 +7,7 @@ import hashlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,16 +42,35 @@ class Environment(NamedTuple):
 def fresh_environment(wheel: WheelFile, log: Path | None = None) -> Iterator[Environment]:
     """Install a wheel with its dependencies into a new environment, and delete it afterwards.
 
-    The wheel is installed last, and no interpreter is started with its site-packages afterwards, so
-    that nothing of it runs here: a start-up hook in it would.
-
     Raises:
         InstallError: the wheel cannot be installed on this machine.
         CheckError: its METADATA cannot be followed.
         FetchError: a dependency cannot be had.
     """
-    requirements = declared_requirements(wheel)
-    dependencies = _fetch_dependencies(requirements)
+    dependencies = fetch_wheels(declared_requirements(wheel))
+    with open_environment([str(wheel.path.absolute())], dependencies, wheel.path.name, log) as environment:
+        yield environment
+
+
+@contextlib.contextmanager
+def open_environment(
+    requirements: Sequence[str], links: Path, what: str, log: Path | None = None
+) -> Iterator[Environment]:
+    """Install from a folder of wheels alone into a new environment, and delete it afterwards.
+
+    No interpreter is started with its site-packages afterwards, so that nothing of what was installed runs here: a
+    start-up hook in it would.
+
+    Args:
+        requirements: paths of wheels, or names and versions.
+        links: folder with what they depend on.
+        what: what is installed, for the message.
+        log: gets everything that is printed.
+
+    Raises:
+        InstallError: pip refuses it on this machine.
+        CheckError: no environment can be made.
+    """
     folder = Path(tempfile.mkdtemp(prefix="truewheel-smoke-"))
     try:
         environment = folder / "environment"
@@ -62,14 +81,14 @@ def fresh_environment(wheel: WheelFile, log: Path | None = None) -> Iterator[Env
             )
         python = environment / "bin" / "python"
         site = next((environment / "lib").glob("python*")) / "site-packages"
-        offline = ["--no-index", "--find-links", str(dependencies), "--only-binary", ":all:", "--no-compile"]
-        command = [sys.executable, *index.PIP, "--python", str(python), "install", *offline, str(wheel.path.absolute())]
+        offline = ["--no-index", "--find-links", str(links), "--only-binary", ":all:", "--no-compile"]
+        command = [sys.executable, *index.PIP, "--python", str(python), "install", *offline, *requirements]
         installed = process.run(command, env=index.pip_environment(), log=log, timeout=600)
         if installed.returncode != 0:
             errors = [line for line in installed.output.splitlines() if line.startswith("ERROR")]
             reason = errors[-1].removeprefix("ERROR: ") if errors else "it gave no reason"
             raise InstallError(
-                f"pip cannot install {wheel.path.name}: {reason}",
+                f"pip cannot install {what}: {reason}",
                 hint="its tags or its dependencies do not fit this Python and this machine",
             )
         scratch = folder / "scratch"
@@ -102,8 +121,12 @@ def declared_requirements(wheel: WheelFile) -> list[str]:
     return sorted(result)
 
 
-def _fetch_dependencies(requirements: list[str]) -> Path:
-    """Return a folder with wheels that satisfy the requirements; fetched once for each Python."""
+def fetch_wheels(requirements: Sequence[str], what: str = "the wheel's dependencies") -> Path:
+    """Return a folder with wheels that satisfy the requirements; fetched once for each Python.
+
+    Raises:
+        FetchError: one of them cannot be had.
+    """
     version = f"{sys.implementation.cache_tag}"
     identity = hashlib.sha256("\n".join(requirements).encode()).hexdigest()[:12]
     folder = cache_root() / "dependencies" / f"{version}-{identity}"
@@ -114,7 +137,6 @@ def _fetch_dependencies(requirements: list[str]) -> Path:
         beside = Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
         try:
             if requirements:
-                what = "the wheel's dependencies"
                 index.run_pip(["download", "--only-binary", ":all:", "-d", str(beside), *requirements], what=what)
             beside.replace(folder)
         finally:

@@ -118,15 +118,21 @@ class Runner(NamedTuple):
     threads: int
     log: Path | None = None
 
-    def run(self, variant: str, variables: Mapping[str, str] | None = None) -> Answer:
+    def run(
+        self,
+        variant: str,
+        variables: Mapping[str, str] | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Answer:
         """Run the engine once in a locked-down child and return what it answered, or how it failed.
 
         Args:
             variant: label for the record.
             variables: what the child's environment holds besides the fixed few.
+            settings: of a preset that it is run under.
         """
         scratch = Path(tempfile.mkdtemp(prefix="logits-", dir=self.environment.scratch))
-        request = self._request(scratch)
+        request = {**self._request(scratch), "settings": dict(settings or {})}
         fixed = {"PATH": "/usr/bin:/bin", "HOME": str(scratch), "TMPDIR": str(scratch), "LC_ALL": "C.UTF-8"}
         done = process.run(
             [self.environment.python, "-I", "-S", "-B", "-X", "faulthandler", _driver()],

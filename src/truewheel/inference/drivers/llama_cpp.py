@@ -6,6 +6,7 @@ JSON line a step to the file that it names, and leaves by the first failure. Run
 """
 
 import importlib
+import importlib.util
 import json
 import math
 import os
@@ -18,6 +19,16 @@ _FILTER_OFF_EXIT = 97
 _FAILED_EXIT = 98
 _CONTEXT = 512
 _PREFILL = 128
+_ROOM = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def load_file(path):
+    """Load a file without a place in sys.modules: it may be called as the engine's package is."""
+    name = "truewheel_" + os.path.basename(path)[: -len(".py")]
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 class Driver:
@@ -83,15 +94,13 @@ class Driver:
         return self.package.llama_print_system_info().decode()
 
     def open(self, **options):
-        return self.package.Llama(
-            self.request["model"],
-            n_ctx=_CONTEXT,
-            n_threads=self.request["threads"],
-            n_threads_batch=self.request["threads"],
-            seed=1,
-            verbose=False,
-            **options,
-        )
+        given = {"n_ctx": _CONTEXT, "n_threads": self.request["threads"], "n_threads_batch": self.request["threads"]}
+        settings = self.request.get("settings")
+        if not settings:
+            return self.package.Llama(self.request["model"], seed=1, verbose=False, **given, **options)
+        given.update(settings, n_ctx=max(_CONTEXT, settings.get("n_ctx", 0)))
+        helper = load_file(os.path.join(_ROOM, "repair", "preset_template.py"))
+        return helper.open_engine(self.package, self.request["model"], given, seed=1, verbose=False, **options)
 
     def do_load(self):
         self.engine = self.open()

@@ -28,11 +28,13 @@ _AUDIT_ARCH_X86_64 = 0xC000003E
 _X32_BIT = 0x40000000
 _CLONE_THREAD = 0x00010000
 _AF_UNIX = 1
+_AF_INET = 2
 
 _SYSCALLS = {
     "socket": 41, "clone": 56, "fork": 57, "vfork": 58, "execve": 59, "ptrace": 101,
     "execveat": 322, "process_vm_readv": 310, "process_vm_writev": 311, "bpf": 321,
     "io_uring_setup": 425, "clone3": 435, "mount": 165, "unshare": 272, "setns": 308,
+    "connect": 42, "accept": 43, "sendto": 44, "sendmsg": 46, "accept4": 288, "sendmmsg": 307,
 }  # fmt: skip
 
 _COMPUTING = (
@@ -52,10 +54,12 @@ def _instruction(code, value, if_true=0, if_false=0):
     return struct.pack("=HBBI", code, if_true, if_false, value)
 
 
-def build_filter(program_name=0):
+def build_filter(program_name=0, listening=False):
     """Return the filter program as bytes; each rule is a comparison followed by what it leads to.
 
     program_name: the address of the one text whose program may still be started in place of this one.
+    listening: let it open Internet sockets, on which it can then neither connect, nor accept, nor send anything:
+        for an engine that starts a server before it does anything else.
     """
     program = [
         _instruction(_LD, _LOAD_ARCH),
@@ -94,6 +98,16 @@ def build_filter(program_name=0):
         _instruction(_RET, _ALLOW),
         _instruction(_RET, _TRAP),
     )
+    if listening:
+        for name in ("connect", "accept", "accept4", "sendto", "sendmsg", "sendmmsg"):
+            when(name, _instruction(_RET, _ERRNO | _EPERM))
+        when(
+            "socket",
+            _instruction(_LD, _LOAD_ARGUMENT_0),
+            _instruction(_JEQ, _AF_INET, 0, 1),
+            _instruction(_RET, _ALLOW),
+            _instruction(_LD, _LOAD_NUMBER),
+        )
     # Name services try a local socket before they read files; told no, they go on.
     when(
         "socket",
@@ -151,13 +165,13 @@ def confine():
     return _install(build_confinement())
 
 
-def forbid(program_name=0):
+def forbid(program_name=0, listening=False):
     """Install the filter for every thread; return an empty text, or why it could not be done.
 
-    program_name: see build_filter.
+    program_name, listening: see build_filter.
     """
     faulthandler.register(signal.SIGSYS, file=sys.stderr, all_threads=True, chain=True)
-    return _install(build_filter(program_name))
+    return _install(build_filter(program_name, listening))
 
 
 def find_lock():

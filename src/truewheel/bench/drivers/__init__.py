@@ -1,0 +1,1 @@
+"""Programs that measure one engine each inside a locked-down child, with the standard library alone."""

@@ -1,0 +1,182 @@
+"""Measure several subjects in turn: A A B C, then C B A A, each run in a fresh process."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from truewheel.bench.assemble import Series, assemble
+from truewheel.bench.child import Run, Runner, run_child
+from truewheel.bench.install import open_subject
+from truewheel.bench.machine import describe_machine, read_clock
+from truewheel.bench.metrics import Plan, Work, metrics_of, read_values
+from truewheel.bench.result import SCHEMA, Benchmark, Limits
+from truewheel.bench.statistics import noise_floor
+from truewheel.bench.subjects import Asked, Settings, label_subjects
+from truewheel.console import Console
+from truewheel.cpu.host import Host
+from truewheel.errors import CheckError, TruewheelError
+from truewheel.inference.cost import model_facts
+from truewheel.inference.models import Model
+
+WORST_FLOOR = 0.03
+"""Where the reference against itself is further apart than this, nothing is called a difference."""
+
+_AGAIN = 2
+_BUSY = 0.5
+_CHARACTERS = 8
+_TEXT = (
+    "The lighthouse keeper wrote down the weather every evening: wind from the north-west, 7 knots, visibility good. "
+    "In the year of the great storm the lamp went out twice, and twice she climbed the 214 steps with a can of oil. "
+    "Nobody on the mainland knew of it, for the log had been left on the table, open, under a cup of cold tea. "
+    "Ships went by with their lights on and the sea was black; later it was grey, and then at last it was morning. "
+)
+
+
+class Method(NamedTuple):
+    """How it is measured.
+
+    Attributes:
+        plan: the work of each process.
+        rounds: how often the whole order is run, there and back.
+        worst: the noise floor above which there is no verdict.
+    """
+
+    plan: Plan
+    rounds: int
+    worst: float = WORST_FLOOR
+
+
+def settings_for(asked: Asked, host: Host) -> Settings:
+    """Return what a subject is run with: its preset's settings, or as many threads as there are cores."""
+    if asked.settings is not None:
+        return asked.settings
+    return {"n_threads": host.usable_cores, "n_threads_batch": host.usable_cores}
+
+
+def run_benchmark(
+    asked: Sequence[Asked],
+    model: Model,
+    method: Method,
+    host: Host,
+    console: Console,
+    limits: tuple[tuple[Limits, ...], str] = ((), ""),
+) -> Benchmark:
+    """Measure subjects on a model; what cannot be installed or run is a subject with a failure.
+
+    The reference is the first that can be run. It is measured twice, as if it were two: that is the noise floor.
+
+    Args:
+        asked: at least one.
+        model: a model whose header was checked.
+        method: how.
+        host: this machine.
+        console: shows the progress.
+        limits: what the machine can do at most, and why that is not known.
+
+    Raises:
+        CheckError: nothing of it can be run.
+    """
+    before = read_clock()
+    if before.load > _BUSY * host.usable_cores:
+        console.warn(f"this machine is busy: its load is {before.load:.1f} on {host.usable_cores} cores")
+    labels = label_subjects(list(asked))
+    series = [Series(one, label, settings_for(one, host)) for one, label in zip(asked, labels, strict=True)]
+    with contextlib.ExitStack() as stack:
+        for one in series:
+            _install(one, stack, console)
+        prompt = _try_all(series, model, method.plan, console)
+        working = [one for one in series if not one.failure]
+        if not working:
+            failed = series[0]
+            raise CheckError(
+                f"nothing can be measured: {failed.label}: {failed.failure}", hint="`truewheel smoke` shows more"
+            )
+        reference = working[0]
+        again = Series(reference.asked, f"{reference.label}, again", reference.settings)
+        again.installed = reference.installed
+        _run_rounds([reference, again, *working[1:]], model, method, prompt, console)
+    machine = describe_machine(host, before, read_clock())
+    floors = [
+        noise_floor(metric.key, again.samples[metric.key], reference.samples[metric.key], method.worst)
+        for metric in metrics_of(method.plan)
+        if again.samples.get(metric.key) and reference.samples.get(metric.key)
+    ]
+    facts = model_facts(model)
+    return Benchmark(
+        schema=SCHEMA,
+        when=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
+        machine=machine,
+        model=facts,
+        limits=limits[0],
+        limits_reason=limits[1],
+        rounds=method.rounds,
+        floors=tuple(floors),
+        worst_floor=method.worst,
+        reference=reference.label,
+        subjects=assemble(series, reference, method.plan, floors, method.worst, facts.cost, limits[0]),
+        repeated=sum(one.repeated for one in [*series, again]),
+    )
+
+
+def _install(one: Series, stack: contextlib.ExitStack, console: Console) -> None:
+    console.say(f"         installing {one.label}")
+    try:
+        one.installed = stack.enter_context(open_subject(one.asked, one.settings))
+    except TruewheelError as error:
+        # Whatever a stranger's package does here is its row.
+        one.failure = error.message
+        console.warn(f"{one.label}: {error.message}")
+
+
+def _try_all(series: Sequence[Series], model: Model, plan: Plan, console: Console) -> str:
+    """Run each subject once on little work, and return the prompt: cut to length by the first that can."""
+    small = Plan(tuple(_shorten(item) for item in plan.work), plan.prompt)
+    text = _TEXT * (plan.prompt * _CHARACTERS // len(_TEXT) + 1)
+    prompt = ""
+    for one in series:
+        if one.installed is None:
+            continue
+        console.say(f"         trying {one.label}")
+        run = run_child(one.installed.runner, model.path, small, "Once upon a time", cut=(text, plan.prompt))
+        one.learn(run)
+        prompt = prompt or run.text
+        if run.failure:
+            one.failure = run.failure
+            console.warn(f"{one.label}: {run.failure}")
+    # Four characters a token is what English prose comes to.
+    return prompt or text[: plan.prompt * 4]
+
+
+def _shorten(item: Work) -> Work:
+    return Work(item.id, item.kind, min(item.tokens, 16), min(item.depth, 16), 1)
+
+
+def _run_rounds(series: Sequence[Series], model: Model, method: Method, prompt: str, console: Console) -> None:
+    order = [*series, *reversed(series)]
+    with console.steps("measuring") as steps:
+        done, total = 0, method.rounds * len(order)
+        for _ in range(method.rounds):
+            for one in order:
+                if not one.failure:
+                    _run_one(one, model.path, method.plan, prompt)
+                done += 1
+                steps.advance(done, total, one.label)
+
+
+def _run_one(one: Series, model: Path, plan: Plan, prompt: str) -> None:
+    assert one.installed is not None
+    runner: Runner = one.installed.runner
+    run: Run = run_child(runner, model, plan, prompt, again=_AGAIN)
+    try:
+        values = read_values(run.measured, plan)
+    except ValueError as error:
+        run, values = run._replace(failure=run.failure or f"what it says cannot be used: {error}"), {}
+    if run.failure:
+        one.failure = f"in run {one.runs + 1}: {run.failure}"
+        return
+    one.learn(run)
+    one.take({**values, "load": run.loaded, "import": run.imported, "peak": run.peak})

@@ -1,0 +1,84 @@
+"""Medians, bootstrap intervals, the noise floor, and when a difference may be called one. Pure."""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+from collections.abc import Sequence
+
+from truewheel.bench.result import Floor, Interval
+
+_RESAMPLES = 2000
+_LOW, _HIGH = 0.025, 0.975
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """Return the median of values and its 95 % percentile-bootstrap interval; always the same for the same values.
+
+    Args:
+        values: at least one; of one alone the interval has no width.
+    """
+    generator = random.Random(0)  # noqa: S311 - resampling, nothing secret
+    medians = sorted(statistics.median(generator.choices(values, k=len(values))) for _ in range(_RESAMPLES))
+    return Interval(statistics.median(values), medians[int(_LOW * _RESAMPLES)], medians[int(_HIGH * _RESAMPLES)])
+
+
+def spell(value: Interval) -> str:
+    """Write a ratio and its interval."""
+    return f"{value.median:.3f} [{value.low:.3f}, {value.high:.3f}]"
+
+
+def pair_rounds(samples: Sequence[float]) -> list[float]:
+    """Return the geometric mean of the two runs of each round.
+
+    In the order A B B A a drift of the machine's speed is the same for A's and B's mean.
+
+    Args:
+        samples: first and second run of each round, in turn; an unpaired last one is left out.
+    """
+    return [math.sqrt(first * second) for first, second in zip(samples[::2], samples[1::2], strict=False)]
+
+
+def compare(subject: Sequence[float], reference: Sequence[float], *, lower_is_better: bool) -> Interval:
+    """Return the median of the rounds' ratios and its interval; above 1 the subject is better.
+
+    Args:
+        subject: samples of the subject, two a round.
+        reference: samples of the reference, of the same rounds.
+        lower_is_better: for seconds and bytes.
+    """
+    pairs = zip(pair_rounds(subject), pair_rounds(reference), strict=False)
+    return interval([other / own if lower_is_better else own / other for own, other in pairs])
+
+
+def noise_floor(key: str, again: Sequence[float], reference: Sequence[float], worst: float) -> Floor:
+    """Return the noise floor of a metric: the reference against itself, as if it were another.
+
+    Args:
+        key: the metric.
+        again: samples of the reference's second part.
+        reference: samples of its first.
+        worst: the floor above which there is no verdict.
+    """
+    ratio = compare(again, reference, lower_is_better=False)
+    floor = max(ratio.high, 1 / ratio.low) - 1
+    return Floor(key=key, ratio=ratio, floor=floor, quiet=floor <= worst)
+
+
+def judge(ratio: Interval, floor: Floor, worst: float, words: tuple[str, str]) -> str:
+    """Return which word a ratio earns, or `none: ` and why.
+
+    Args:
+        ratio: above 1 is better.
+        floor: noise floor of the same metric in the same run.
+        worst: the floor above which there is no verdict.
+        words: what a better and a worse one is called.
+    """
+    if not floor.quiet:
+        return f"none: A against A is {floor.floor:.1%} apart, more than {worst:.0%}"
+    if ratio.low <= 1 <= ratio.high:
+        return "none: the interval includes 1"
+    if 1 / (1 + floor.floor) <= ratio.median <= 1 + floor.floor:
+        return f"none: inside the noise floor of {floor.floor:.1%}"
+    return words[0] if ratio.median > 1 else words[1]

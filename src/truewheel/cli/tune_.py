@@ -1,0 +1,112 @@
+"""`truewheel tune`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from truewheel.cli import VERBS
+from truewheel.cli.common import json_option, print_json
+
+if TYPE_CHECKING:
+    from truewheel.console import Console
+
+
+@click.command("tune", short_help=VERBS["tune"])
+@click.argument("wheel", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--model",
+    default="smollm2",
+    show_default=True,
+    metavar="FILE|NAME",
+    help="A GGUF file, smollm2, tiny, or a synthetic model SHAPE:QUANT such as qwen2.5-1.5b:q4_k_m.",
+)
+@click.option(
+    "--goal",
+    type=click.Choice(["decode", "prefill", "latency", "memory"]),
+    default="decode",
+    show_default=True,
+    help="What is to be best: tokens generated a second, prompt tokens a second, a short answer's time, memory.",
+)
+@click.option(
+    "--minutes", type=click.FloatRange(0.5, 600), default=5.0, show_default=True, help="How long it may take."
+)
+@click.option(
+    "--preset",
+    "target",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the preset there [default: presets/MACHINE-MODEL-GOAL.toml of the checkout, else of this folder].",
+)
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write one self-contained page there.")
+@click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Write all trials as JSON there.")
+@json_option
+def command(
+    wheel: Path | None,
+    model: str,
+    goal: Literal["latency", "decode", "prefill", "memory"],
+    minutes: float,
+    target: Path | None,
+    html: Path | None,
+    save: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Search for the settings under which WHEEL runs a model best here, and write them as a preset.
+
+    Threads, batch sizes, flash attention, the cache's type, rearranged weights, huge pages, the thread pool and how
+    long it waits, pinning and mapping are tried by successive halving: many settings briefly, the better half longer.
+    Settings that change what the engine answers (mean KL divergence above 0.005 nats) are refused. At the end the
+    defaults, the winner and the runner-up are measured in turn; a winner that is not faster than the defaults beyond
+    the noise is not written. Without WHEEL, what `truewheel pick` picks.
+
+    \b
+    Examples:
+      truewheel tune
+      truewheel tune wheelhouse/llama_rs-*.whl --model my.gguf --goal prefill --minutes 10
+    """
+    import msgspec
+
+    from truewheel.cli.bench_ import refuse_unwritable, write_text
+    from truewheel.console import Console
+    from truewheel.cpu.host import detect_host
+    from truewheel.inference.models import find_model
+    from truewheel.tune.preset import default_target, make_preset, write_found
+    from truewheel.tune.run import Order, run_tuning
+
+    console, host = Console(), detect_host()
+    refuse_unwritable((target, html, save))
+    chosen = wheel or pick_wheel(console)
+    found = find_model(model)
+    tuning = run_tuning(Order(chosen, goal, minutes * 60), found, host, console)
+    preset = make_preset(tuning, host)
+    path = target or default_target(host, found.name, goal)
+    write_found(path, preset)
+    console.say(f"the preset is {path}")
+    if save is not None:
+        write_text(save, msgspec.json.format(msgspec.json.encode(tuning), indent=2).decode() + "\n")
+    if html is not None and tuning.final is not None:
+        from truewheel.bench.page import to_html
+
+        write_text(html, to_html(tuning.final, tuning))
+    if as_json:
+        print_json(console, tuning)
+    else:
+        from truewheel.bench.terminal import tuning_to_lines
+
+        console.data("\n".join(tuning_to_lines(tuning)))
+
+
+def pick_wheel(console: Console) -> Path:
+    """Return the one wheel that is tuned when none is named: the default engine's where there is one.
+
+    Raises:
+        LoadError: no wheel of the wheelhouse fits this machine.
+    """
+    from truewheel.cli.bench_ import pick_subjects
+
+    asked = pick_subjects(console)
+    own = [each for each in asked if each.project == "llama-cpp-python"] or asked
+    assert own[0].place is not None
+    return own[0].place

@@ -1,0 +1,153 @@
+"""What can be set, and which combinations are tried. Pure, and the same for the same machine and engine."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from truewheel.cpu.host import Host
+
+Settings = dict[str, Any]
+
+RESULT_KEYS = ("flash_attn", "type_k", "type_v", "repack")
+"""Settings that can change what the engine answers: the arithmetic is done in another order, or with fewer bits."""
+
+_PREFILL_KEYS = ("n_threads_batch", "n_batch", "n_ubatch")
+_SEED = 20_260_101
+
+
+def seed_settings(host: Host) -> Settings:
+    """Return where the search begins: physical cores for prompts, three quarters of them for tokens, at least two.
+
+    Generating is bound by memory, which a part of the cores fills; the source of this is llama.cpp's own advice and
+    what was measured on several machines. Nothing else is set.
+    """
+    cores = min(host.physical_cores, host.usable_cores)
+    return {"n_threads": max(min(2, cores), round(cores * 0.75)), "n_threads_batch": cores}
+
+
+def make_space(host: Host, engine: str, context: int) -> dict[str, tuple[Any, ...]]:
+    """Return the values to try of each setting; the seed's or the engine's own come first.
+
+    Args:
+        host: this machine.
+        engine: driver of the engine: what it has no way to set is left out.
+        context: tokens that the context must hold; a batch larger than that cannot be told from one as large.
+    """
+    seed = seed_settings(host)
+    cores, usable = min(host.physical_cores, host.usable_cores), host.usable_cores
+    space: dict[str, tuple[Any, ...]] = {
+        "n_threads": _distinct(seed["n_threads"], cores, round(cores / 2), usable, usable - 1),
+        "n_threads_batch": _distinct(seed["n_threads_batch"], usable, usable - 1),
+        "n_ubatch": tuple(size for size in (512, 256, 128, 1024, 2048) if size <= max(512, context)),
+        "n_batch": tuple(size for size in (512, 1024, 2048) if size <= max(512, context)),
+        "flash_attn": ("auto", "on", "off"),
+        "type_k": ("f16", "q8_0"),
+        "type_v": ("f16", "q8_0"),
+        "repack": (True, False),
+        "use_mmap": (True, False),
+        "huge_pages": (False, True),
+        "use_mlock": (False, True),
+        "poll": (50, 0, 100),
+        "cpus": ([], list(range(usable))),
+    }
+    if engine != "llama_rs":
+        # Its pool always stays; an engine without one makes its threads anew for every token.
+        space["own_pool"] = (False, True)
+    return space
+
+
+def _distinct(*values: int) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(value for value in values if value >= 1))
+
+
+def first_generation(space: Mapping[str, Sequence[Any]], seed: Settings, size: int) -> list[Settings]:
+    """Return what is tried first: the defaults, the seed, each setting changed by itself, then mixtures.
+
+    Args:
+        space: values by setting.
+        seed: where the search begins.
+        size: at most how many.
+    """
+    found: list[Settings] = [{}]
+    generator = random.Random(_SEED)  # noqa: S311 - a search, nothing secret
+    singles = list(_singles(space, seed))
+    # Half of them at most are single changes, the rest shows what only helps together.
+    generator.shuffle(singles)
+    for candidate in [seed, *singles[: max(1, size // 2 - 2)]]:
+        _add(found, candidate)
+    for _ in range(size * 20):
+        if len(found) >= size:
+            break
+        _add(found, _mix(space, seed, generator))
+    return found[:size]
+
+
+def _singles(space: Mapping[str, Sequence[Any]], seed: Settings) -> Iterator[Settings]:
+    for key, values in space.items():
+        for value in values[1:]:
+            changed = {**seed, key: value}
+            if key in ("poll", "cpus") and "own_pool" in space:
+                changed["own_pool"] = True
+            if key == "huge_pages":
+                # Pages of a mapped file cannot be joined; what is read into memory can.
+                changed["use_mmap"] = False
+            yield changed
+
+
+def _mix(space: Mapping[str, Sequence[Any]], seed: Settings, generator: random.Random) -> Settings:
+    """Return a mixture: each setting keeps its first value with even chances."""
+    mixed = dict(seed)
+    for key, values in space.items():
+        value = values[0] if generator.random() < 0.5 else generator.choice(list(values))  # noqa: PLR2004 - even
+        if value != values[0]:
+            mixed[key] = value
+        elif key in seed:
+            mixed[key] = values[0]
+    return mixed
+
+
+def _add(found: list[Settings], candidate: Settings) -> None:
+    settings = repair_settings(candidate)
+    if settings not in found:
+        found.append(settings)
+
+
+def repair_settings(settings: Settings) -> Settings:
+    """Return settings that make sense together: what an engine refuses, or what changes nothing, is mended."""
+    mended = dict(settings)
+    if mended.get("type_v", "f16") != "f16" and mended.get("flash_attn") == "off":
+        # llama.cpp keeps quantized values only together with flash attention.
+        mended["flash_attn"] = "on"
+    if mended.get("n_ubatch", 512) > mended.get("n_batch", 512):
+        mended["n_batch"] = mended["n_ubatch"]
+    if not mended.get("own_pool", True):
+        mended.pop("poll", None)
+    if not mended.get("cpus", True):
+        del mended["cpus"]
+    if mended.get("huge_pages") and mended.get("use_mmap", True):
+        mended["use_mmap"] = False
+    return dict(sorted(mended.items()))
+
+
+def neighbours(space: Mapping[str, Sequence[Any]], settings: Settings) -> Iterator[Settings]:
+    """Yield the settings that differ in one point: another value of it, or its first again."""
+    for key, values in space.items():
+        current = settings.get(key, values[0])
+        for value in values:
+            if value != current:
+                changed = {**settings, key: value}
+                mended = repair_settings(changed)
+                if mended != repair_settings(settings):
+                    yield mended
+
+
+def cross(first: Settings, second: Settings, space: Mapping[str, Sequence[Any]]) -> Settings:
+    """Return a child of two: what matters for prompts from the first, all else from the second."""
+    child = dict(second)
+    for key in _PREFILL_KEYS:
+        child.pop(key, None)
+        if key in first:
+            child[key] = first[key]
+    return repair_settings({key: value for key, value in child.items() if key in space})

@@ -1,0 +1,170 @@
+"""The search: what is tried, and who wins."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from factories import make_host
+
+from truewheel.tune.halving import Candidate, Seen, halve, plan_rungs, rank, score
+from truewheel.tune.space import (
+    cross,
+    first_generation,
+    make_space,
+    neighbours,
+    repair_settings,
+    seed_settings,
+)
+
+BASE = Seen(100.0, 10.0, 1.0, 1000.0)
+
+
+def test_rungs_halve_down_to_the_finalists():
+    assert plan_rungs(24) == [24, 12, 6, 3]
+    assert plan_rungs(3) == [3]
+    assert plan_rungs(7) == [7, 4, 3]
+
+
+@pytest.mark.parametrize("goal", ["decode", "prefill", "latency", "memory"])
+def test_defaults_score_1(goal):
+    assert score(goal, BASE, BASE) == pytest.approx(1.0)
+
+
+def test_each_goal_ranks_what_it_is_for():
+    decoding, prefilling = Seen(100, 20, 1, 1000), Seen(200, 10, 0.5, 1000)
+    small, slow = Seen(100, 10, 1, 500), Seen(100, 7, 1, 100)
+    assert score("decode", decoding, BASE) > score("decode", prefilling, BASE)
+    assert score("prefill", prefilling, BASE) > score("prefill", decoding, BASE)
+    assert score("latency", decoding, BASE) == pytest.approx((1 + 2.4) / (1 + 1.2))
+    assert score("memory", small, BASE) == pytest.approx(2.0)
+    assert score("memory", slow, BASE) == 0.0
+
+
+def test_what_showed_nothing_is_worth_nothing():
+    assert score("decode", Seen(0, 10, 1, 1), BASE) == 0.0
+
+
+def _candidates(count):
+    return [Candidate(number, {"n": number}) for number in range(1, count + 1)]
+
+
+def _run(count=16, best=11, noise=0.05, keep=lambda _: "", goal="decode", time_left=lambda: 1.0):
+    generator = random.Random(3)
+    tried = []
+
+    def try_once(candidate):
+        tried.append(candidate.number)
+        speed = 10.0 if candidate.number != best else 14.0
+        return Seen(100.0, speed * generator.gauss(1, noise), 1.0, 1000.0)
+
+    candidates = _candidates(count)
+    return halve(goal, candidates, try_once, keep, time_left), candidates, tried
+
+
+def test_the_best_wins_through_noise_and_was_tried_most():
+    finalists, candidates, tried = _run()
+    assert finalists[0].number == 11
+    assert len(finalists) <= 3
+    assert tried.count(11) == max(tried.count(number) for number in range(2, 17))
+    assert [candidate.dropped for candidate in candidates].count("others were better") == 13
+    assert candidates[0] in finalists or candidates[0].rung == candidates[10].rung
+
+
+def test_the_defaults_stay_to_the_end():
+    _, candidates, tried = _run()
+    assert tried.count(1) >= tried.count(11)
+    assert candidates[0].dropped == ""
+
+
+def test_what_must_not_win_makes_place_for_the_next():
+    finalists, candidates, _ = _run(keep=lambda each: "it changes answers" if each.number == 11 else "")
+    assert finalists[0].number != 11
+    assert candidates[10].dropped == "it changes answers"
+
+
+def test_what_dies_is_dropped_with_its_reason():
+    candidates = _candidates(4)
+
+    def try_once(candidate):
+        return "segmentation fault" if candidate.number == 3 else Seen(100.0, 10.0 + candidate.number, 1.0, 1000.0)
+
+    finalists = halve("decode", candidates, try_once, lambda _: "", lambda: 1.0)
+    assert candidates[2].dropped == "segmentation fault"
+    assert [each.number for each in finalists] == [4, 2, 1]
+
+
+def test_nothing_wins_when_the_defaults_die():
+    assert halve("decode", _candidates(3), lambda _: "it died", lambda _: "", lambda: 1.0) == []
+
+
+def test_the_present_ranking_counts_when_the_time_is_over():
+    left = iter([1.0] * 5 + [0.0] * 100)
+    finalists, _, tried = _run(time_left=lambda: next(left))
+    assert len(tried) == 5
+    assert {each.number for each in finalists} == {1, 2, 3, 4, 5}
+
+
+def test_of_equals_the_earlier_is_first():
+    candidates = _candidates(3)
+    for candidate in candidates:
+        candidate.seen = [BASE]
+    assert [each.number for each in rank("decode", candidates[::-1], candidates[0])] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("physical", "usable", "threads", "batch"), [(2, 2, 2, 2), (1, 1, 1, 1), (16, 32, 12, 16), (8, 4, 3, 4)]
+)
+def test_seed_is_cores_for_prompts_and_three_quarters_for_tokens(physical, usable, threads, batch):
+    seed = seed_settings(make_host(physical_cores=physical, usable_cores=usable))
+    assert seed == {"n_threads": threads, "n_threads_batch": batch}
+
+
+def test_space_has_only_what_the_engine_can_set():
+    host = make_host(physical_cores=2, usable_cores=2)
+    assert "own_pool" in make_space(host, "llama_cpp", 1024)
+    assert "own_pool" not in make_space(host, "llama_rs", 1024)
+    assert max(make_space(host, "llama_cpp", 1024)["n_ubatch"]) == 1024
+    assert all(value >= 1 for value in make_space(make_host(usable_cores=1), "llama_cpp", 512)["n_threads"])
+
+
+def test_first_generation_begins_with_the_defaults_and_repeats_nothing():
+    host = make_host(physical_cores=4, usable_cores=8)
+    space, seed = make_space(host, "llama_cpp", 1024), seed_settings(host)
+    found = first_generation(space, seed, 24)
+    assert found[0] == {}
+    assert found[1] == repair_settings(seed)
+    assert len(found) == 24
+    assert all(found.count(each) == 1 for each in found)
+    assert found == first_generation(space, seed, 24)
+    assert len({key for settings in found for key in settings}) > 8
+
+
+@pytest.mark.parametrize(
+    ("settings", "mended"),
+    [
+        ({"type_v": "q8_0", "flash_attn": "off"}, {"flash_attn": "on", "type_v": "q8_0"}),
+        ({"n_ubatch": 1024}, {"n_batch": 1024, "n_ubatch": 1024}),
+        ({"own_pool": False, "poll": 100}, {"own_pool": False}),
+        ({"cpus": []}, {}),
+        ({"huge_pages": True}, {"huge_pages": True, "use_mmap": False}),
+    ],
+)
+def test_settings_that_make_no_sense_together_are_mended(settings, mended):
+    assert repair_settings(settings) == mended
+
+
+def test_neighbours_differ_and_never_repeat_what_they_came_from():
+    host = make_host(physical_cores=2, usable_cores=2)
+    space = make_space(host, "llama_cpp", 512)
+    start = repair_settings({"n_threads": 2, "own_pool": True, "poll": 0})
+    found = list(neighbours(space, start))
+    assert found
+    assert start not in found
+    assert {**start, "poll": 100} in found
+
+
+def test_a_child_of_two_has_prompts_of_one_and_the_rest_of_the_other():
+    space = make_space(make_host(physical_cores=2, usable_cores=2), "llama_cpp", 2048)
+    child = cross({"n_ubatch": 256, "poll": 0}, {"n_threads": 1, "n_ubatch": 128}, space)
+    assert child == {"n_threads": 1, "n_ubatch": 256}
