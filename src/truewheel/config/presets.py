@@ -1,0 +1,327 @@
+"""The table of a preset: HOW an engine is run, for one machine and one model; loader and writer."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from truewheel.config.load import decode_file, find_file
+from truewheel.config.tables import Table
+
+Threads = Annotated[int, Meta(ge=1, le=512)]
+"""ggml's pools have room for 512 threads, and end the process beyond."""
+Cpu = Annotated[int, Meta(ge=0, le=511)]
+Size = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Count = Annotated[int, Meta(ge=0)]
+Amount = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+CacheType = Literal["f16", "q8_0", "q4_0"]
+
+_INLINE = ("machine", "model", "prefill", "decode", "first", "peak")
+_NO_SCHEMA = "`truewheel schema preset`"
+
+
+class PresetMachine(Table, frozen=True, kw_only=True):
+    """The machine that a preset is for.
+
+    Attributes:
+        cpu: the CPU's name.
+        cores: usable cores, hardware threads counted.
+        memory: bytes of memory.
+    """
+
+    cpu: str = ""
+    cores: Count | None = None
+    memory: Count | None = None
+
+
+class PresetModel(Table, frozen=True, kw_only=True):
+    """The model that a preset is for.
+
+    Attributes:
+        name: as it was asked for.
+        architecture: of the GGUF header.
+        quantization: of the GGUF header, e.g. `Q4_K_M`.
+        parameters: number of weights.
+    """
+
+    name: str = ""
+    architecture: str = ""
+    quantization: str = ""
+    parameters: Count | None = None
+
+
+class Purpose(Table, frozen=True, kw_only=True):
+    """What a preset is for; what is left out may be any.
+
+    Attributes:
+        machine: which machine: `cpu`, `cores`, `memory` (bytes).
+        model: which model: `name`, `architecture`, `quantization`, `parameters`.
+        engine: project name of the engine, e.g. `llama-cpp-python`.
+        version: of the engine.
+        goal: what it was made best at.
+    """
+
+    machine: PresetMachine | None = None
+    model: PresetModel | None = None
+    engine: str = ""
+    version: str = ""
+    goal: Literal["latency", "decode", "prefill", "memory"] | None = None
+
+
+class RunSettings(Table, frozen=True, kw_only=True, rename="lower"):
+    """How the engine is run, in its own terms; what is left out is left to it.
+
+    Attributes:
+        n_ctx: tokens that the context holds; 0 takes the model's own length.
+        n_batch: tokens of a prompt that are handed over at once.
+        n_ubatch: tokens of a prompt that are computed at once, not more than `n_batch`.
+        n_threads: threads that compute a single token.
+        n_threads_batch: threads that compute a prompt.
+        flash_attn: attention in one step, without the large matrix between; `auto` lets llama.cpp decide.
+        type_k: type of the keys in the KV cache.
+        type_v: type of the values in it; other than `f16` it needs `flash_attn`.
+        repack: arrange the weights for this CPU while loading (llama.cpp's `use_extra_bufts`).
+        huge_pages: put large memory on huge pages after loading; weights only with `use_mmap = false`, or repacked.
+        own_pool: let threads stay from one token to the next, instead of starting them for each.
+        poll: how long threads of that pool spin before they sleep, 0 to 100.
+        cpus: numbers of the CPUs that the threads may use.
+        use_mmap: map the file instead of reading it.
+        use_mlock: keep the weights from being swapped out.
+    """
+
+    n_ctx: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
+    n_batch: Size | None = None
+    n_ubatch: Size | None = None
+    n_threads: Threads | None = None
+    n_threads_batch: Threads | None = None
+    flash_attn: Literal["auto", "on", "off"] | None = None
+    type_k: CacheType | None = None
+    type_v: CacheType | None = None
+    repack: bool | None = None
+    huge_pages: bool | None = None
+    own_pool: bool | None = None
+    poll: Annotated[int, Meta(ge=0, le=100)] | None = None
+    cpus: Annotated[tuple[Cpu, ...], Meta(min_length=1)] | None = None
+    use_mmap: bool | None = None
+    use_mlock: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.n_batch is not None and self.n_ubatch is not None and self.n_ubatch > self.n_batch:
+            raise ValueError(f"n_ubatch ({self.n_ubatch}) is more than n_batch ({self.n_batch})")
+        if self.type_v not in {None, "f16"} and self.flash_attn == "off":
+            raise ValueError(f'type_v = "{self.type_v}" needs flash attention, and flash_attn is "off"')
+        if self.cpus is not None and len(set(self.cpus)) < len(self.cpus):
+            raise ValueError("cpus names one of them twice")
+
+    def chosen(self) -> dict[str, Any]:
+        """Return what is set, by name, as JSON and TOML have it."""
+        settings: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
+        return {name: value for name, value in settings.items() if value is not None}
+
+
+class Measured(Table, frozen=True, kw_only=True):
+    """One figure, and what it is against the engine's defaults.
+
+    Attributes:
+        value: median of all runs.
+        ratio: against the defaults; above 1 is better.
+        low: lower end of the ratio's 95 % interval.
+        high: upper end of it.
+    """
+
+    value: Amount
+    ratio: Amount | None = None
+    low: Amount | None = None
+    high: Amount | None = None
+
+    def __post_init__(self) -> None:
+        known = [end for end in (self.low, self.ratio, self.high) if end is not None]
+        if len(known) not in {0, 3} or known != sorted(known):
+            raise ValueError("ratio, low and high are given together, the ratio between the other two")
+
+
+class PresetFigures(Table, frozen=True, kw_only=True):
+    """What was measured with a preset; each is a table of `value`, `ratio`, `low` and `high`.
+
+    Attributes:
+        prefill: tokens/s of a prompt.
+        decode: tokens/s of an answer.
+        first: seconds to the first token.
+        peak: bytes of memory at most.
+    """
+
+    prefill: Measured | None = None
+    decode: Measured | None = None
+    first: Measured | None = None
+    peak: Measured | None = None
+
+
+class RunnerUp(Table, frozen=True, kw_only=True):
+    """The next best that was found.
+
+    Attributes:
+        settings: as above.
+        figures: as above.
+    """
+
+    settings: RunSettings
+    figures: PresetFigures | None = None
+
+
+class PresetEvidence(Table, frozen=True, kw_only=True):
+    """Where a preset comes from.
+
+    Attributes:
+        measured: whether it was measured on the machine that it is for.
+        how: one sentence; of a preset that was not measured, what it rests on.
+        when: UTC, ISO 8601.
+        rounds: how often the last comparison was run.
+        noise_floor: how far the defaults were from themselves in the same rounds, e.g. 0.021 for 2.1 %.
+        steal: part of the CPU time that the host took away, 0 to 1.
+        divergence: mean KL divergence of the answers from the defaults', nats; left out where nothing can change them.
+        trials: how many settings were tried.
+        seconds: how long the search took.
+    """
+
+    measured: bool
+    how: str = ""
+    when: str = ""
+    rounds: Count | None = None
+    noise_floor: Amount | None = None
+    steal: Share | None = None
+    divergence: Amount | None = None
+    trials: Count | None = None
+    seconds: Amount | None = None
+
+    def __post_init__(self) -> None:
+        if not self.measured and not self.how:
+            raise ValueError("a preset that was not measured says in `how` what it rests on")
+
+
+class Preset(Table, frozen=True, kw_only=True):
+    """HOW an engine is run: one machine, one model.
+
+    Attributes:
+        schema: version of this format.
+        purpose: what it is for.
+        settings: how the engine is run.
+        figures: what was measured with it, which `evidence` must then say.
+        runner_up: the next best.
+        evidence: where it comes from.
+    """
+
+    schema: Literal[1]
+    purpose: Purpose = msgspec.field(name="for")
+    settings: RunSettings
+    figures: PresetFigures | None = None
+    runner_up: RunnerUp | None = None
+    evidence: PresetEvidence | None = None
+
+    def __post_init__(self) -> None:
+        if self.figures is not None and not (self.evidence and self.evidence.measured):
+            raise ValueError("there are figures, and no evidence.measured = true: only what was measured has figures")
+
+    def chosen(self) -> dict[str, Any]:
+        """Return the settings that are set, by name."""
+        return self.settings.chosen()
+
+
+def load_preset(name: str) -> Preset:
+    """Load a preset by name, or by the path of a TOML file.
+
+    Raises:
+        LoadError: there is none, or it does not follow the format.
+    """
+    return decode_file(find_file(name, "presets"), Preset, _NO_SCHEMA)
+
+
+def make_settings(settings: Mapping[str, Any]) -> RunSettings:
+    """Return settings that were put together in code.
+
+    Raises:
+        ValueError: one is unknown, or cannot be.
+    """
+    return msgspec.convert(dict(settings), RunSettings)
+
+
+def write_preset(path: Path, preset: Preset) -> None:
+    """Write a preset as TOML, atomically; the same preset gives the same bytes.
+
+    Raises:
+        OSError: the folder cannot be written to.
+        ValueError: the preset does not follow the format.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("w", encoding="utf-8", newline="\n") as stream:
+            stream.write(to_toml(preset, path.name))
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def to_toml(preset: Preset, name: str) -> str:
+    """Return a preset as the text of its file.
+
+    Args:
+        preset: the preset.
+        name: what the file is called, for the comment that says how to use it.
+
+    Raises:
+        ValueError: it does not follow the format, which nothing else has looked at where it was made in code.
+    """
+    sound = msgspec.convert(msgspec.to_builtins(preset), Preset)
+    return "\n".join([*_head(sound, name), *_lines(msgspec.to_builtins(sound), ())]) + "\n"
+
+
+def _head(preset: Preset, name: str) -> Iterator[str]:
+    model, machine = preset.purpose.model, preset.purpose.machine
+    engine = f"{preset.purpose.engine} {preset.purpose.version}".strip() or "an engine"
+    where = f" on {machine.cpu}" if machine and machine.cpu else ""
+    what = f" with {model.name}" if model and model.name else ""
+    for line in (
+        f"A preset: how {engine} is run{what}{where}. `truewheel schema preset` describes every key.",
+        "Use it in one line, with either engine:",
+        f'    from llama_cpp.truewheel_preset import load; llama = load("model.gguf", "{name}")',
+        f'    from llama_rs.truewheel_preset import load; llama = load("model.gguf", "{name}")',
+    ):
+        # What a model or a file is called must not end the comment.
+        yield "# " + "".join(character if character.isprintable() else "?" for character in line)
+
+
+def _lines(table: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[str]:
+    """Yield the lines of a table: its values, then the tables in it; what is None or empty text is left out."""
+    inner = {}
+    for key, value in table.items():
+        if value is None or value == "":
+            continue
+        if isinstance(value, dict) and key not in _INLINE:
+            inner[key] = value
+        else:
+            yield f"{key} = {_value(value)}"
+    for key, value in inner.items():
+        here = (*above, key)
+        yield from ("", f"[{'.'.join(here)}]")
+        yield from _lines(value, here)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        pairs = ((key, one) for key, one in value.items() if one is not None and one != "")
+        inside = ", ".join(f"{key} = {_value(one)}" for key, one in pairs)
+        return f"{{ {inside} }}" if inside else "{}"
+    if isinstance(value, str):
+        # JSON's escapes are TOML's, but for one character that TOML wants escaped as well.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_value(one) for one in value)}]"
+    return str(value).lower()
