@@ -214,6 +214,113 @@ def background(command: Sequence[str | os.PathLike[str]], *, env: Mapping[str, s
         end_group(process)
 
 
+class Talk:
+    """A program that does one thing after another as it is told: a line on its standard input, a byte in answer.
+
+    Between its turns it can be stopped, with all of its threads: then it takes no CPU time, whatever it waits for.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], answers: int, output: IO[bytes], quoted: str) -> None:
+        self._process, self._answers, self._output, self._quoted = process, answers, output, quoted
+        self._start = time.monotonic()
+        self._timed_out = False
+
+    def ask(self, line: bytes, timeout: float) -> bool:
+        """Send a line and wait for the answer; return False when the program has ended or its time was up.
+
+        Args:
+            line: what is sent, without a line end.
+            timeout: seconds.
+        """
+        if self._timed_out or self._process.stdin is None:
+            return False
+        try:
+            self._process.stdin.write(line + b"\n")
+            self._process.stdin.flush()
+        except (BrokenPipeError, ValueError):
+            return False
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._answers, selectors.EVENT_READ)
+            if not selector.select(timeout=timeout):
+                self._timed_out = True
+                return False
+        return bool(os.read(self._answers, 1))
+
+    def stop(self) -> None:
+        """Let it rest until `go_on`."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it run again."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+    def finish(self, timeout: float) -> Completed:
+        """Send the end of its input, wait until it leaves, and return how it ended.
+
+        Args:
+            timeout: seconds after which it is ended.
+        """
+        self.go_on()
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        try:
+            self._process.wait(timeout=0.1 if self._timed_out else timeout)
+        except subprocess.TimeoutExpired:
+            self._timed_out = True
+            end_group(self._process)
+        self._output.seek(0)
+        tail = deque(self._output.read().decode("utf-8", "replace").splitlines(keepends=True), maxlen=_TAIL_LINES)
+        seconds = time.monotonic() - self._start
+        return Completed(self._quoted, self._process.returncode, "".join(tail), self._timed_out, seconds)
+
+
+@contextlib.contextmanager
+def converse(
+    command: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str], cwd: Path
+) -> Iterator[tuple[Talk, int]]:
+    """Start a program that is told what to do line by line, and end it, with its group, when the block is left.
+
+    Yields the talk, and the number of the open file on which the program answers with one byte a line.
+
+    Args:
+        command: program and arguments, never a shell line.
+        env: the whole environment.
+        cwd: the folder to run in.
+    """
+    with contextlib.ExitStack() as stack:
+        answers, writes = os.pipe()
+        stack.callback(os.close, answers)
+        output = stack.enter_context(tempfile.TemporaryFile())
+        try:
+            process = subprocess.Popen(
+                [os.fspath(part) for part in command],
+                env=dict(env),
+                cwd=cwd,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                pass_fds=(writes,),
+                start_new_session=True,
+            )
+        finally:
+            os.close(writes)
+        try:
+            yield Talk(process, answers, output, quote(command)), writes
+        finally:
+            if process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGCONT)
+                end_group(process)
+            if process.stdin is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.close()
+
+
 class Job(NamedTuple):
     """A command that runs beside others: its arguments, what it reads, and open files that it inherits."""
 

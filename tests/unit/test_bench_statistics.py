@@ -7,7 +7,7 @@ import random
 import pytest
 
 from truewheel.bench.result import Floor, Interval
-from truewheel.bench.statistics import compare, interval, judge, noise_floor, pair_rounds
+from truewheel.bench.statistics import compare, interval, judge, noise_floor, pair_turns
 
 WORDS = ("faster", "slower")
 QUIET = Floor(key="tg64", ratio=Interval(1.0, 0.99, 1.01), floor=0.0101, quiet=True)
@@ -39,23 +39,39 @@ def test_drift_does_not_reach_the_ratio():
     speeds = [0.95**step for step in range(8)]
     a = [speeds[0], speeds[3], speeds[4], speeds[7]]
     b = [speeds[1], speeds[2], speeds[5], speeds[6]]
-    found = compare(b, a, lower_is_better=False)
+    found = compare([b], [a], lower_is_better=False)
     assert found.median == pytest.approx(1.0)
     assert found.high == pytest.approx(found.low)
 
 
-def test_rounds_are_paired_and_an_unfinished_one_is_left_out():
-    assert pair_rounds([1.0, 4.0, 9.0]) == [2.0]
+def test_turns_are_paired_and_an_unfinished_one_is_left_out():
+    assert pair_turns([1.0, 4.0, 9.0]) == [2.0]
+    assert pair_turns([3.0]) == [3.0]
+    assert pair_turns([]) == []
 
 
 def test_less_is_better_for_seconds():
-    assert compare([1.0, 1.0], [2.0, 2.0], lower_is_better=True).median == 2.0
-    assert compare([1.0, 1.0], [2.0, 2.0], lower_is_better=False).median == 0.5
+    assert compare([[1.0, 1.0]], [[2.0, 2.0]], lower_is_better=True).median == 2.0
+    assert compare([[1.0, 1.0]], [[2.0, 2.0]], lower_is_better=False).median == 0.5
+
+
+def test_rounds_that_one_of_both_missed_do_not_count():
+    assert compare([[2.0], []], [[1.0], [9.0]], lower_is_better=False) == Interval(2.0, 2.0, 2.0)
+    with pytest.raises(ValueError, match="nothing to compare"):
+        compare([[]], [[1.0]], lower_is_better=False)
+
+
+def test_what_differs_from_process_to_process_widens_the_interval():
+    alike = [[1.0, 1.0, 1.1, 1.1, 1.2, 1.2, 1.3, 1.3]] * 4
+    apart = [[value, value] * 4 for value in (1.0, 1.1, 1.2, 1.3)]
+    ones = [[1.0] * 8] * 4
+    inside, between = (compare(each, ones, lower_is_better=False) for each in (alike, apart))
+    assert between.high - between.low > inside.high - inside.low
 
 
 @pytest.mark.parametrize(("again", "quiet"), [([1.01, 1.01, 0.99, 0.99], True), ([1.2, 1.2, 0.9, 0.9], False)])
 def test_noise_floor_is_how_far_the_interval_reaches(again, quiet):
-    floor = noise_floor("tg64", again, [1.0] * 4, 0.03)
+    floor = noise_floor("tg64", [again], [[1.0] * 4], 0.03)
     assert floor.quiet is quiet
     assert floor.floor == pytest.approx(max(floor.ratio.high, 1 / floor.ratio.low) - 1)
 

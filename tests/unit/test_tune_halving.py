@@ -117,7 +117,11 @@ def test_of_equals_the_earlier_is_first():
 )
 def test_seed_is_cores_for_prompts_and_three_quarters_for_tokens(physical, usable, threads, batch):
     seed = seed_settings(make_host(physical_cores=physical, usable_cores=usable))
-    assert seed == {"n_threads": threads, "n_threads_batch": batch}
+    assert seed == {"n_threads": threads, "n_threads_batch": batch, "own_pool": True}
+
+
+def test_an_engine_whose_pool_stays_is_not_told_so():
+    assert "own_pool" not in seed_settings(make_host(), "llama_rs")
 
 
 def test_space_has_only_what_the_engine_can_set():

@@ -23,18 +23,18 @@ class Series:
         settings: what it is run with.
         installed: where it is installed; None where it is not.
         failure: why it is not measured any more; empty while it is.
-        samples: one value a process, by metric.
-        runs: processes that came to a good end.
-        repeated: repetitions that were disturbed.
+        rounds: for each round that came to a good end, samples by metric: two a repetition, in the order of the turns.
+        reference: the reference's rounds of the same time; rounds are compared one by one.
+        repeated: turns that were disturbed.
     """
 
     def __init__(self, asked: Asked, label: str, settings: Settings) -> None:
         self.asked, self.label, self.settings = asked, label, settings
         self.installed: Installed | None = None
         self.failure = ""
-        self.samples: dict[str, list[float]] = {}
+        self.rounds: list[dict[str, list[float]]] = []
+        self.reference: list[dict[str, list[float]]] = []
         self.skipped: dict[str, str] = {}
-        self.runs = 0
         self.repeated = 0
         self.last: Run | None = None
         self.text = ""
@@ -46,13 +46,17 @@ class Series:
         for event in run.measured.get("answer", ()):
             self.text = str(event.get("text", self.text))
 
-    def take(self, values: dict[str, float]) -> None:
-        """Take the values of one process; 0 stands for what it does not say."""
-        self.runs += 1
-        self.repeated += self.last.repeated if self.last else 0
-        for key, value in values.items():
-            if value > 0:
-                self.samples.setdefault(key, []).append(value)
+    def samples(self, key: str) -> list[list[float]]:
+        """Return the samples of a metric, round by round."""
+        return [each.get(key, []) for each in self.rounds]
+
+    def beside(self, key: str) -> list[list[float]]:
+        """Return the reference's samples of the same rounds."""
+        return [each.get(key, []) for each in self.reference]
+
+    def all(self, key: str) -> list[float]:
+        """Return all samples of a metric."""
+        return [value for each in self.samples(key) for value in each]
 
 
 def assemble(
@@ -124,7 +128,7 @@ def _subject(
 
 
 def _figure(metric: Metric, one: Series) -> Figure:
-    samples = one.samples.get(metric.key, [])
+    samples = one.all(metric.key)
     if samples:
         return Figure(key=metric.key, unit=metric.unit, value=interval(samples), samples=tuple(samples))
     work = "answer" if metric.key.startswith("answer-") else metric.key
@@ -152,10 +156,12 @@ def _against(
         ratio = other / figure.value.median
         verdict = "none: the same" if ratio == 1 else metric.words[0] if ratio > 1 else metric.words[1]
         return replace(figure, ratio=Interval(ratio, ratio, ratio), verdict=verdict)
-    samples, others = one.samples[metric.key], reference.samples.get(metric.key, [])
-    if min(len(samples), len(others)) < 2:  # noqa: PLR2004 - one round
+    try:
+        ratio_interval = compare(
+            one.samples(metric.key), one.beside(metric.key), lower_is_better=metric.lower_is_better
+        )
+    except ValueError:
         return replace(figure, verdict="none: the reference has no such figure")
-    ratio_interval = compare(samples, others, lower_is_better=metric.lower_is_better)
     floor = floors.get(metric.key)
     verdict = judge(ratio_interval, floor, worst, metric.words) if floor else "none: no noise floor"
     return replace(figure, ratio=ratio_interval, verdict=verdict)

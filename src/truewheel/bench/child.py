@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +21,8 @@ _CPU_SECONDS = 7200
 _BASE_MEMORY = 16 << 30
 _FILE_BYTES = 256 << 20
 _MOST_WORDS = 300
+_END_SECONDS = 60.0
+_EVENTS = "events.jsonl"
 
 
 class Runner(NamedTuple):
@@ -85,10 +90,98 @@ def run_child(
         cut: a text that is cut to so many of the engine's tokens first.
         wall_seconds: after which it is ended.
     """
-    scratch = runner.environment.scratch
-    events = scratch / "events.jsonl"
-    events.unlink(missing_ok=True)
-    request = {
+    with _scratch(runner) as scratch:
+        request = _request(runner, model, plan, prompt, scratch)
+        request |= {"again": again, "cut": {"text": cut[0], "tokens": cut[1]} if cut else None}
+        done = process.run(
+            _command(runner),
+            env=_variables(scratch),
+            cwd=scratch,
+            timeout=wall_seconds,
+            stdin=msgspec.json.encode(request),
+        )
+        return read_run(read_events(scratch / _EVENTS), done)
+
+
+class Session:
+    """An engine that is loaded and warm, and measures one piece of work after another as it is told.
+
+    Between its turns it is stopped, so that none of its threads takes time from another's turn.
+    """
+
+    def __init__(self, talk: process.Talk, events: Path, wall_seconds: float) -> None:
+        self._talk, self._events, self._seconds = talk, events, wall_seconds
+        self.alive = True
+        self.repeated = 0
+
+    def begin(self, request: dict[str, Any]) -> None:
+        """Send the request and wait until it is loaded and warm."""
+        self.alive = self._talk.ask(msgspec.json.encode(request), self._seconds)
+        self._talk.stop()
+
+    def measure(self, work: str) -> dict[str, Any] | None:
+        """Measure a piece of work once, or twice where it was disturbed; return None when it cannot any more.
+
+        Args:
+            work: its id.
+        """
+        event = self._measure(work)
+        if event is not None and event.get("disturbed"):
+            self.repeated += 1
+            event = self._measure(work)
+        return event
+
+    def _measure(self, work: str) -> dict[str, Any] | None:
+        if not self.alive:
+            return None
+        self._talk.go_on()
+        self.alive = self._talk.ask(msgspec.json.encode(work), self._seconds)
+        self._talk.stop()
+        events = [event for event in read_events(self._events) if event.get("step") == "measure"]
+        if not self.alive or not events or events[-1].get("id") != work:
+            return None
+        return events[-1]
+
+    def skipped(self) -> set[str]:
+        """Return the ids of the work that it cannot do."""
+        return {str(event.get("id")) for event in read_events(self._events) if event.get("step") == "skip"}
+
+    def finish(self) -> Run:
+        """Let it end, and return all that it showed."""
+        done = self._talk.finish(_END_SECONDS)
+        return read_run(read_events(self._events), done)
+
+
+@contextlib.contextmanager
+def open_session(
+    runner: Runner, model: Path, plan: Plan, prompt: str, *, wall_seconds: float = _WALL_SECONDS
+) -> Iterator[Session]:
+    """Start an engine in a fresh, locked-down process, loaded and warm, to be told what to measure.
+
+    Args:
+        runner: the engine.
+        model: a GGUF file whose header was checked.
+        plan: the work that it may be asked for.
+        prompt: text of `answer`.
+        wall_seconds: for each turn.
+    """
+    with (
+        _scratch(runner) as scratch,
+        process.converse(_command(runner), env=_variables(scratch), cwd=scratch) as (talk, answers),
+    ):
+        session = Session(talk, scratch / _EVENTS, wall_seconds)
+        session.begin({**_request(runner, model, plan, prompt, scratch), "orders": answers})
+        yield session
+
+
+@contextlib.contextmanager
+def _scratch(runner: Runner) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="run-", dir=runner.environment.scratch) as folder:
+        yield Path(folder)
+
+
+def _request(runner: Runner, model: Path, plan: Plan, prompt: str, scratch: Path) -> dict[str, Any]:
+    return {
         "engine": runner.engine.driver,
         "import-name": runner.engine.import_name,
         "site": str(runner.environment.site),
@@ -96,25 +189,22 @@ def run_child(
         "settings": runner.settings,
         "listening": runner.engine.listening,
         "context": plan.context,
-        "events": str(events),
+        "events": str(scratch / _EVENTS),
         "prompt": prompt,
         "work": plan.work,
-        "again": again,
-        "cut": {"text": cut[0], "tokens": cut[1]} if cut else None,
         "cpu-seconds": _CPU_SECONDS,
         "memory-bytes": _BASE_MEMORY + 4 * model.stat().st_size,
         "file-bytes": _FILE_BYTES,
     }
+
+
+def _command(runner: Runner) -> list[str | Path]:
     driver = Path(__file__).resolve().parent / "drivers" / f"{runner.engine.driver}.py"
-    variables = {"PATH": "/usr/bin:/bin", "HOME": str(scratch), "TMPDIR": str(scratch), "LC_ALL": "C.UTF-8"}
-    done = process.run(
-        [runner.environment.python, "-I", "-S", "-B", "-X", "faulthandler", driver],
-        env=variables,
-        cwd=scratch,
-        timeout=wall_seconds,
-        stdin=msgspec.json.encode(request),
-    )
-    return read_run(read_events(events), done)
+    return [runner.environment.python, "-I", "-S", "-B", "-X", "faulthandler", driver]
+
+
+def _variables(scratch: Path) -> dict[str, str]:
+    return {"PATH": "/usr/bin:/bin", "HOME": str(scratch), "TMPDIR": str(scratch), "LC_ALL": "C.UTF-8"}
 
 
 def read_run(events: list[dict[str, Any]], done: process.Completed) -> Run:

@@ -17,12 +17,12 @@ from typing import NamedTuple
 import msgspec
 
 from truewheel import process
-from truewheel.bench.child import Runner, run_child
+from truewheel.bench.child import Session, open_session
 from truewheel.bench.install import open_subject
-from truewheel.bench.metrics import Plan, make_plan, read_values
+from truewheel.bench.metrics import Plan, make_plan, read_event
 from truewheel.bench.result import Floor, Interval
 from truewheel.bench.run import WORST_FLOOR
-from truewheel.bench.statistics import compare, noise_floor, spell
+from truewheel.bench.statistics import compare, interval, noise_floor, spell
 from truewheel.bench.subjects import parse_subject
 from truewheel.build.cache import find_cache_tool, open_cache
 from truewheel.build.product import BuildTools, process_reason
@@ -36,8 +36,8 @@ from truewheel.prepare import Order, Prepared, prepare
 from truewheel.source import fetch_source
 from truewheel.toolchain.tools import find_tool, search_path
 
-_ROUNDS = 6
-_REPEAT = 3
+_ROUNDS = 3
+_REPEAT = 4
 _PREFIX = "cmake.define."
 _SECONDS = 1800.0
 _TOOL = {"LLAMA_BUILD_COMMON": "ON", "LLAMA_BUILD_TOOLS": "ON"}
@@ -173,7 +173,7 @@ def compare_with_llama_bench(wheel: Path, model_name: str, rounds: int, console:
     Args:
         wheel: a wheel of the plan that llama-bench is built from.
         model_name: what is run.
-        rounds: how often the whole order is run.
+        rounds: how often ours is started anew.
         console: shows the progress.
     """
     program, model, host = build_llama_bench(console), find_model(model_name).path, detect_host()
@@ -183,30 +183,43 @@ def compare_with_llama_bench(wheel: Path, model_name: str, rounds: int, console:
     settings |= {"n_batch": 512, "n_ubatch": 512}
     if asked.engine.driver == "llama_cpp":
         settings |= {"own_pool": True, "poll": 50}
-    samples: dict[str, list[dict[str, float]]] = {"a": [], "again": [], "b": []}
+    samples: dict[str, list[dict[str, list[float]]]] = {"a": [], "again": [], "b": []}
     with open_subject(asked, settings) as installed, console.steps("measuring") as steps:
-        order = ("a", "again", "b", "b", "again", "a")
         for number in range(rounds):
-            for position, name in enumerate(order):
-                if name == "b":
-                    samples[name].append(run_llama_bench(program, model, host.usable_cores, _REPEAT))
-                else:
-                    samples[name].append(_run_ours(installed.runner, model, plan))
-                steps.advance(number * len(order) + position + 1, rounds * len(order), name)
+            taken: dict[str, dict[str, list[float]]] = {name: {"pp512": [], "tg64": []} for name in samples}
+            with (
+                open_session(installed.runner, model, plan, "") as first,
+                open_session(installed.runner, model, plan, "") as second,
+            ):
+                sessions = {"a": first, "again": second}
+                for turn in range(_REPEAT):
+                    for name in ("a", "again", "b", "b", "again", "a"):
+                        if name == "b":
+                            figures = run_llama_bench(program, model, host.usable_cores, 1)
+                        else:
+                            figures = _run_ours(sessions[name], plan)
+                        for key, value in figures.items():
+                            taken[name][key].append(value)
+                    steps.advance(number * _REPEAT + turn + 1, rounds * _REPEAT)
+            for name, each in samples.items():
+                each.append(taken[name])
     return [_agreement(key, samples) for key in ("pp512", "tg64")]
 
 
-def _run_ours(runner: Runner, model: Path, plan: Plan) -> dict[str, float]:
-    run = run_child(runner, model, plan, "", again=1)
-    if run.failure:
-        raise CheckError(f"the wheel cannot be measured: {run.failure}", hint="`truewheel smoke` shows more")
-    return read_values(run.measured, plan)
+def _run_ours(session: Session, plan: Plan) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for item in plan.work:
+        event = session.measure(item.id)
+        if event is None:
+            raise CheckError(f"the wheel cannot be measured: {session.finish().failure}", hint="try `truewheel smoke`")
+        found |= dict(read_event(item, event))
+    return found
 
 
-def _agreement(key: str, samples: dict[str, list[dict[str, float]]]) -> Agreement:
+def _agreement(key: str, samples: dict[str, list[dict[str, list[float]]]]) -> Agreement:
     ours, again, theirs = ([each[key] for each in samples[name]] for name in ("a", "again", "b"))
     floor = noise_floor(key, again, ours, WORST_FLOOR)
-    middle = [sorted(values)[len(values) // 2] for values in (ours, theirs)]
+    middle = [interval([value for each in rounds for value in each]).median for rounds in (ours, theirs)]
     return Agreement(key, middle[0], middle[1], compare(ours, theirs, lower_is_better=False), floor)
 
 

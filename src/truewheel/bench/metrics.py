@@ -135,13 +135,18 @@ def read_values(measured: Mapping[str, Sequence[Mapping[str, Any]]], plan: Plan)
         events = [event for event in events if not event.get("disturbed")] or list(events)
         found: dict[str, list[float]] = {}
         for event in events:
-            for key, value in _read_event(item, event):
+            for key, value in read_event(item, event):
                 found.setdefault(key, []).append(value)
         values |= {key: statistics.median(each) for key, each in found.items()}
     return values
 
 
-def _read_event(item: Work, event: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+def read_event(item: Work, event: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Yield the metrics of one `measure` event with their values.
+
+    Raises:
+        ValueError: it is not what the protocol says.
+    """
     try:
         answer = msgspec.convert({"prompt": 0, **event}, Answer)
     except msgspec.ValidationError as error:

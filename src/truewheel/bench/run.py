@@ -1,23 +1,23 @@
-"""Measure several subjects in turn: A A B C, then C B A A, each run in a fresh process."""
+"""Measure several subjects in turn: A A B C, then C B A A, with fresh processes in each round."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from truewheel.bench.assemble import Series, assemble
-from truewheel.bench.child import Run, Runner, run_child
+from truewheel.bench.child import Session, open_session, run_child
 from truewheel.bench.install import open_subject
 from truewheel.bench.machine import describe_machine, read_clock
-from truewheel.bench.metrics import Plan, Work, metrics_of, read_values
+from truewheel.bench.metrics import Plan, Work, metrics_of, read_event
 from truewheel.bench.result import SCHEMA, Benchmark, Limits
 from truewheel.bench.statistics import noise_floor
 from truewheel.bench.subjects import Asked, Settings, label_subjects
 from truewheel.console import Console
-from truewheel.cpu.host import Host
+from truewheel.cpu.host import Host, available_memory
 from truewheel.errors import CheckError, TruewheelError
 from truewheel.inference.cost import model_facts
 from truewheel.inference.models import Model
@@ -25,9 +25,10 @@ from truewheel.inference.models import Model
 WORST_FLOOR = 0.03
 """Where the reference against itself is further apart than this, nothing is called a difference."""
 
-_AGAIN = 2
 _BUSY = 0.5
 _CHARACTERS = 8
+_MEMORY_FACTOR, _MEMORY_BASE, _MEMORY_SHARE = 3, 512 << 20, 0.8
+"""What a process is taken to need: some engines keep a second copy of the weights in their own format."""
 _TEXT = (
     "The lighthouse keeper wrote down the weather every evening: wind from the north-west, 7 knots, visibility good. "
     "In the year of the great storm the lamp went out twice, and twice she climbed the 214 steps with a can of oil. "
@@ -40,8 +41,8 @@ class Method(NamedTuple):
     """How it is measured.
 
     Attributes:
-        plan: the work of each process.
-        rounds: how often the whole order is run, there and back.
+        plan: the work of each process; `repeat` is how often the order is run, there and back.
+        rounds: how often all are started anew.
         worst: the noise floor above which there is no verdict.
     """
 
@@ -98,12 +99,12 @@ def run_benchmark(
         reference = working[0]
         again = Series(reference.asked, f"{reference.label}, again", reference.settings)
         again.installed = reference.installed
-        _run_rounds([reference, again, *working[1:]], model, method, prompt, console)
+        _run_rounds(reference, again, working[1:], model, method, prompt, console)
     machine = describe_machine(host, before, read_clock())
     floors = [
-        noise_floor(metric.key, again.samples[metric.key], reference.samples[metric.key], method.worst)
+        noise_floor(metric.key, again.samples(metric.key), again.beside(metric.key), method.worst)
         for metric in metrics_of(method.plan)
-        if again.samples.get(metric.key) and reference.samples.get(metric.key)
+        if again.all(metric.key) and any(again.beside(metric.key))
     ]
     facts = model_facts(model)
     return Benchmark(
@@ -155,28 +156,88 @@ def _shorten(item: Work) -> Work:
     return Work(item.id, item.kind, min(item.tokens, 16), min(item.depth, 16), 1)
 
 
-def _run_rounds(series: Sequence[Series], model: Model, method: Method, prompt: str, console: Console) -> None:
-    order = [*series, *reversed(series)]
+def _run_rounds(
+    reference: Series,
+    again: Series,
+    others: Sequence[Series],
+    model: Model,
+    method: Method,
+    prompt: str,
+    console: Console,
+) -> None:
+    groups = _split(others, model, console)
+    turns = sum(item.repeat for item in method.plan.work)
+    total = method.rounds * len(groups) * turns
     with console.steps("measuring") as steps:
-        done, total = 0, method.rounds * len(order)
-        for _ in range(method.rounds):
-            for one in order:
-                if not one.failure:
-                    _run_one(one, model.path, method.plan, prompt)
-                done += 1
-                steps.advance(done, total, one.label)
+        done = 0
+
+        def advance(label: str) -> None:
+            nonlocal done
+            done += 1
+            steps.advance(min(done, total), total, label)
+
+        for number in range(method.rounds):
+            for group in groups:
+                if reference.failure:
+                    return
+                alive = [one for one in group if not one.failure]
+                present = [reference, *([again] if group is groups[0] else []), *alive]
+                _run_round(present, model.path, method.plan, prompt, number, advance)
 
 
-def _run_one(one: Series, model: Path, plan: Plan, prompt: str) -> None:
-    assert one.installed is not None
-    runner: Runner = one.installed.runner
-    run: Run = run_child(runner, model, plan, prompt, again=_AGAIN)
+def _split(others: Sequence[Series], model: Model, console: Console) -> list[list[Series]]:
+    """Split subjects into groups that fit into memory together with the reference and its double."""
+    each = _MEMORY_FACTOR * model.path.stat().st_size + _MEMORY_BASE
+    room = max(1, int(_MEMORY_SHARE * available_memory() / each) - 2)
+    if room < len(others):
+        console.say(f"         {room} of {len(others)} subjects at a time: all together would not fit into memory")
+    return [list(others[start : start + room]) for start in range(0, len(others), room)] or [[]]
+
+
+def _run_round(
+    present: Sequence[Series], model: Path, plan: Plan, prompt: str, number: int, advance: Callable[[str], None]
+) -> None:
+    """Start a fresh process of each, let them measure in turn, and take what they showed."""
+    sessions: list[tuple[Series, Session]] = []
+    with contextlib.ExitStack() as stack:
+        # Who is loaded first changes from round to round.
+        for one in reversed(present) if number % 2 else present:
+            assert one.installed is not None
+            sessions.append((one, stack.enter_context(open_session(one.installed.runner, model, plan, prompt))))
+        sessions.sort(key=lambda pair: present.index(pair[0]))
+        taken: dict[str, dict[str, list[float]]] = {one.label: {} for one in present}
+        skipped = {one.label: session.skipped() for one, session in sessions}
+        for item in plan.work:
+            able = [pair for pair in sessions if item.id not in skipped[pair[0].label]]
+            for _ in range(item.repeat):
+                for one, session in [*able, *reversed(able)]:
+                    _take(one, item, session.measure(item.id), taken[one.label])
+                advance(item.id)
+        for one, session in sessions:
+            _end(one, session, taken[one.label], present[0])
+
+
+def _take(one: Series, item: Work, event: dict[str, Any] | None, taken: dict[str, list[float]]) -> None:
+    """Add the values of one turn; what died is explained by the end of its process."""
+    if event is None:
+        return
     try:
-        values = read_values(run.measured, plan)
+        for key, value in read_event(item, event):
+            taken.setdefault(key, []).append(value)
     except ValueError as error:
-        run, values = run._replace(failure=run.failure or f"what it says cannot be used: {error}"), {}
-    if run.failure:
-        one.failure = f"in run {one.runs + 1}: {run.failure}"
+        one.failure = f"what it says cannot be used: {error}"
+
+
+def _end(one: Series, session: Session, taken: dict[str, list[float]], reference: Series) -> None:
+    run = session.finish()
+    one.repeated += session.repeated
+    if run.failure or one.failure:
+        one.failure = f"in round {len(one.rounds) + 1}: {run.failure or one.failure}"
         return
     one.learn(run)
-    one.take({**values, "load": run.loaded, "import": run.imported, "peak": run.peak})
+    for key, value in (("load", run.loaded), ("import", run.imported), ("peak", float(run.peak))):
+        if value > 0:
+            taken[key] = [value]
+    one.rounds.append(taken)
+    if one is not reference:
+        one.reference.append({} if reference.failure else reference.rounds[-1])

@@ -29,36 +29,61 @@ def spell(value: Interval) -> str:
     return f"{value.median:.3f} [{value.low:.3f}, {value.high:.3f}]"
 
 
-def pair_rounds(samples: Sequence[float]) -> list[float]:
-    """Return the geometric mean of the two runs of each round.
+def pair_turns(samples: Sequence[float]) -> list[float]:
+    """Return the geometric mean of the two turns of each repetition; what has one turn alone stays as it is.
 
     In the order A B B A a drift of the machine's speed is the same for A's and B's mean.
 
     Args:
-        samples: first and second run of each round, in turn; an unpaired last one is left out.
+        samples: of one round: first and second turn of each repetition, in order.
     """
+    if len(samples) == 1:
+        return list(samples)
     return [math.sqrt(first * second) for first, second in zip(samples[::2], samples[1::2], strict=False)]
 
 
-def compare(subject: Sequence[float], reference: Sequence[float], *, lower_is_better: bool) -> Interval:
-    """Return the median of the rounds' ratios and its interval; above 1 the subject is better.
+def compare(
+    subject: Sequence[Sequence[float]], reference: Sequence[Sequence[float]], *, lower_is_better: bool
+) -> Interval:
+    """Return the median of the repetitions' ratios and its interval; above 1 the subject is better.
+
+    The bootstrap draws rounds first and repetitions of them second: what differs from process to process counts.
 
     Args:
-        subject: samples of the subject, two a round.
+        subject: samples of the subject, round by round.
         reference: samples of the reference, of the same rounds.
         lower_is_better: for seconds and bytes.
+
+    Raises:
+        ValueError: there is no round with samples of both.
     """
-    pairs = zip(pair_rounds(subject), pair_rounds(reference), strict=False)
-    return interval([other / own if lower_is_better else own / other for own, other in pairs])
+    groups = []
+    for own_round, other_round in zip(subject, reference, strict=False):
+        pairs = zip(pair_turns(own_round), pair_turns(other_round), strict=False)
+        if ratios := [other / own if lower_is_better else own / other for own, other in pairs]:
+            groups.append(ratios)
+    if not groups:
+        raise ValueError("there is nothing to compare")
+    generator = random.Random(0)  # noqa: S311 - resampling, nothing secret
+    medians = sorted(statistics.median(_resample(generator, groups)) for _ in range(_RESAMPLES))
+    middle = statistics.median(ratio for group in groups for ratio in group)
+    return Interval(middle, medians[int(_LOW * _RESAMPLES)], medians[int(_HIGH * _RESAMPLES)])
 
 
-def noise_floor(key: str, again: Sequence[float], reference: Sequence[float], worst: float) -> Floor:
+def _resample(generator: random.Random, groups: Sequence[Sequence[float]]) -> list[float]:
+    drawn = generator.choices(groups, k=len(groups))
+    return [ratio for group in drawn for ratio in generator.choices(group, k=len(group))]
+
+
+def noise_floor(
+    key: str, again: Sequence[Sequence[float]], reference: Sequence[Sequence[float]], worst: float
+) -> Floor:
     """Return the noise floor of a metric: the reference against itself, as if it were another.
 
     Args:
         key: the metric.
-        again: samples of the reference's second part.
-        reference: samples of its first.
+        again: samples of the reference's double, round by round.
+        reference: its own.
         worst: the floor above which there is no verdict.
     """
     ratio = compare(again, reference, lower_is_better=False)

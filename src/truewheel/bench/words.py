@@ -158,14 +158,15 @@ def floor_intro(benchmark: Benchmark) -> str:
 
 
 def loud_words(benchmark: Benchmark) -> list[str]:
-    """Say, for each metric whose noise floor is too high, that it has no verdict and why."""
-    return [
-        f"No verdict is given for {floor.key} ({key_words(floor.key)}): {benchmark.reference} against itself came out "
-        f"up to {percent(floor.floor)} apart in the same rounds, and above {percent(benchmark.worst_floor)} a "
-        f"difference cannot be told from noise."
-        for floor in benchmark.floors
-        if not floor.quiet
-    ]
+    """Say which metrics have no verdict because their noise floor is too high: nothing, or one sentence."""
+    loud = [f"{floor.key} ({percent(floor.floor)})" for floor in benchmark.floors if not floor.quiet]
+    if not loud:
+        return []
+    words = (
+        f"No verdict is given for {', '.join(loud)}: {benchmark.reference} against itself came out that far apart in "
+        f"the same rounds, and above {percent(benchmark.worst_floor)} a difference cannot be told from noise."
+    )
+    return [words]
 
 
 def loud_reason(floor: Floor, benchmark: Benchmark) -> str:

@@ -39,7 +39,7 @@ from truewheel.tune.space import (
 
 _CONTEXT = 1024
 _SMALL_RUN = 8.0
-_SHARES = (0.4, 0.65)
+_SHARES = (0.4, 0.7)
 """Parts of the budget after which the first and the second generation end; the rest is for the last comparison."""
 _MOST = 40
 _FEWEST = 6
@@ -166,7 +166,11 @@ def run_tuning(order: Order, model: Model, host: Host, console: Console) -> Tuni
 
 
 def _work_plan(prefill: int, decode: int) -> Plan:
-    return make_plan([prefill], [decode], [0], 8, 128, 2)
+    """Return the work of a trial; tokens are generated after a prompt, as they are in use.
+
+    In an empty context attention costs nothing, and a setting that makes it slow looks good.
+    """
+    return make_plan([prefill], [decode], [2 * prefill], 8, 128, 2)
 
 
 def _search(search: _Search) -> list[Candidate]:
@@ -180,7 +184,8 @@ def _search(search: _Search) -> list[Candidate]:
         seen = search.measure(defaults)
     if isinstance(seen, str):
         raise CheckError(f"it does not run with its own defaults: {seen}", hint="`truewheel smoke` shows more")
-    for settings in first_generation(search.space, seed_settings(search.host), _affordable(search, _SHARES[0])):
+    seed = seed_settings(search.host, search.runner.engine.driver)
+    for settings in first_generation(search.space, seed, _affordable(search, _SHARES[0])):
         search.add(settings)
     finalists = _halve(search, search.candidates, _SHARES[0], "first generation")
     if not finalists:
@@ -243,7 +248,7 @@ def _compare(asked: Asked, candidates: Sequence[Candidate], search: _Search) -> 
         for name, candidate in zip(names, candidates, strict=False)
     ]
     each = 2 * (len(subjects) + 1) * max(1.0, search.seconds_each)
-    rounds = max(3, min(8, int(search.left() / each)))
+    rounds = max(3, min(6, int(search.left() / each)))
     search.console.say(f"         the last comparison, {rounds} rounds")
     return run_benchmark(subjects, search.model, Method(search.plan, rounds), search.host, search.console)
 

@@ -17,14 +17,16 @@ _PREFILL_KEYS = ("n_threads_batch", "n_batch", "n_ubatch")
 _SEED = 20_260_101
 
 
-def seed_settings(host: Host) -> Settings:
-    """Return where the search begins: physical cores for prompts, three quarters of them for tokens, at least two.
+def seed_settings(host: Host, engine: str = "") -> Settings:
+    """Return where the search begins.
 
-    Generating is bound by memory, which a part of the cores fills; the source of this is llama.cpp's own advice and
-    what was measured on several machines. Nothing else is set.
+    Physical cores for prompts, three quarters of them for tokens, at least two: generating is bound by memory, which a
+    part of the cores fills. And a pool of threads that stays, which an engine with a pool of its own needs not be told.
+    Nothing else is set.
     """
     cores = min(host.physical_cores, host.usable_cores)
-    return {"n_threads": max(min(2, cores), round(cores * 0.75)), "n_threads_batch": cores}
+    seed: Settings = {"n_threads": max(min(2, cores), round(cores * 0.75)), "n_threads_batch": cores}
+    return seed if engine == "llama_rs" else {**seed, "own_pool": True}
 
 
 def make_space(host: Host, engine: str, context: int) -> dict[str, tuple[Any, ...]]:
@@ -35,26 +37,25 @@ def make_space(host: Host, engine: str, context: int) -> dict[str, tuple[Any, ..
         engine: driver of the engine: what it has no way to set is left out.
         context: tokens that the context must hold; a batch larger than that cannot be told from one as large.
     """
-    seed = seed_settings(host)
+    seed = seed_settings(host, engine)
     cores, usable = min(host.physical_cores, host.usable_cores), host.usable_cores
     space: dict[str, tuple[Any, ...]] = {
         "n_threads": _distinct(seed["n_threads"], cores, round(cores / 2), usable, usable - 1),
         "n_threads_batch": _distinct(seed["n_threads_batch"], usable, usable - 1),
-        "n_ubatch": tuple(size for size in (512, 256, 128, 1024, 2048) if size <= max(512, context)),
-        "n_batch": tuple(size for size in (512, 1024, 2048) if size <= max(512, context)),
-        "flash_attn": ("auto", "on", "off"),
-        "type_k": ("f16", "q8_0"),
-        "type_v": ("f16", "q8_0"),
+        "flash_attn": ("off", "on"),
         "repack": (True, False),
+        "poll": (50, 100, 0),
         "use_mmap": (True, False),
         "huge_pages": (False, True),
-        "use_mlock": (False, True),
-        "poll": (50, 0, 100),
+        "n_ubatch": tuple(size for size in (512, 256, 128, 1024, 2048) if size <= max(512, context)),
+        "n_batch": tuple(size for size in (512, 1024, 2048) if size <= max(512, context)),
+        "type_k": ("f16", "q8_0"),
+        "type_v": ("f16", "q8_0"),
         "cpus": ([], list(range(usable))),
+        "use_mlock": (False, True),
     }
-    if engine != "llama_rs":
-        # Its pool always stays; an engine without one makes its threads anew for every token.
-        space["own_pool"] = (False, True)
+    if "own_pool" in seed:
+        space["own_pool"] = (True, False)
     return space
 
 
@@ -73,8 +74,8 @@ def first_generation(space: Mapping[str, Sequence[Any]], seed: Settings, size: i
     found: list[Settings] = [{}]
     generator = random.Random(_SEED)  # noqa: S311 - a search, nothing secret
     singles = list(_singles(space, seed))
-    # Half of them at most are single changes, the rest shows what only helps together.
-    generator.shuffle(singles)
+    # Half of them at most are single changes, those first that gained most on the machines measured so far; the rest
+    # shows what only helps together.
     for candidate in [seed, *singles[: max(1, size // 2 - 2)]]:
         _add(found, candidate)
     for _ in range(size * 20):
@@ -88,11 +89,6 @@ def _singles(space: Mapping[str, Sequence[Any]], seed: Settings) -> Iterator[Set
     for key, values in space.items():
         for value in values[1:]:
             changed = {**seed, key: value}
-            if key in ("poll", "cpus") and "own_pool" in space:
-                changed["own_pool"] = True
-            if key == "huge_pages":
-                # Pages of a mapped file cannot be joined; what is read into memory can.
-                changed["use_mmap"] = False
             yield changed
 
 
@@ -126,7 +122,8 @@ def repair_settings(settings: Settings) -> Settings:
         mended.pop("poll", None)
     if not mended.get("cpus", True):
         del mended["cpus"]
-    if mended.get("huge_pages") and mended.get("use_mmap", True):
+    if mended.get("huge_pages"):
+        # Pages of a mapped file cannot be joined; what is read into memory can.
         mended["use_mmap"] = False
     return dict(sorted(mended.items()))
 

@@ -1,8 +1,10 @@
 """The frame of every driver here: lock down, import, load, measure, and write down what was seen.
 
 Standard library only; loaded by the drivers, each of which is run as `python -I -S -B ENGINE.py` by the Python that the
-engine is installed for. Reads a JSON request on standard input, writes a JSON line an event to the file that it names:
-lock, import, load, cut, measure, skip, memory, failed. Nothing of the package runs before the process is locked down.
+engine is installed for. The first line of standard input is a JSON request. To the file that it names goes a JSON line
+an event: lock, import, load, cut, measure, skip, memory, failed. Where it has `orders`, the further lines say what is
+measured next, each answered with a byte on that open file; else everything is measured at once. Nothing of the package
+runs before the process is locked down.
 """
 
 import importlib.util
@@ -73,6 +75,7 @@ class Frame:
         self.events = events
         self.driver = kind(request)
         self.again = request.get("again", 0)
+        self.orders = request.get("orders", 0)
         self.ticks = os.sysconf("SC_CLK_TCK") * (os.cpu_count() or 1)
 
     def emit(self, **event):
@@ -95,7 +98,11 @@ class Frame:
                 self.cut(**self.request["cut"])
             for item in self.request["work"]:
                 where = item["id"]
-                self.measure(item)
+                if self.warm(item) and not self.orders:
+                    self.measure(item)
+            if self.orders:
+                where = "order"
+                self.follow_orders()
             self.emit(step="memory", facts=dict(read_memory(), threads=count_threads()))
         except Exception as error:  # whatever the package raises is the row's reason
             self.emit(step="failed", where=where, reason="%s: %s" % (type(error).__name__, error))
@@ -110,37 +117,48 @@ class Frame:
         else:
             self.emit(step="cut", facts={"text": text, "tokens": count})
 
+    def follow_orders(self):
+        """Measure what each line asks for, once, and answer it with a byte; the end of the input is the end."""
+        work = {item["id"]: item for item in self.request["work"]}
+        os.write(self.orders, b".")
+        for line in sys.stdin:
+            self.measure_once(work[json.loads(line)])
+            os.write(self.orders, b".")
+
     def measure(self, item):
         """Measure one piece of work, once more where the host or other programs took the CPU meanwhile."""
-        try:
-            self.warm(item)
-            left, again = item["repeat"], self.again
-            while left:
-                before, start = read_ticks(), time.perf_counter()
-                event = self.once(item)
-                after = read_ticks()
-                stolen = after[0] - before[0]
-                others = max(0, round(after[1] - before[1] - (after[2] - before[2])))
-                most = max(_TICKS, _TAKEN * self.ticks * (time.perf_counter() - start))
-                disturbed = stolen + others > most
-                self.emit(step="measure", id=item["id"], steal=stolen, others=others, disturbed=disturbed, **event)
-                if disturbed and again:
-                    again -= 1
-                else:
-                    left -= 1
-        except NotImplementedError as error:
-            self.emit(step="skip", id=item["id"], reason=str(error))
+        left, again = item["repeat"], self.again
+        while left:
+            if self.measure_once(item) and again:
+                again -= 1
+            else:
+                left -= 1
+
+    def measure_once(self, item):
+        """Measure, write down what was seen, and return whether the host or other programs took the CPU."""
+        before, start = read_ticks(), time.perf_counter()
+        event = self.once(item)
+        after = read_ticks()
+        stolen = after[0] - before[0]
+        others = max(0, round(after[1] - before[1] - (after[2] - before[2])))
+        most = max(_TICKS, _TAKEN * self.ticks * (time.perf_counter() - start))
+        disturbed = stolen + others > most
+        self.emit(step="measure", id=item["id"], steal=stolen, others=others, disturbed=disturbed, **event)
+        return disturbed
 
     def warm(self, item):
-        """Page the weights in, start the threads, and make the buffers for this kind of work."""
-        if not self.request.get("warm", True):
-            return
-        if item["kind"] == "prefill":
-            self.driver.prefill(min(item["tokens"], 64), 0)
-        elif item["kind"] == "decode":
-            self.driver.decode(4, item.get("depth", 0))
-        else:
-            self.driver.answer(self.request["prompt"][:64], 4)
+        """Page the weights in, start the threads, make the buffers; tell whether this work can be done at all."""
+        try:
+            if item["kind"] == "prefill":
+                self.driver.prefill(min(item["tokens"], 64), 0)
+            elif item["kind"] == "decode":
+                self.driver.decode(4, min(item.get("depth", 0), 64))
+            else:
+                self.driver.answer(self.request["prompt"][:64], 4)
+        except NotImplementedError as error:
+            self.emit(step="skip", id=item["id"], reason=str(error))
+            return False
+        return True
 
     def once(self, item):
         tokens = item["tokens"]
@@ -153,7 +171,7 @@ class Frame:
 
 
 def main(kind):
-    request = json.loads(sys.stdin.read())
+    request = json.loads(sys.stdin.readline())
     lockdown = load_file(os.path.join(_ROOM, "inference", "drivers", "lockdown.py"))
     with open(request["events"], "w") as events:
         frame = Frame(request, events, kind)
