@@ -100,17 +100,11 @@ def figures(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="venv")
-def figures_portable(session: nox.Session) -> None:
-    """Measure the portable wheels of a wheelhouse against each other and peers: WHEELHOUSE PEER... after --."""
+def llama_bench(session: nox.Session) -> None:
+    """Build llama.cpp's own llama-bench from the same source and flags and hold a wheel's figures against it."""
     install(session, TESTS)
-    session.run("python", "-m", "truewheel.figures_portable", *session.posargs)
-
-
-@nox.session(venv_backend="venv")
-def figures_rust(session: nox.Session) -> None:
-    """Measure the Rust engine's wheel against the C++ engine's of the same build: RUST.whl CPP.whl after --."""
-    install(session, TESTS)
-    session.run("python", "-m", "truewheel.figures_rust", *session.posargs)
+    session.run("truewheel", "build")
+    session.run("pytest", "tests/benchmark", "-s", *session.posargs)
 
 
 @nox.session(venv_backend="venv")

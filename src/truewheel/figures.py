@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import statistics
 import sys
 import tempfile
@@ -18,37 +17,24 @@ from pathlib import Path
 from typing import NamedTuple
 
 from truewheel import index, process
+from truewheel.bench.child import run_child
+from truewheel.bench.install import open_subject
+from truewheel.bench.metrics import make_plan
+from truewheel.bench.run import Method, run_benchmark
+from truewheel.bench.statistics import spell
+from truewheel.bench.subjects import parse_subject
 from truewheel.config.load import load_recipe
 from truewheel.config.tables import PackageSource
 from truewheel.console import Console
 from truewheel.cpu.host import detect_host
 from truewheel.errors import BuildError, CheckError
-from truewheel.inference.environment import Environment, fresh_environment
-from truewheel.inference.models import find_model
-from truewheel.wheel.archive import read_wheel
+from truewheel.inference.models import Model, find_model
 
-_ROUNDS = 6
+_ROUNDS = 4
+_REPEAT = 3
 _HELP_RUNS = 11
-_RESAMPLES = 2000
 _RESCUE_FLAGS = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
 """What makes gcc 12.2 build a wheel that runs on a CPU with AMX; see docs/concepts/toolchains.md."""
-
-LOW_LEVEL = """
-import json, sys, time
-import llama_cpp
-model, threads = sys.argv[1], int(sys.argv[2])
-engine = llama_cpp.Llama(model, n_ctx=1024, n_batch=512, n_threads=threads, n_threads_batch=threads, verbose=False)
-tokens = [index * 37 % 40000 + 100 for index in range(512)]
-engine.eval(tokens[:64])
-engine.reset()
-start = time.perf_counter()
-engine.eval(tokens)
-prefill = len(tokens) / (time.perf_counter() - start)
-start = time.perf_counter()
-for token in tokens[:64]:
-    engine.eval([token])
-print(json.dumps([prefill, 64 / (time.perf_counter() - start)]))
-"""
 
 
 class Row(NamedTuple):
@@ -67,7 +53,7 @@ def main() -> None:
         folder = Path(scratch)
         model = find_model("smollm2")
         rows, ours, first = _our_builds(folder, console)
-        theirs, pip_seconds, name = _pip_builds(folder, console, model.path, threads)
+        theirs, pip_seconds, name = _pip_builds(folder, console, model.path)
         console.say("building cold once more")
         last, _ = _our_build(folder / "second cache", folder / "third")
         cold, other = statistics.mean((first, last)), statistics.mean(pip_seconds)
@@ -75,7 +61,7 @@ def main() -> None:
         rows.append(Row("cold build with checks and smoke / pip wheel, wall", f"{cold / other:.2f} ({each})", "≤ 0.6"))
         size, their_size = ours.stat().st_size, theirs.stat().st_size
         rows.append(Row("wheel size", f"{size / (1 << 20):.2f} MiB (pip: {their_size / (1 << 20):.1f})", "≤ 4 MB"))
-        rows += _speeds(ours, theirs, name, model.path, threads, console)
+        rows += _speeds(ours, theirs, name, model, console)
         rows.append(Row("truewheel --help", f"{_help_seconds() * 1000:.0f} ms", "≤ 200 ms"))
     host = detect_host()
     lines = [f"{host.model}, {host.level}, {threads} threads", "", "| figure | measured | bar |", "| --- | --- | --- |"]
@@ -109,15 +95,15 @@ def _our_builds(folder: Path, console: Console) -> tuple[list[Row], Path, float]
     return rows, wheel, cold
 
 
-def _pip_builds(folder: Path, console: Console, model: Path, threads: int) -> tuple[Path, list[float], str]:
+def _pip_builds(folder: Path, console: Console, model: Path) -> tuple[Path, list[float], str]:
     """Let pip build the same version; once more without AMX when what it built dies here."""
     console.say("pip builds the same version")
     wheel, seconds = _pip_wheel(folder / "pip", {})
-    with fresh_environment(read_wheel(wheel)) as environment:
-        died = _one_run(environment, model, threads) is None
-    if not died:
+    with open_subject(parse_subject(str(wheel)), {}) as installed:
+        failure = run_child(installed.runner, model, make_plan([512], [], [], 0, 8, 1), "").failure
+    if not failure:
         return wheel, [seconds], "pip's"
-    console.say("pip's wheel dies on this machine; pip builds once more, without AMX")
+    console.say(f"pip's wheel dies on this machine ({failure}); pip builds once more, without AMX")
     flags = {"CFLAGS": _RESCUE_FLAGS, "CXXFLAGS": _RESCUE_FLAGS}
     rescued, again = _pip_wheel(folder / "pip without AMX", flags)
     return rescued, [seconds, again], "pip's without AMX (with it, it dies here)"
@@ -135,64 +121,21 @@ def _pip_wheel(target: Path, variables: dict[str, str]) -> tuple[Path, float]:
     return next(target.glob("*.whl")), time.monotonic() - start
 
 
-def _speeds(ours: Path, theirs: Path, name: str, model: Path, threads: int, console: Console) -> list[Row]:
-    """Run both wheels in turn, A B B A, each in a fresh process; medians of ratios with bootstrap intervals."""
-    with fresh_environment(read_wheel(ours)) as a, fresh_environment(read_wheel(theirs)) as b:
-        pairs: list[tuple[list[float], list[float]]] = []
-        floor: list[tuple[list[float], list[float]]] = []
-        for number in range(_ROUNDS):
-            console.say(f"speed, round {number + 1} of {_ROUNDS}")
-            runs = [_one_run(environment, model, threads) for environment in (a, b, b, a)]
-            first, second, third, last = runs
-            if first is None or second is None or third is None or last is None:
-                raise CheckError("a wheel died in the speed comparison", hint="`truewheel smoke` says how")
-            pairs += [(first, second), (last, third)]
-            floor.append((first, last))
+def _speeds(ours: Path, theirs: Path, name: str, model: Model, console: Console) -> list[Row]:
+    """Measure both wheels in turn as `truewheel bench` does it."""
+    asked = [parse_subject(str(path)) for path in (theirs, ours)]
+    method = Method(make_plan([512], [64], [0], 0, 8, _REPEAT), _ROUNDS)
+    benchmark = run_benchmark(asked, model, method, detect_host(), console)
+    floors = {floor.key: spell(floor.ratio) for floor in benchmark.floors}
     rows = []
-    for position, phase in enumerate(("prefill 512", "decode 64")):
-        ratio = interval([pair[0][position] / pair[1][position] for pair in pairs])
-        noise = interval([pair[0][position] / pair[1][position] for pair in floor])
-        speeds = statistics.median(pair[0][position] for pair in pairs)
-        measured = f"{spell(ratio)} at {speeds:.0f} tokens/s; A/A {spell(noise)}"
-        if inside_noise(ratio, noise):
-            measured += "; no verdict: inside the noise floor"
-        rows.append(Row(f"{phase}: ours / {name}", measured, "≥ 1.00"))
+    for figure in benchmark.subjects[1].figures:
+        if figure.key not in ("pp512", "tg64"):
+            continue
+        if figure.value is None or figure.ratio is None:
+            raise CheckError(f"our wheel gave no {figure.key}: {figure.reason}", hint="`truewheel smoke` says more")
+        measured = f"{spell(figure.ratio)} at {figure.value.median:.0f} tokens/s; A/A {floors[figure.key]}"
+        rows.append(Row(f"{figure.key}: ours / {name}", f"{measured}; {figure.verdict}", "≥ 1.00"))
     return rows
-
-
-def _one_run(environment: Environment, model: Path, threads: int) -> list[float] | None:
-    """Return prefill and decode tokens/s of one fresh process, or None when it died."""
-    command = [str(environment.python), "-c", LOW_LEVEL, str(model), str(threads)]
-    done = process.run(command, timeout=600, merge_stderr=False)
-    if done.returncode != 0:
-        return None
-    result: list[float] = json.loads(done.output)
-    return result
-
-
-def inside_noise(ratio: tuple[float, float, float], noise: tuple[float, float, float]) -> bool:
-    """Tell whether a ratio is no farther from 1 than a wheel against itself came out, read either way round.
-
-    Args:
-        ratio: median, low and high of ours against theirs.
-        noise: median, low and high of ours against ours.
-    """
-    median, low, high = ratio
-    floor = max(noise[2], 1 / noise[1])
-    return low <= 1 <= high or 1 / floor <= median <= floor
-
-
-def spell(interval: tuple[float, float, float]) -> str:
-    """Write a median and its interval."""
-    return f"{interval[0]:.3f} [{interval[1]:.3f}, {interval[2]:.3f}]"
-
-
-def interval(ratios: list[float]) -> tuple[float, float, float]:
-    """Return the median and the ends of its 95 % bootstrap interval."""
-    generator = random.Random(0)  # noqa: S311 - resampling, nothing secret
-    medians = sorted(statistics.median(generator.choices(ratios, k=len(ratios))) for _ in range(_RESAMPLES))
-    low, high = medians[int(0.025 * _RESAMPLES)], medians[int(0.975 * _RESAMPLES)]
-    return statistics.median(ratios), low, high
 
 
 def _help_seconds() -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 _APART = (
     "__pycache__", "account", "bench", "cli", "pick", "shared", "tune",
-    "compare.py", "doctor.py", "figures.py", "figures_portable.py", "figures_rust.py", "matrix.py", "reference.py",
+    "compare.py", "doctor.py", "figures.py", "matrix.py", "reference.py",
     "series.py", "survey.py",
 )  # fmt: skip
 """What shows, lists, compares or measures, and changes neither a wheel nor what is found out about one."""

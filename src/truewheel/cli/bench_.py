@@ -45,7 +45,9 @@ _QUICK = {"prefill": (128, 512), "decode": (64,), "depth": (0,), "rounds": 3}
     help="A GGUF file, smollm2, tiny, or a synthetic model SHAPE:QUANT such as qwen2.5-1.5b:q4_k_m.",
 )
 @click.option("--quick", is_flag=True, help="Measure fewer lengths in 3 rounds.")
-@click.option("--rounds", type=click.IntRange(2, 100), default=5, show_default=True, help="How often all are run.")
+@click.option(
+    "--rounds", type=click.IntRange(2, 100), default=5, show_default=True, help="How often all are started anew."
+)
 @click.option("--prefill", callback=read_numbers, default="128,512,2048", show_default=True, help="Prompts, tokens.")
 @click.option("--decode", callback=read_numbers, default="64,128", show_default=True, help="Tokens generated.")
 @click.option(
@@ -59,7 +61,7 @@ _QUICK = {"prefill": (128, 512), "decode": (64,), "depth": (0,), "rounds": 3}
     help="Tokens of an answer end to end; 0 leaves it out.",
 )
 @click.option("--prompt", type=click.IntRange(8, _MOST), default=512, show_default=True, help="Tokens of its prompt.")
-@click.option("--repeat", type=click.IntRange(1, 50), default=2, show_default=True, help="How often in each process.")
+@click.option("--repeat", type=click.IntRange(1, 50), default=2, show_default=True, help="How often they take turns.")
 @click.option(
     "--floor", type=click.FloatRange(0.001, 1), default=0.03, show_default=True, help="Noise above this: no verdict."
 )
@@ -79,8 +81,8 @@ def command(context: click.Context, /, subjects: tuple[str, ...], model: str, *,
     @PRESET may follow: a preset's name or path, `defaults` for the engine's own settings, or `cores` (which holds
     where none is named) for as many threads as there are cores. Without a SUBJECT, what `truewheel pick` picks.
 
-    Every run is a fresh, locked-down process; the order is A A B C, then C B A A. The first subject is measured twice,
-    as if it were two: that is the noise floor, which is shown first, and above --floor nothing is called a difference.
+    Each is a fresh, locked-down process in every round; they take turns A A B C, then C B A A. The first subject is
+    measured twice, as if it were two: that is the noise floor, shown first; above --floor nothing is a difference.
     "faster" is said only when the interval of the ratios excludes 1. What cannot be installed or run is a row with its
     reason.
 
