@@ -34,7 +34,7 @@ class EngineEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
         shape: whether it has llama_cpp's calls.
         extra: requirements that are installed with it because its metadata forgets them.
         mends: what that means, for its row.
-        listening: let it open sockets, but neither connect, nor accept, nor send: it starts a server in any case.
+        listening: it starts a server in any case: let it, in a network of its own where nobody else is.
     """
 
     import_name: str

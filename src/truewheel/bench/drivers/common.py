@@ -176,7 +176,8 @@ def main(kind):
     with open(request["events"], "w") as events:
         frame = Frame(request, events, kind)
         lockdown.limit(request["cpu-seconds"], request["memory-bytes"], request["file-bytes"])
-        reason = lockdown.forbid(listening=request.get("listening", False))
+        listening = request.get("listening", False)
+        reason = (lockdown.leave_network() if listening else "") or lockdown.forbid(listening=listening)
         frame.emit(step="lock", state="passed" if not reason else "failed", reason=reason)
         if reason:
             sys.exit(_FILTER_OFF_EXIT)

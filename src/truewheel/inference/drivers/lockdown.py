@@ -7,9 +7,11 @@ of the thread that made it is printed first.
 
 import ctypes
 import faulthandler
+import fcntl
 import os
 import resource
 import signal
+import socket
 import struct
 import sys
 
@@ -29,12 +31,14 @@ _X32_BIT = 0x40000000
 _CLONE_THREAD = 0x00010000
 _AF_UNIX = 1
 _AF_INET = 2
+_NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
+_GET_FLAGS, _SET_FLAGS, _UP = 0x8913, 0x8914, 1
 
 _SYSCALLS = {
     "socket": 41, "clone": 56, "fork": 57, "vfork": 58, "execve": 59, "ptrace": 101,
     "execveat": 322, "process_vm_readv": 310, "process_vm_writev": 311, "bpf": 321,
     "io_uring_setup": 425, "clone3": 435, "mount": 165, "unshare": 272, "setns": 308,
-    "connect": 42, "accept": 43, "sendto": 44, "sendmsg": 46, "accept4": 288, "sendmmsg": 307,
+    "connect": 42, "sendto": 44, "sendmsg": 46, "sendmmsg": 307,
 }  # fmt: skip
 
 _COMPUTING = (
@@ -58,8 +62,8 @@ def build_filter(program_name=0, listening=False):
     """Return the filter program as bytes; each rule is a comparison followed by what it leads to.
 
     program_name: the address of the one text whose program may still be started in place of this one.
-    listening: let it open Internet sockets, on which it can then neither connect, nor accept, nor send anything:
-        for an engine that starts a server before it does anything else.
+    listening: let it open Internet sockets and wait on them for connections, but neither connect nor send to anybody:
+        for an engine that starts a server before it does anything else. See leave_network.
     """
     program = [
         _instruction(_LD, _LOAD_ARCH),
@@ -99,7 +103,7 @@ def build_filter(program_name=0, listening=False):
         _instruction(_RET, _TRAP),
     )
     if listening:
-        for name in ("connect", "accept", "accept4", "sendto", "sendmsg", "sendmmsg"):
+        for name in ("connect", "sendto", "sendmsg", "sendmmsg"):
             when(name, _instruction(_RET, _ERRNO | _EPERM))
         when(
             "socket",
@@ -172,6 +176,25 @@ def forbid(program_name=0, listening=False):
     """
     faulthandler.register(signal.SIGSYS, file=sys.stderr, all_threads=True, chain=True)
     return _install(build_filter(program_name, listening))
+
+
+def leave_network():
+    """Move this process into a network of its own, where nobody else is; return an empty text, or why it cannot.
+
+    Its loopback is there, so that a server can listen on it. To be called before there are threads.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_NEW_NETWORK) != 0 and libc.unshare(_NEW_NETWORK | _NEW_USER) != 0:
+        return "no network of its own: " + os.strerror(ctypes.get_errno())
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+            # struct ifreq: a name of 16 bytes, the flags, room for the largest member.
+            asked = struct.pack("=16sh22x", b"lo", 0)
+            flags = struct.unpack("=16sh22x", fcntl.ioctl(control, _GET_FLAGS, asked))[1]
+            fcntl.ioctl(control, _SET_FLAGS, struct.pack("=16sh22x", b"lo", flags | _UP))
+    except OSError as error:
+        return "its loopback cannot be used: " + (error.strerror or str(error))
+    return ""
 
 
 def find_lock():
