@@ -100,7 +100,7 @@ def run_child(
             timeout=wall_seconds,
             stdin=msgspec.json.encode(request),
         )
-        return read_run(read_events(scratch / _EVENTS), done)
+        return _shorten(read_run(read_events(scratch / _EVENTS), done), runner)
 
 
 class Session:
@@ -109,8 +109,8 @@ class Session:
     Between its turns it is stopped, so that none of its threads takes time from another's turn.
     """
 
-    def __init__(self, talk: process.Talk, events: Path, wall_seconds: float) -> None:
-        self._talk, self._events, self._seconds = talk, events, wall_seconds
+    def __init__(self, talk: process.Talk, events: Path, wall_seconds: float, runner: Runner | None = None) -> None:
+        self._talk, self._events, self._seconds, self._runner = talk, events, wall_seconds, runner
         self.alive = True
         self.repeated = 0
 
@@ -149,7 +149,8 @@ class Session:
     def finish(self) -> Run:
         """Let it end, and return all that it showed."""
         done = self._talk.finish(_END_SECONDS)
-        return read_run(read_events(self._events), done)
+        run = read_run(read_events(self._events), done)
+        return _shorten(run, self._runner) if self._runner else run
 
 
 @contextlib.contextmanager
@@ -169,9 +170,14 @@ def open_session(
         _scratch(runner) as scratch,
         process.converse(_command(runner), env=_variables(scratch), cwd=scratch) as (talk, answers),
     ):
-        session = Session(talk, scratch / _EVENTS, wall_seconds)
+        session = Session(talk, scratch / _EVENTS, wall_seconds, runner)
         session.begin({**_request(runner, model, plan, prompt, scratch), "orders": answers})
         yield session
+
+
+def _shorten(run: Run, runner: Runner) -> Run:
+    """Leave the folder of an environment out of a failure: it says nothing, and is another one each time."""
+    return run._replace(failure=run.failure.replace(f"{runner.environment.site}/", ""))
 
 
 @contextlib.contextmanager

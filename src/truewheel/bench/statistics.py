@@ -11,6 +11,8 @@ from truewheel.bench.result import Floor, Interval
 
 _RESAMPLES = 2000
 _LOW, _HIGH = 0.025, 0.975
+LOUD = "A against A is"
+"""How the reason begins for which there is no verdict where the noise is loud."""
 
 
 def interval(values: Sequence[float]) -> Interval:
@@ -101,7 +103,7 @@ def judge(ratio: Interval, floor: Floor, worst: float, words: tuple[str, str]) -
         words: what a better and a worse one is called.
     """
     if not floor.quiet:
-        return f"none: A against A is {floor.floor:.1%} apart, more than {worst:.0%}"
+        return f"none: {LOUD} {floor.floor:.1%} apart, more than {worst:.0%}"
     if ratio.low <= 1 <= ratio.high:
         return "none: the interval includes 1"
     if 1 / (1 + floor.floor) <= ratio.median <= 1 + floor.floor:

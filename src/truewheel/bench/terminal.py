@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from truewheel.account.text import clean, cut
 from truewheel.bench.outcome import outcome_words
 from truewheel.bench.result import Benchmark, Tuning
+from truewheel.bench.statistics import LOUD
 from truewheel.bench.tables import Block, Group, Row, Table, figure_groups, floor_table, limit_table, trial_table
 from truewheel.bench.words import (
     floor_intro,
@@ -79,7 +80,8 @@ def _block_lines(block: Block, label: int, widths: Sequence[int]) -> list[str]:
         value, ratio, verdict, share = _cells(row)
         cells = f"{value:<{widths[0]}}  {ratio:<{widths[1]}}  {verdict:<{widths[2]}}  {share:>{widths[3]}}"
         lines.append(f"    {name}  {cells}".rstrip()[:_WIDTH])
-        if row.reason:
+        # That the reference against itself is too far apart stands above, once for all.
+        if row.reason and not row.reason.startswith(LOUD):
             reasons.setdefault(row.reason, []).append(row.label)
     for reason, labels in reasons.items():
         lines += _wrap("      ", "        ", f"none for {', '.join(labels)}: {reason}")

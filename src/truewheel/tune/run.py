@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import math
+import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from truewheel.bench.child import Runner, run_child
+from msgspec.structs import replace
+
+from truewheel.bench.child import Runner, Session, open_session, run_child
 from truewheel.bench.install import open_subject
 from truewheel.bench.machine import describe_machine, read_clock
-from truewheel.bench.metrics import Plan, make_plan, read_values
+from truewheel.bench.metrics import Plan, Work, make_plan, read_event
 from truewheel.bench.result import SCHEMA, Benchmark, Machine, Trial, Tuning
 from truewheel.bench.run import Method, run_benchmark
 from truewheel.bench.subjects import Asked, parse_subject
@@ -44,6 +48,7 @@ _SHARES = (0.4, 0.7)
 _MOST = 40
 _FEWEST = 6
 _FINALISTS = 3
+_TURNS = 2
 _PROMPT = "The lighthouse keeper wrote down the weather every evening: wind from the north-west, 7 knots. " * 6
 
 
@@ -74,7 +79,8 @@ class _Search:
         self.seconds_each = 0.0
         self.logits = LogitsRunner(runner.environment, model, engine_for(project), host.usable_cores)
         self.answers: dict[str, Answer] = {}
-        self.tries = 0
+        self.reference: Session | None = None
+        self.base: dict[str, list[float]] = {}
 
     def left(self, share: float = 1.0) -> float:
         """Return the seconds that are left of a part of the budget."""
@@ -90,20 +96,46 @@ class _Search:
         return candidate
 
     def measure(self, candidate: Candidate) -> Seen | str:
-        """Run a candidate once in a fresh process."""
+        """Measure a candidate in a fresh process, in turn with the defaults, whose process stays for the whole search.
+
+        A machine's speed drifts by more than most settings matter, so a candidate's figures are its ratios to the
+        defaults of the same seconds, times what the defaults showed over the whole search.
+        """
         begin = time.monotonic()
         runner = self.runner._replace(settings=candidate.settings)
-        run = run_child(runner, self.model.path, self.plan, _PROMPT, again=1)
+        with open_session(runner, self.model.path, self.plan, _PROMPT) as session:
+            ratios: dict[str, list[float]] = {}
+            try:
+                for item in self.plan.work:
+                    for key, ratio in self._take_turns(session, item):
+                        ratios.setdefault(key, []).append(ratio)
+            except ValueError as error:
+                return f"what it says cannot be used: {error}"
+            run = session.finish()
         self.seconds_each = time.monotonic() - begin
-        self.tries += 1
-        try:
-            values = read_values(run.measured, self.plan)
-        except ValueError as error:
-            return f"what it says cannot be used: {error}"
         if run.failure:
             return run.failure
+        values = {key: statistics.median(each) * statistics.median(self.base[key]) for key, each in ratios.items()}
         ids = [item.id for item in self.plan.work if item.kind != "answer"]
         return Seen(values.get(ids[0], 0), values.get(ids[1], 0), values.get("answer-first", 0), run.peak)
+
+    def _take_turns(self, session: Session, item: Work) -> Iterator[tuple[str, float]]:
+        """Yield a candidate's ratios to the defaults for a piece of work; nothing when it died."""
+        assert self.reference is not None
+        for _ in range(item.repeat):
+            order = (self.reference, session, session, self.reference)
+            events = [one.measure(item.id) for one in order]
+            if events[0] is None or events[3] is None:
+                failure = self.reference.finish().failure
+                raise CheckError(
+                    f"the engine's defaults stopped running: {failure}", hint="`truewheel smoke` shows more"
+                )
+            if events[1] is None or events[2] is None:
+                return
+            first, second, third, last = (dict(read_event(item, event)) for event in events if event is not None)
+            for key in first.keys() & second.keys() & third.keys() & last.keys():
+                self.base.setdefault(key, []).extend((first[key], last[key]))
+                yield key, math.sqrt(second[key] * third[key] / (first[key] * last[key]))
 
     def divergence(self, settings: Settings) -> float | str | None:
         """Return how far settings change answers, nats; None where nothing of them can, a text where they cannot run.
@@ -157,11 +189,12 @@ def run_tuning(order: Order, model: Model, host: Host, console: Console) -> Tuni
         console.say(f"         installing {order.wheel.name}")
         runner = stack.enter_context(open_subject(asked, {})).runner
         search = _Search(order, model, host, runner, asked.project, console)
-        finalists = _search(search)
-    defaults, winner = search.candidates[0], finalists[0]
+        with contextlib.ExitStack() as reference:
+            finalists = _search(search, reference)
+        divergence = search.divergence(finalists[0].settings)
+    defaults = search.candidates[0]
     chosen = [candidate for candidate in finalists[:2] if candidate is not defaults]
     final = _compare(asked, [defaults, *chosen], search) if chosen else None
-    divergence = search.divergence(winner.settings) if winner is not defaults else None
     return _account(search, asked, finalists, final, divergence, describe_machine(host, before, read_clock()))
 
 
@@ -170,18 +203,25 @@ def _work_plan(prefill: int, decode: int) -> Plan:
 
     In an empty context attention costs nothing, and a setting that makes it slow looks good.
     """
-    return make_plan([prefill], [decode], [2 * prefill], 8, 128, 2)
+    return make_plan([prefill], [decode], [2 * prefill], 8, 128, 1)
 
 
-def _search(search: _Search) -> list[Candidate]:
+def _search(search: _Search, stack: contextlib.ExitStack) -> list[Candidate]:
     """Return the finalists of both generations, the best first."""
     defaults = search.add({})
     assert defaults is not None
     search.console.say("         trying the engine's defaults")
-    seen = search.measure(defaults)
-    if search.seconds_each > _SMALL_RUN:
+    begin = time.monotonic()
+    probe = run_child(search.runner, search.model.path, search.plan, _PROMPT)
+    if probe.failure:
+        raise CheckError(f"it does not run with its own defaults: {probe.failure}", hint="`truewheel smoke` shows more")
+    # A trial measures the defaults beside the candidate, and each of them twice.
+    search.seconds_each = 3 * (time.monotonic() - begin)
+    if search.seconds_each > 3 * _SMALL_RUN:
         search.plan = _work_plan(128, 16)
-        seen = search.measure(defaults)
+        search.seconds_each /= 2
+    search.reference = stack.enter_context(open_session(search.runner, search.model.path, search.plan, _PROMPT))
+    seen = search.measure(defaults)
     if isinstance(seen, str):
         raise CheckError(f"it does not run with its own defaults: {seen}", hint="`truewheel smoke` shows more")
     seed = seed_settings(search.host, search.runner.engine.driver)
@@ -247,10 +287,12 @@ def _compare(asked: Asked, candidates: Sequence[Candidate], search: _Search) -> 
         asked._replace(text=f"{asked.place}@{name}", preset=name, settings=candidate.settings)
         for name, candidate in zip(names, candidates, strict=False)
     ]
-    each = 2 * (len(subjects) + 1) * max(1.0, search.seconds_each)
-    rounds = max(3, min(6, int(search.left() / each)))
+    # A round has each of them and the reference once more, with so many turns as a trial has for its two.
+    each = (len(subjects) + 1) / 2 * _TURNS * max(1.0, search.seconds_each)
+    rounds = max(3, min(8, int(search.left() / each)))
     search.console.say(f"         the last comparison, {rounds} rounds")
-    return run_benchmark(subjects, search.model, Method(search.plan, rounds), search.host, search.console)
+    plan = Plan(tuple(replace(item, repeat=_TURNS) for item in search.plan.work), search.plan.prompt)
+    return run_benchmark(subjects, search.model, Method(plan, rounds), search.host, search.console)
 
 
 def _account(

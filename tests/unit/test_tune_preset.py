@@ -1,0 +1,98 @@
+"""What a search becomes: a preset where the winner held, and none of its settings where it did not."""
+
+from __future__ import annotations
+
+import pytest
+from factories import make_host
+
+from truewheel.bench.result import Benchmark, Figure, Floor, Interval, Machine, ModelFacts, Subject, Trial, Tuning
+from truewheel.config.presets import load_preset
+from truewheel.errors import StoreError
+from truewheel.tune.preset import default_target, make_preset, write_found
+
+MACHINE = Machine(
+    cpu="Imagined CPU 3000", level="x86-64-v3", cores=2, system="Linux", huge_pages="madvise", load_before=0.1,
+    load_after=0.2, steal=0.01,
+)  # fmt: skip
+MODEL = ModelFacts(
+    name="m.gguf", architecture="llama", quantization="Q4_0", parameters=10, size=5, synthetic=False, cost=None
+)
+
+
+def figure(key, unit, value, ratio=None):
+    return Figure(key=key, unit=unit, value=Interval(value, value, value), ratio=ratio)
+
+
+def subject(name, settings, decode):
+    figures = (
+        figure("pp256", "tokens/s", 500.0, Interval(1.1, 0.9, 1.3)),
+        figure("tg32@512", "tokens/s", 80.0, decode),
+        figure("answer-whole", "tokens/s", 20.0, Interval(1.2, 1.1, 1.3)),
+        figure("answer-first", "s", 0.5, Interval(1.0, 0.9, 1.1)),
+        figure("peak", "bytes", 1000.0, Interval(0.99, 0.98, 0.995)),
+    )
+    return Subject(label=f"llama-rs native @{name}", asked="x", engine="llama_rs", settings=settings, figures=figures)
+
+
+def tuning(decode=None, goal="decode"):
+    decode = decode or Interval(1.5, 1.4, 1.6)
+    winner, second = {"n_threads": 2, "cpus": [0, 1]}, {"n_threads": 3}
+    trials = tuple(
+        Trial(number=number, settings=settings, rung=2, prefill=1.0, decode=1.0, first=1.0, peak=1, score=1.0)
+        for number, settings in enumerate(({}, winner, second), 1)
+    )
+    final = Benchmark(
+        schema=1, when="2026-01-01T00:00:00+00:00", machine=MACHINE, model=MODEL, limits=(), rounds=4,
+        floors=(Floor(key="tg32@512", ratio=Interval(1.0, 0.98, 1.02), floor=0.0204, quiet=True),), worst_floor=0.03,
+        reference="llama-rs native @defaults",
+        subjects=(
+            subject("defaults", {}, None),
+            subject("winner", winner, decode),
+            subject("runner-up", second, Interval(1.3, 1.2, 1.4)),
+        ),
+    )  # fmt: skip
+    return Tuning(
+        schema=1, when="2026-01-01T00:00:00+00:00", goal=goal, machine=MACHINE, model=MODEL, engine="llama-rs 0.1.0",
+        seconds=300.0, budget=300.0, trials=trials, winner=2, runner_up=3, final=final, divergence=0.0004,
+    )  # fmt: skip
+
+
+def test_a_winner_that_held_is_written_with_its_figures_and_evidence(tmp_path):
+    path = tmp_path / "new" / "found.toml"
+    write_found(path, make_preset(tuning(), make_host()))
+    found = load_preset(str(path))
+    assert found.chosen() == {"n_threads": 2, "cpus": [0, 1]}
+    assert (found.figures.decode.value, found.figures.decode.ratio, found.figures.decode.low) == (80.0, 1.5, 1.4)
+    assert found.figures.peak.ratio == 0.99
+    assert found.runner_up.settings.chosen() == {"n_threads": 3}
+    assert (found.purpose.engine, found.purpose.version, found.purpose.goal) == ("llama-rs", "0.1.0", "decode")
+    evidence = found.evidence
+    assert (evidence.noise_floor, evidence.rounds, evidence.trials, evidence.divergence) == (0.0204, 4, 3, 0.0004)
+
+
+def test_a_winner_whose_interval_includes_1_sets_nothing():
+    found = make_preset(tuning(Interval(1.1, 0.97, 1.3)), make_host())
+    assert found.chosen() == {}
+    assert found.figures is None
+    assert "nothing that was tried" in found.evidence.how
+    assert found.runner_up.figures.decode.ratio == 1.3
+
+
+@pytest.mark.parametrize(
+    ("goal", "holds"), [("decode", True), ("prefill", False), ("latency", True), ("memory", False)]
+)
+def test_each_goal_has_its_own_figure(goal, holds):
+    assert bool(make_preset(tuning(goal=goal), make_host()).chosen()) is holds
+
+
+def test_the_file_is_named_after_machine_model_and_goal():
+    host = make_host(model="Intel(R) Core(TM) i3-6100 CPU @ 3.70GHz", usable_cores=4)
+    target = default_target(host, "qwen2.5-1.5b:q4_k_m", "decode")
+    assert target.name == "intel-core-i3-6100-4-core-qwen2.5-1.5b-q4-k-m-decode.toml"
+    assert target.parent.name == "presets"
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot write"):
+        write_found(tmp_path / "file" / "found.toml", make_preset(tuning(), make_host()))
