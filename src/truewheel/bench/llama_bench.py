@@ -40,7 +40,14 @@ _ROUNDS = 3
 _REPEAT = 4
 _PREFIX = "cmake.define."
 _SECONDS = 1800.0
-_TOOL = {"LLAMA_BUILD_COMMON": "ON", "LLAMA_BUILD_TOOLS": "ON"}
+_TOOL = {
+    "LLAMA_BUILD_COMMON": "ON",
+    "LLAMA_BUILD_TOOLS": "ON",
+    # One program: between libraries that each have a C++ library of their own, as zig makes them, only C may pass.
+    "BUILD_SHARED_LIBS": "OFF",
+    "GGML_BACKEND_DL": "OFF",
+    "CMAKE_POSITION_INDEPENDENT_CODE": "ON",
+}
 _PROGRAM = Path("bin") / "llama-bench"
 
 
@@ -115,7 +122,7 @@ def build_llama_bench(console: Console, order: Order | None = None) -> Path:
         tree, jobs = source.path / "vendor" / "llama.cpp", str(ready.host.usable_cores)
         commands: tuple[list[str | Path], ...] = (
             [cmake.path, "-S", tree, "-B", work, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", *given],
-            [cmake.path, "--build", work, "--target", "llama-bench", "ggml-cpu", "--parallel", jobs],
+            [cmake.path, "--build", work, "--target", "llama-bench", "--parallel", jobs],
         )
         environment = build_variables(ready.plan, source, tools, work, ready.host.usable_cores)
         console.say("         building llama-bench")
@@ -131,15 +138,16 @@ def build_llama_bench(console: Console, order: Order | None = None) -> Path:
 def _key(ready: Prepared) -> str:
     """Return what tells builds of llama-bench apart: source, compiler, defines and flags."""
     plan = ready.plan
-    parts = (plan.source, plan.toolchain, plan.defines, plan.c_flags, plan.features)
+    parts = (plan.source, plan.toolchain, plan.defines, plan.c_flags, plan.features, _TOOL)
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:12]
 
 
 def _keep(work: Path, folder: Path) -> None:
-    """Keep the program and its libraries, which find each other by their folder, whole or not at all."""
+    """Keep the program, whole or not at all."""
     beside = Path(tempfile.mkdtemp(prefix=".llama-bench-", dir=folder.parent))
     try:
-        shutil.copytree(work / "bin", beside / "bin", symlinks=True)
+        (beside / "bin").mkdir()
+        shutil.copy2(work / _PROGRAM, beside / _PROGRAM)
         shutil.rmtree(folder, ignore_errors=True)
         beside.replace(folder)
     finally:
@@ -154,8 +162,9 @@ def run_llama_bench(program: Path, model: Path, threads: int, repeat: int) -> di
     """
     lengths = ["-p", "512", "-n", "64", "-b", "512", "-ub", "512"]
     command: list[str | Path] = [program, "-m", model, *lengths, "-t", str(threads), "-r", str(repeat), "-o", "json"]
-    environment = {**process.plain_environment(), "LD_LIBRARY_PATH": str(program.parent)}
-    done = process.run(command, env=environment, timeout=_SECONDS, merge_stderr=False, keep_lines=100_000)
+    done = process.run(
+        command, env=process.plain_environment(), timeout=_SECONDS, merge_stderr=False, keep_lines=100_000
+    )
     if done.returncode != 0:
         raise CheckError(f"llama-bench ended with {done.returncode}", hint=done.output.strip()[-300:])
     try:
