@@ -160,7 +160,7 @@ def run_llama_bench(program: Path, model: Path, threads: int, repeat: int) -> di
     Raises:
         CheckError: it ended badly, or says what cannot be read.
     """
-    lengths = ["-p", "512", "-n", "64", "-b", "512", "-ub", "512"]
+    lengths = ["-p", "512", "-n", "64", "-b", "512", "-ub", "512", "-fa", "off"]
     command: list[str | Path] = [program, "-m", model, *lengths, "-t", str(threads), "-r", str(repeat), "-o", "json"]
     done = process.run(
         command, env=process.plain_environment(), timeout=_SECONDS, merge_stderr=False, keep_lines=100_000
@@ -177,7 +177,7 @@ def run_llama_bench(program: Path, model: Path, threads: int, repeat: int) -> di
 def compare_with_llama_bench(wheel: Path, model_name: str, rounds: int, console: Console) -> list[Agreement]:
     """Run a wheel and llama-bench in turn, the wheel twice as if it were two, and compare.
 
-    Both keep one pool of threads, as llama-bench does by itself.
+    Both keep one pool of threads, as llama-bench does by itself, and neither uses flash attention, as llama_cpp by itself.
 
     Args:
         wheel: a wheel of the plan that llama-bench is built from.
