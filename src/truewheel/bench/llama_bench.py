@@ -177,7 +177,7 @@ def run_llama_bench(program: Path, model: Path, threads: int, repeat: int) -> di
 def compare_with_llama_bench(wheel: Path, model_name: str, rounds: int, console: Console) -> list[Agreement]:
     """Run a wheel and llama-bench in turn, the wheel twice as if it were two, and compare.
 
-    Both keep one pool of threads, as llama-bench does by itself, and neither uses flash attention, as llama_cpp by itself.
+    Both keep one pool of threads, as llama-bench does by itself, and neither uses flash attention.
 
     Args:
         wheel: a wheel of the plan that llama-bench is built from.
