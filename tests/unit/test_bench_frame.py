@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,33 @@ def test_a_program_that_is_stopped_takes_no_time(tmp_path):
         assert read_cpu(pid) - before <= 1
         talk.go_on()
         assert talk.finish(0.2).timed_out
+
+
+def test_who_waits_stopped_ends_with_whoever_told_it(stand):
+    # A program of ours that is killed cannot let its children go on: they would be there for ever.
+    path = stand / "teller.py"
+    path.write_text(
+        f"""
+import json, os, signal, sys
+from pathlib import Path
+from truewheel import process
+from truewheel.bench.child import Session
+request = json.loads({json.dumps(json.dumps(make_request(stand)))})
+with process.converse({command(stand)!r}, env=dict(os.environ), cwd=Path({str(stand)!r})) as (talk, answers):
+    session = Session(talk, Path(request["events"]), 60.0)
+    session.begin(dict(request, orders=answers))
+    print(talk._process.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    )
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == -9, done.stderr
+    waiting = Path(f"/proc/{int(done.stdout)}/stat")
+    for _ in range(100):
+        if not waiting.exists() or waiting.read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        time.sleep(0.1)
+    pytest.fail("it is still there")
 
 
 def read_cpu(pid):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from truewheel.bench.metrics import Plan, Work, make_plan, metrics_of, read_values, share_of_limit
+from truewheel.bench.metrics import Plan, Work, make_plan, metrics_of, read_event, share_of_limit
 from truewheel.bench.result import Cost, Limits
 
 PLAN = make_plan([128, 2048], [64], [0, 2048], 32, 256, 3)
@@ -32,27 +32,23 @@ def test_every_piece_of_work_has_its_metrics():
     assert not [metric for metric in metrics_of(make_plan([1], [], [], 0, 8, 1)) if metric.key.startswith("answer")]
 
 
-def test_speeds_are_tokens_over_seconds_and_the_median_counts():
-    events = {"pp128": [{"seconds": seconds, "count": 128} for seconds in (1.0, 2.0, 4.0)]}
-    assert read_values(events, PLAN) == {"pp128": 64.0}
+ANSWER, PREFILL = PLAN.work[:2]
 
 
-def test_disturbed_repetitions_count_only_where_there_is_no_other():
-    disturbed = {"seconds": 4.0, "count": 128, "disturbed": True}
-    assert read_values({"pp128": [disturbed]}, PLAN) == {"pp128": 32.0}
-    assert read_values({"pp128": [disturbed, {"seconds": 1.0, "count": 128}]}, PLAN) == {"pp128": 128.0}
+def test_speeds_are_tokens_over_seconds():
+    assert dict(read_event(PREFILL, {"seconds": 2.0, "count": 128})) == {"pp128": 64.0}
 
 
 def test_answer_is_split_at_its_first_token():
     event = {"first": 0.5, "seconds": 2.5, "prompt": 100, "count": 21, "text": "hello"}
-    assert read_values({"answer": [event]}, PLAN) == {
+    assert dict(read_event(ANSWER, event)) == {
         "answer-whole": 8.4, "answer-first": 0.5, "answer-prefill": 200.0, "answer-decode": 10.0,
     }  # fmt: skip
 
 
 def test_answer_that_is_not_streamed_has_its_whole_speed_alone():
     event = {"first": None, "seconds": 2.0, "prompt": 100, "count": 20}
-    assert read_values({"answer": [event]}, PLAN) == {"answer-whole": 10.0}
+    assert dict(read_event(ANSWER, event)) == {"answer-whole": 10.0}
 
 
 @pytest.mark.parametrize(
@@ -60,7 +56,7 @@ def test_answer_that_is_not_streamed_has_its_whole_speed_alone():
 )
 def test_what_is_no_measurement_is_refused(event):
     with pytest.raises(ValueError, match=r"\S"):
-        read_values({"pp128": [event]}, PLAN)
+        list(read_event(PREFILL, event))
 
 
 def test_decode_is_held_against_the_bandwidth():

@@ -397,29 +397,29 @@ def test_a_tuning_marks_winner_runner_up_and_floor():
     places = spread_steps(steps)
     assert len(set(places)) == len(places) == 11
     assert all(abs(place - step.rung) < 0.5 for place, step in zip(places, steps, strict=True))
-    assert "there is no band" in plot_path(make_tuning(final=None)).caption
+    without = make_tuning(final=replace(make_tuning().final, floors=()))
+    assert "there is no band" in plot_path(without).caption
 
 
 def test_a_tuning_says_what_it_came_to():
     text = tuning_to_markdown(make_tuning())
     assert "- 12 settings tried in 4.8 min of 5.0 min; 1 of them did not run." in text
-    assert "- Trial 9 ranked first: n_ubatch=576, flash_attn=on, own_pool=on." in text
+    assert "- Trial 9 won the last comparison: n_ubatch=576, flash_attn=on, own_pool=on." in text
     assert "mean KL divergence of 0.00012 nats a token" in text
     assert "| 6 | 1 | - | - | - | - | 0.000 | n_ubatch=384, flash_attn=on, own_pool=on | killed by SIGKILL |" in text
     lines = tuning_to_lines(make_tuning())
     assert lines[0] == "tuning for decode"
     assert "      went no further: killed by SIGKILL" in lines
     page = Page(to_html(make_tuning().final, make_tuning())).text
-    assert "Trial 9 ranked first" in page
+    assert "Trial 9 won the last comparison" in page
     assert "The last comparison" not in page
     assert "The last comparison" in Page(whole()).text
 
 
 def test_a_tuning_that_found_nothing_says_so():
-    tuning = make_tuning(winner=1, runner_up=0, final=None, divergence=None, trials=(make_trial(1, 1.0, dropped=""),))
+    tuning = make_tuning(winner=1, runner_up=0, divergence=None, trials=(make_trial(1, 1.0, dropped=""),))
     text = tuning_to_markdown(tuning)
-    assert "The engine's own defaults ranked first: nothing that was tried had a higher score." in text
-    assert "was not compared with the defaults in turn, so that no verdict can be given" in text
+    assert "The engine's own defaults won: nothing was better in the last comparison, beyond the noise." in text
     assert "KL" not in text
     assert trial_table(tuning).rows[0][0] == "1 (defaults, winner)"
     harmless = make_tuning(divergence=None)

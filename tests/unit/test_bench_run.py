@@ -198,6 +198,8 @@ def test_subjects_that_do_not_fit_into_memory_take_turns_in_groups(stage, measur
     assert figures(benchmark, "slow")["pp128"].ratio.median == pytest.approx(0.5)
 
 
-def test_nothing_that_runs_is_an_error(measure):
-    with pytest.raises(CheckError, match="nothing can be measured: missing"):
+def test_nothing_that_runs_is_an_error_and_each_reason_is_told_once(measure, capsys):
+    with pytest.raises(CheckError, match="none of the subjects can be measured"):
         measure("missing", "dies")
+    told = capsys.readouterr().err
+    assert (told.count("pip cannot install it"), told.count("segmentation fault")) == (1, 1)

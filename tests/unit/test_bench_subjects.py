@@ -1,11 +1,14 @@
-"""How subjects are named on the command line."""
+"""How subjects and files are named on the command line."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from truewheel.bench.subjects import find_project, known_engines, label_subjects, parse_subject
-from truewheel.errors import LoadError
+from truewheel.cli.bench_ import refuse_unwritable
+from truewheel.errors import LoadError, StoreError
 
 OURS = "llama_cpp_python-0.3.36-1_native_zen3_0123abcd-py3-none-linux_x86_64.whl"
 OTHER = "llama_cpp_python-0.3.36-1_native_zen3_deadbeef-py3-none-linux_x86_64.whl"
@@ -108,3 +111,14 @@ def test_labels_are_short_where_they_can_be_and_unique_always(wheels):
 def test_every_engine_of_ours_is_known():
     assert {"llama-cpp-python", "llama-rs"} <= set(known_engines())
     assert all(entry.shape == "llama.cpp" for name, entry in known_engines().items() if name.startswith("llama-rs"))
+
+
+def test_what_could_not_be_written_afterwards_is_refused_before(tmp_path):
+    kept = tmp_path / "kept.json"
+    kept.write_text("old")
+    refuse_unwritable((None, tmp_path / "page.html", kept))
+    assert kept.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [kept]
+    for path in (tmp_path / "absent" / "page.html", kept / "page.html", tmp_path, Path("/proc/page.html")):
+        with pytest.raises(StoreError, match="cannot write"):
+            refuse_unwritable((path,))

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from truewheel.config.locations import cache_root
-from truewheel.errors import LoadError
+from truewheel.errors import FetchError, LoadError
 from truewheel.inference import models, shapes
 from truewheel.inference.models import Model, find_model
 from truewheel.inference.shapes import Shape
@@ -71,6 +71,16 @@ def test_a_file_that_is_not_there_is_refused_with_the_names_there_are():
         find_model("absent.gguf")
     for name in ("`tiny`", "`smollm2`", "`qwen2.5-0.5b:q8_0`"):
         assert name in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["tiny", "smollm2", "small-1m:f16"])
+@pytest.mark.usefixtures("small")
+def test_a_cache_folder_that_cannot_be_is_told_in_a_line(name, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TRUEWHEEL_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    with pytest.raises(FetchError, match="the model stopped: Not a directory") as caught:
+        find_model(name)
+    assert "TRUEWHEEL_CACHE_DIR" in caught.value.hint
 
 
 def test_a_shape_must_say_all_of_its_dimensions():

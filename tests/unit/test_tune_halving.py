@@ -7,7 +7,7 @@ import random
 import pytest
 from factories import make_host
 
-from truewheel.tune.halving import Candidate, Seen, halve, plan_rungs, rank, score
+from truewheel.tune.halving import Candidate, Seen, halve, plan_rungs, rank, score, turns_of
 from truewheel.tune.space import (
     cross,
     first_generation,
@@ -24,6 +24,8 @@ def test_rungs_halve_down_to_the_finalists():
     assert plan_rungs(24) == [24, 12, 6, 3]
     assert plan_rungs(3) == [3]
     assert plan_rungs(7) == [7, 4, 3]
+    assert plan_rungs(0) == [0]
+    assert [turns_of(rung) for rung in (1, 2, 3)] == [1, 2, 4]
 
 
 @pytest.mark.parametrize("goal", ["decode", "prefill", "latency", "memory"])
@@ -46,70 +48,70 @@ def test_what_showed_nothing_is_worth_nothing():
 
 
 def _candidates(count):
-    return [Candidate(number, {"n": number}) for number in range(1, count + 1)]
+    return [Candidate(number, {"n": number}) for number in range(2, count + 2)]
 
 
 def _run(count=16, best=11, noise=0.05, keep=lambda _: "", goal="decode", time_left=lambda: 1.0):
     generator = random.Random(3)
     tried = []
 
-    def try_once(candidate):
+    def try_out(candidate, turns):
         tried.append(candidate.number)
         speed = 10.0 if candidate.number != best else 14.0
-        return Seen(100.0, speed * generator.gauss(1, noise), 1.0, 1000.0)
+        return [Seen(100.0, speed * generator.gauss(1, noise), 1.0, 1000.0) for _ in range(turns)]
 
     candidates = _candidates(count)
-    return halve(goal, candidates, try_once, keep, time_left), candidates, tried
+    return halve(goal, BASE, candidates, try_out, keep, time_left), candidates, tried
 
 
 def test_the_best_wins_through_noise_and_was_tried_most():
     finalists, candidates, tried = _run()
     assert finalists[0].number == 11
-    assert len(finalists) <= 3
-    assert tried.count(11) == max(tried.count(number) for number in range(2, 17))
+    assert len(finalists) == 3
+    assert tried.count(11) == max(tried.count(number) for number in range(2, 18)) == 4
     assert [candidate.dropped for candidate in candidates].count("others were better") == 13
-    assert candidates[0] in finalists or candidates[0].rung == candidates[10].rung
-
-
-def test_the_defaults_stay_to_the_end():
-    _, candidates, tried = _run()
-    assert tried.count(1) >= tried.count(11)
-    assert candidates[0].dropped == ""
+    assert len(finalists[0].seen) == 1 + 2 + 4 + 8
 
 
 def test_what_must_not_win_makes_place_for_the_next():
     finalists, candidates, _ = _run(keep=lambda each: "it changes answers" if each.number == 11 else "")
     assert finalists[0].number != 11
-    assert candidates[10].dropped == "it changes answers"
+    assert candidates[9].dropped == "it changes answers"
 
 
 def test_what_dies_is_dropped_with_its_reason():
     candidates = _candidates(4)
 
-    def try_once(candidate):
-        return "segmentation fault" if candidate.number == 3 else Seen(100.0, 10.0 + candidate.number, 1.0, 1000.0)
+    def try_out(candidate, _):
+        return "segmentation fault" if candidate.number == 3 else [Seen(100.0, 10.0 + candidate.number, 1.0, 1000.0)]
 
-    finalists = halve("decode", candidates, try_once, lambda _: "", lambda: 1.0)
-    assert candidates[2].dropped == "segmentation fault"
-    assert [each.number for each in finalists] == [4, 2, 1]
+    finalists = halve("decode", BASE, candidates, try_out, lambda _: "", lambda: 1.0)
+    assert candidates[1].dropped == "segmentation fault"
+    assert [each.number for each in finalists] == [5, 4, 2]
 
 
-def test_nothing_wins_when_the_defaults_die():
-    assert halve("decode", _candidates(3), lambda _: "it died", lambda _: "", lambda: 1.0) == []
+def test_there_is_no_finalist_where_all_die():
+    assert halve("decode", BASE, _candidates(3), lambda *_: "it died", lambda _: "", lambda: 1.0) == []
 
 
 def test_the_present_ranking_counts_when_the_time_is_over():
     left = iter([1.0] * 5 + [0.0] * 100)
     finalists, _, tried = _run(time_left=lambda: next(left))
     assert len(tried) == 5
-    assert {each.number for each in finalists} == {1, 2, 3, 4, 5}
+    assert {each.number for each in finalists} == {2, 3, 4, 5, 6}
+
+
+def test_one_is_tried_however_little_time_there_is():
+    finalists, _, tried = _run(time_left=lambda: 0.0)
+    assert tried == [2]
+    assert [each.number for each in finalists] == [2]
 
 
 def test_of_equals_the_earlier_is_first():
     candidates = _candidates(3)
     for candidate in candidates:
         candidate.seen = [BASE]
-    assert [each.number for each in rank("decode", candidates[::-1], candidates[0])] == [1, 2, 3]
+    assert [each.number for each in rank("decode", candidates[::-1], BASE)] == [2, 3, 4]
 
 
 @pytest.mark.parametrize(

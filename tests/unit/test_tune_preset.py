@@ -1,14 +1,15 @@
-"""What a search becomes: a preset where the winner held, and none of its settings where it did not."""
+"""What a search becomes: the last comparison decides, and a preset is made of what won it."""
 
 from __future__ import annotations
 
 import pytest
 from factories import make_host
+from msgspec.structs import replace
 
 from truewheel.bench.result import Benchmark, Figure, Floor, Interval, Machine, ModelFacts, Subject, Trial, Tuning
 from truewheel.config.presets import load_preset
 from truewheel.errors import StoreError
-from truewheel.tune.preset import default_target, make_preset, write_found
+from truewheel.tune.preset import default_target, make_preset, settle, write_found
 
 MACHINE = Machine(
     cpu="Imagined CPU 3000", level="x86-64-v3", cores=2, system="Linux", huge_pages="madvise", load_before=0.1,
@@ -34,26 +35,28 @@ def subject(name, settings, decode):
     return Subject(label=f"llama-rs native @{name}", asked="x", engine="llama_rs", settings=settings, figures=figures)
 
 
-def tuning(decode=None, goal="decode"):
+def tuning(decode=None, goal="decode", floor=0.0204):
     decode = decode or Interval(1.5, 1.4, 1.6)
-    winner, second = {"n_threads": 2, "cpus": [0, 1]}, {"n_threads": 3}
+    first, second = {"n_threads": 2, "cpus": [0, 1]}, {"n_threads": 3}
     trials = tuple(
         Trial(number=number, settings=settings, rung=2, prefill=1.0, decode=1.0, first=1.0, peak=1, score=1.0)
-        for number, settings in enumerate(({}, winner, second), 1)
+        for number, settings in enumerate(({}, first, second), 1)
     )
     final = Benchmark(
         schema=1, when="2026-01-01T00:00:00+00:00", machine=MACHINE, model=MODEL, limits=(), rounds=4,
-        floors=(Floor(key="tg32@512", ratio=Interval(1.0, 0.98, 1.02), floor=0.0204, quiet=True),), worst_floor=0.03,
+        floors=(Floor(key="tg32@512", ratio=Interval(1.0, 0.98, 1.02), floor=floor, quiet=True),), worst_floor=0.03,
         reference="llama-rs native @defaults",
         subjects=(
             subject("defaults", {}, None),
-            subject("winner", winner, decode),
-            subject("runner-up", second, Interval(1.3, 1.2, 1.4)),
+            subject("trial-2", first, decode),
+            subject("trial-3", second, Interval(1.3, 1.02, 1.4)),
         ),
     )  # fmt: skip
+    winner, runner_up = settle(final, goal)
     return Tuning(
         schema=1, when="2026-01-01T00:00:00+00:00", goal=goal, machine=MACHINE, model=MODEL, engine="llama-rs 0.1.0",
-        seconds=300.0, budget=300.0, trials=trials, winner=2, runner_up=3, final=final, divergence=0.0004,
+        seconds=300.0, budget=300.0, trials=trials, winner=winner, runner_up=runner_up, final=final,
+        divergence=0.0004 if winner != 1 else None,
     )  # fmt: skip
 
 
@@ -70,12 +73,32 @@ def test_a_winner_that_held_is_written_with_its_figures_and_evidence(tmp_path):
     assert (evidence.noise_floor, evidence.rounds, evidence.trials, evidence.divergence) == (0.0204, 4, 3, 0.0004)
 
 
-def test_a_winner_whose_interval_includes_1_sets_nothing():
-    found = make_preset(tuning(Interval(1.1, 0.97, 1.3)), make_host())
-    assert found.chosen() == {}
-    assert found.figures is None
-    assert "nothing that was tried" in found.evidence.how
-    assert found.runner_up.figures.decode.ratio == 1.3
+def test_what_was_first_in_the_search_gives_way_to_what_is_better_in_the_last_comparison():
+    found = tuning(Interval(1.2, 1.1, 1.3), floor=0.01)
+    assert (found.winner, found.runner_up) == (3, 2)
+    preset = make_preset(found, make_host())
+    assert preset.chosen() == {"n_threads": 3}
+    assert preset.figures.decode.ratio == 1.3
+    assert preset.runner_up.settings.chosen() == {"n_threads": 2, "cpus": [0, 1]}
+
+
+@pytest.mark.parametrize(("decode", "floor"), [(Interval(1.1, 0.97, 1.3), 0.02), (Interval(1.5, 1.4, 1.6), 0.45)])
+def test_where_nothing_is_better_beyond_the_noise_the_preset_sets_nothing(decode, floor):
+    found = tuning(decode, floor=floor)
+    assert found.winner == 1
+    preset = make_preset(found, make_host())
+    assert preset.chosen() == {}
+    assert preset.figures is None
+    assert "nothing that was tried" in preset.evidence.how
+    assert preset.evidence.divergence is None
+    assert preset.runner_up.figures.decode.ratio == max(1.3, decode.median)
+
+
+def test_with_the_defaults_alone_they_win():
+    final = tuning().final
+    alone = replace(final, subjects=final.subjects[:1])
+    assert settle(alone, "decode") == (1, 0)
+    assert make_preset(replace(tuning(), final=alone, winner=1, runner_up=0), make_host()).runner_up is None
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from truewheel.bench.install import Installed
 from truewheel.bench.metrics import Metric, Plan, metrics_of, share_of_limit
 from truewheel.bench.result import Cost, Figure, Floor, Interval, Limits, Subject
 from truewheel.bench.statistics import compare, interval, judge
-from truewheel.bench.subjects import Asked, Settings
+from truewheel.bench.subjects import Asked
+from truewheel.config.presets import Settings
 
 
 class Series:

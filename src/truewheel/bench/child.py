@@ -12,7 +12,8 @@ import msgspec
 
 from truewheel import process
 from truewheel.bench.metrics import Plan
-from truewheel.bench.subjects import EngineEntry, Settings
+from truewheel.bench.subjects import EngineEntry
+from truewheel.config.presets import Settings
 from truewheel.inference.environment import Environment
 from truewheel.inference.smoke import SmokeStep, explain_ending, read_events
 
@@ -75,7 +76,6 @@ def run_child(
     plan: Plan,
     prompt: str,
     *,
-    again: int = 0,
     cut: tuple[str, int] | None = None,
     wall_seconds: float = _WALL_SECONDS,
 ) -> Run:
@@ -86,13 +86,12 @@ def run_child(
         model: a GGUF file whose header was checked.
         plan: the work.
         prompt: text of `answer`.
-        again: how many disturbed repetitions may be measured once more.
         cut: a text that is cut to so many of the engine's tokens first.
         wall_seconds: after which it is ended.
     """
     with _scratch(runner) as scratch:
         request = _request(runner, model, plan, prompt, scratch)
-        request |= {"again": again, "cut": {"text": cut[0], "tokens": cut[1]} if cut else None}
+        request |= {"cut": {"text": cut[0], "tokens": cut[1]} if cut else None}
         done = process.run(
             _command(runner),
             env=_variables(scratch),
@@ -100,7 +99,7 @@ def run_child(
             timeout=wall_seconds,
             stdin=msgspec.json.encode(request),
         )
-        return _shorten(read_run(read_events(scratch / _EVENTS), done), runner)
+        return read_run(read_events(scratch / _EVENTS), done)
 
 
 class Session:
@@ -109,8 +108,8 @@ class Session:
     Between its turns it is stopped, so that none of its threads takes time from another's turn.
     """
 
-    def __init__(self, talk: process.Talk, events: Path, wall_seconds: float, runner: Runner | None = None) -> None:
-        self._talk, self._events, self._seconds, self._runner = talk, events, wall_seconds, runner
+    def __init__(self, talk: process.Talk, events: Path, wall_seconds: float) -> None:
+        self._talk, self._events, self._seconds = talk, events, wall_seconds
         self.alive = True
         self.repeated = 0
 
@@ -149,8 +148,7 @@ class Session:
     def finish(self) -> Run:
         """Let it end, and return all that it showed."""
         done = self._talk.finish(_END_SECONDS)
-        run = read_run(read_events(self._events), done)
-        return _shorten(run, self._runner) if self._runner else run
+        return read_run(read_events(self._events), done)
 
 
 @contextlib.contextmanager
@@ -170,14 +168,9 @@ def open_session(
         _scratch(runner) as scratch,
         process.converse(_command(runner), env=_variables(scratch), cwd=scratch) as (talk, answers),
     ):
-        session = Session(talk, scratch / _EVENTS, wall_seconds, runner)
+        session = Session(talk, scratch / _EVENTS, wall_seconds)
         session.begin({**_request(runner, model, plan, prompt, scratch), "orders": answers})
         yield session
-
-
-def _shorten(run: Run, runner: Runner) -> Run:
-    """Leave the folder of an environment out of a failure: it says nothing, and is another one each time."""
-    return run._replace(failure=run.failure.replace(f"{runner.environment.site}/", ""))
 
 
 @contextlib.contextmanager

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from packaging.utils import canonicalize_name
 
 from truewheel.bench.child import Runner
-from truewheel.bench.subjects import Asked, Settings, find_site
+from truewheel.bench.subjects import Asked, find_site
+from truewheel.config.presets import Settings
 from truewheel.inference.environment import Environment, fetch_wheels, fresh_environment, open_environment
 from truewheel.wheel.archive import read_wheel
 

@@ -26,14 +26,9 @@ def to_markdown(benchmark: Benchmark) -> str:
 
 def tuning_to_markdown(tuning: Tuning) -> str:
     """Return a tuning as Markdown: its outcome, the last comparison, all trials."""
-    lines = [f"# Tuning for {escape(tuning.goal)}", ""]
-    if tuning.final is not None:
-        lines += _loud_lines(tuning.final)
+    lines = [f"# Tuning for {escape(tuning.goal)}", "", *_loud_lines(tuning.final)]
     lines += [f"- {escape(words)}" for words in outcome_words(tuning)]
-    if tuning.final is not None:
-        lines += ["", *_benchmark_lines(tuning.final, loud=False)]
-    else:
-        lines += ["", f"{escape(machine_words(tuning.machine))}; {escape(tuning.when)}."]
+    lines += ["", *_benchmark_lines(tuning.final, loud=False)]
     return "\n".join([*lines, "", "## Trials", "", *_table_lines(trial_table(tuning))]) + "\n"
 
 

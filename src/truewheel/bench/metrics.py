@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -115,30 +114,6 @@ class Answer(msgspec.Struct):
     count: int
     text: str = ""
     first: float | None = None
-
-
-def read_values(measured: Mapping[str, Sequence[Mapping[str, Any]]], plan: Plan) -> dict[str, float]:
-    """Return one value a metric from the events of one process.
-
-    Repetitions that the host disturbed count only where there is no other. Of the others the median counts.
-
-    Args:
-        measured: the child's `measure` events by the id of their work.
-        plan: what it was given.
-
-    Raises:
-        ValueError: an event is not what the protocol says.
-    """
-    values: dict[str, float] = {}
-    for item in plan.work:
-        events = measured.get(item.id, ())
-        events = [event for event in events if not event.get("disturbed")] or list(events)
-        found: dict[str, list[float]] = {}
-        for event in events:
-            for key, value in read_event(item, event):
-                found.setdefault(key, []).append(value)
-        values |= {key: statistics.median(each) for key, each in found.items()}
-    return values
 
 
 def read_event(item: Work, event: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

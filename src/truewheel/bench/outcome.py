@@ -29,8 +29,6 @@ def outcome_words(tuning: Tuning) -> list[str]:
         f"{_time_words(tuning.budget)}" + (f"; {died} of them did not run." if died else "."),
         _rank_words(tuning),
     ]
-    if tuning.final is None:
-        words.append("The winner was not compared with the defaults in turn, so that no verdict can be given.")
     if tuning.winner != 1:
         words.append(_answer_words(tuning))
     return words
@@ -41,9 +39,9 @@ def _rank_words(tuning: Tuning) -> str:
     if winner is None:
         return "Nothing won."
     if winner.number == 1:
-        words = "The engine's own defaults ranked first: nothing that was tried had a higher score."
+        words = "The engine's own defaults won: nothing was better in the last comparison, beyond the noise."
     else:
-        words = f"Trial {winner.number} ranked first: {settings_words(winner.settings)}."
+        words = f"Trial {winner.number} won the last comparison: {settings_words(winner.settings)}."
     if second is not None:
         words += f" Next came trial {second.number}: {settings_words(second.settings)}."
     return words

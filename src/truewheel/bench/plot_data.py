@@ -157,8 +157,7 @@ def spread_steps(steps: tuple[Step, ...]) -> list[float]:
 
 def goal_floor(tuning: Tuning) -> Floor | None:
     """Return the highest noise floor of the goal's metrics in the last comparison; None where none was measured."""
-    floors = tuning.final.floors if tuning.final is not None else ()
-    wanted = [floor for floor in floors if _is_goal(floor.key, tuning.goal) and math.isfinite(floor.floor)]
+    wanted = [floor for floor in tuning.final.floors if _is_goal(floor.key, tuning.goal) and math.isfinite(floor.floor)]
     return max(wanted, key=lambda floor: floor.floor, default=None)
 
 

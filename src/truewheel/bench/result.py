@@ -253,9 +253,9 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
         seconds: how long it took.
         budget: how long it was allowed to take, seconds.
         trials: all, in the order in which they were tried.
-        winner: number of the trial that won.
+        winner: number of the trial that won the last comparison; 1, the defaults, where nothing was better.
         runner_up: number of the next best; 0 where there is none.
-        final: the last comparison, defaults against winner and runner-up, interleaved.
+        final: the last comparison: the defaults, and what was best in the search, interleaved.
         divergence: mean KL divergence of the winner's answers from the defaults', nats; None where nothing of it can
             change answers.
     """
@@ -271,5 +271,5 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     trials: tuple[Trial, ...]
     winner: int
     runner_up: int
-    final: Benchmark | None
+    final: Benchmark
     divergence: float | None = None

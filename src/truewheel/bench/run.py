@@ -15,7 +15,8 @@ from truewheel.bench.machine import describe_machine, read_clock
 from truewheel.bench.metrics import Plan, Work, metrics_of, read_event
 from truewheel.bench.result import SCHEMA, Benchmark, Limits
 from truewheel.bench.statistics import noise_floor
-from truewheel.bench.subjects import Asked, Settings, label_subjects
+from truewheel.bench.subjects import Asked, label_subjects
+from truewheel.config.presets import Settings
 from truewheel.console import Console
 from truewheel.cpu.host import Host, available_memory
 from truewheel.errors import CheckError, TruewheelError
@@ -92,10 +93,7 @@ def run_benchmark(
         prompt = _try_all(series, model, method.plan, console)
         working = [one for one in series if not one.failure]
         if not working:
-            failed = series[0]
-            raise CheckError(
-                f"nothing can be measured: {failed.label}: {failed.failure}", hint="`truewheel smoke` shows more"
-            )
+            raise CheckError("none of the subjects can be measured", hint="the lines above say why")
         reference = working[0]
         again = Series(reference.asked, f"{reference.label}, again", reference.settings)
         again.installed = reference.installed

@@ -7,17 +7,15 @@ import functools
 import re
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from truewheel.config.presets import Settings
 from truewheel.errors import LoadError
 from truewheel.wheel.name import parse_wheel_name
-
-Settings = dict[str, Any]
-"""How an engine is run, by the engines' own names; see config/presets.py."""
 
 _INDEX = "pypi:"
 _DIGEST = re.compile(r"_[0-9a-f]{8}$")

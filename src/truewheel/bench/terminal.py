@@ -44,13 +44,10 @@ def to_lines(benchmark: Benchmark) -> list[str]:
 
 def tuning_to_lines(tuning: Tuning) -> list[str]:
     """Return a tuning for a terminal, without style: its outcome, the last comparison, all trials."""
-    lines = [f"tuning for {clean(tuning.goal)}"]
-    if tuning.final is not None:
-        lines += [line for words in loud_words(tuning.final) for line in _wrap("  ", "    ", words)]
-    lines += [line for words in outcome_words(tuning) for line in _wrap("  ", "    ", words)]
-    if tuning.final is not None:
-        lines += ["", *to_lines(tuning.final)]
-    return [*lines, "", "trials", *_trial_lines(tuning)]
+    words = [*loud_words(tuning.final), *outcome_words(tuning)]
+    lines = [line for each in words for line in _wrap("  ", "    ", each)]
+    title = f"tuning for {clean(tuning.goal)}"
+    return [title, *lines, "", *to_lines(tuning.final), "", "trials", *_trial_lines(tuning)]
 
 
 def _group_lines(group: Group) -> list[str]:

@@ -204,10 +204,21 @@ def refuse_unwritable(paths: Sequence[Path | None]) -> None:
     """Refuse, before anything is measured, files that could not be written after it.
 
     Raises:
-        StoreError: the folder is not there.
+        StoreError: the folder is not there, or nothing can be written there.
     """
+    import tempfile
+
     from truewheel.errors import StoreError
 
     for path in paths:
-        if path is not None and not path.absolute().parent.is_dir():
+        if path is None:
+            continue
+        if not path.absolute().parent.is_dir():
             raise StoreError(f"cannot write {path}: its folder is not there", hint="make the folder, or name another")
+        try:
+            if path.exists():
+                path.open("ab").close()
+            else:
+                tempfile.TemporaryFile(dir=path.absolute().parent).close()
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error.strerror or error}", hint="name another file") from error

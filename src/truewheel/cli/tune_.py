@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 )
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write one self-contained page there.")
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Write all trials as JSON there.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown on stdout.")
 @json_option
 def command(
     wheel: Path | None,
@@ -51,6 +52,7 @@ def command(
     html: Path | None,
     save: Path | None,
     *,
+    as_markdown: bool,
     as_json: bool,
 ) -> None:
     """Search for the settings under which WHEEL runs a model best here, and write them as a preset.
@@ -58,8 +60,8 @@ def command(
     Threads, batch sizes, flash attention, the cache's type, rearranged weights, huge pages, the thread pool and how
     long it waits, pinning and mapping are tried by successive halving: many settings briefly, the better half longer.
     Settings that change what the engine answers (mean KL divergence above 0.005 nats) are refused. At the end the
-    defaults, the winner and the runner-up are measured in turn; a winner that is not faster than the defaults beyond
-    the noise is not written. Without WHEEL, what `truewheel pick` picks.
+    defaults and the two best others are measured in turn, and that decides: what is not better than the defaults
+    beyond the noise is not written. Without WHEEL, what `truewheel pick` picks.
 
     \b
     Examples:
@@ -75,6 +77,8 @@ def command(
     from truewheel.tune.preset import default_target, make_preset, write_found
     from truewheel.tune.run import Order, run_tuning
 
+    if as_json and as_markdown:
+        raise click.UsageError("--json and --markdown both want stdout; choose one")
     console, host = Console(), detect_host()
     refuse_unwritable((target, html, save))
     chosen = wheel or pick_wheel(console)
@@ -86,12 +90,16 @@ def command(
     console.say(f"the preset is {path}")
     if save is not None:
         write_text(save, msgspec.json.format(msgspec.json.encode(tuning), indent=2).decode() + "\n")
-    if html is not None and tuning.final is not None:
+    if html is not None:
         from truewheel.bench.page import to_html
 
         write_text(html, to_html(tuning.final, tuning))
     if as_json:
         print_json(console, tuning)
+    elif as_markdown:
+        from truewheel.bench.markdown import tuning_to_markdown
+
+        console.data(tuning_to_markdown(tuning))
     else:
         from truewheel.bench.terminal import tuning_to_lines
 

@@ -14,6 +14,8 @@ from msgspec import Meta
 from truewheel.config.load import decode_file, find_file
 from truewheel.config.tables import Table
 
+Settings = dict[str, Any]
+"""How an engine is run, by the engines' own names."""
 Threads = Annotated[int, Meta(ge=1, le=512)]
 """ggml's pools have room for 512 threads, and end the process beyond."""
 Cpu = Annotated[int, Meta(ge=0, le=511)]

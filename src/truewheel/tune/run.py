@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import math
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -21,6 +20,7 @@ from truewheel.bench.result import SCHEMA, Benchmark, Machine, Trial, Tuning
 from truewheel.bench.run import Method, run_benchmark
 from truewheel.bench.subjects import Asked, parse_subject
 from truewheel.checks.equivalence import DIVERGES_ABOVE, compare
+from truewheel.config.presets import Settings
 from truewheel.console import Console
 from truewheel.cpu.host import Host
 from truewheel.errors import CheckError, LoadError
@@ -29,10 +29,10 @@ from truewheel.inference.logits import Answer
 from truewheel.inference.logits import Runner as LogitsRunner
 from truewheel.inference.models import Model
 from truewheel.inference.smoke import engine_for
-from truewheel.tune.halving import Candidate, Seen, halve, plan_rungs, rank, score
+from truewheel.tune.halving import Candidate, Seen, halve, plan_rungs, rank, score, turns_of
+from truewheel.tune.preset import name_trial, settle
 from truewheel.tune.space import (
     RESULT_KEYS,
-    Settings,
     cross,
     first_generation,
     make_space,
@@ -42,13 +42,15 @@ from truewheel.tune.space import (
 )
 
 _CONTEXT = 1024
-_SMALL_RUN = 8.0
-_SHARES = (0.4, 0.7)
+_LONG_TURN = 8.0
+"""Seconds of a turn above which less is evaluated in one."""
+_SHARES = (0.35, 0.6)
 """Parts of the budget after which the first and the second generation end; the rest is for the last comparison."""
 _MOST = 40
 _FEWEST = 6
 _FINALISTS = 3
-_TURNS = 2
+_FIRST_TURNS = 3
+_LAST_TURNS = 2
 _PROMPT = "The lighthouse keeper wrote down the weather every evening: wind from the north-west, 7 knots. " * 6
 
 
@@ -73,14 +75,19 @@ class _Search:
         self.order, self.model, self.host, self.runner = order, model, host, runner
         self.console = console
         self.start = time.monotonic()
-        self.plan = _work_plan(256, 32)
+        self.tokens = (256, 32)
         self.space = make_space(host, runner.engine.driver, _CONTEXT)
         self.candidates: list[Candidate] = []
-        self.seconds_each = 0.0
+        self.starting, self.turn = 0.0, 0.0
         self.logits = LogitsRunner(runner.environment, model, engine_for(project), host.usable_cores)
         self.answers: dict[str, Answer] = {}
         self.reference: Session | None = None
-        self.base: dict[str, list[float]] = {}
+        self.base: dict[str, float] = {}
+
+    @property
+    def shown(self) -> Seen:
+        """Return what the defaults showed."""
+        return self.candidates[0].middle()
 
     def left(self, share: float = 1.0) -> float:
         """Return the seconds that are left of a part of the budget."""
@@ -95,47 +102,88 @@ class _Search:
         self.candidates.append(candidate)
         return candidate
 
-    def measure(self, candidate: Candidate) -> Seen | str:
-        """Measure a candidate in a fresh process, in turn with the defaults, whose process stays for the whole search.
+    @property
+    def plan(self) -> Plan:
+        """Return the work of a turn; tokens are generated after a prompt, as they are in use.
+
+        In an empty context attention costs nothing, and a setting that makes it slow looks good.
+        """
+        prefill, decode = self.tokens
+        return make_plan([prefill], [decode], [prefill], 8 if self.order.goal == "latency" else 0, 128, 1)
+
+    def begin(self, stack: contextlib.ExitStack) -> None:
+        """Start the process of the defaults, which stays for the whole search, and see what they show.
+
+        Raises:
+            CheckError: the engine does not even run with its defaults.
+        """
+        probe = run_child(self.runner, self.model.path, self.plan, _PROMPT)
+        if probe.failure:
+            raise CheckError(
+                f"it does not run with its own defaults: {probe.failure}", hint="`truewheel smoke` shows more"
+            )
+        if sum(event["seconds"] for each in probe.measured.values() for event in each) > _LONG_TURN:
+            self.tokens = (128, 16)
+        start = time.monotonic()
+        self.reference = stack.enter_context(open_session(self.runner, self.model.path, self.plan, _PROMPT))
+        loaded = time.monotonic()
+        shown: dict[str, list[float]] = {}
+        for item in [*self.plan.work] * _FIRST_TURNS:
+            for key, value in self._turn(self.reference, item).items():
+                shown.setdefault(key, []).append(value)
+        self.base = {key: statistics.median(each) for key, each in shown.items()}
+        # Besides starting, a process is installed in its folder, read, and ended.
+        self.starting = 1.2 * (loaded - start)
+        self.turn = 2 * (time.monotonic() - loaded) / _FIRST_TURNS
+        self.candidates[0].seen = [self._seen(dict.fromkeys(self.base, 1.0), probe.peak)]
+
+    def cost(self, size: int) -> float:
+        """Return about how many seconds successive halving of so many settings takes."""
+        rungs = enumerate(plan_rungs(size, _FINALISTS), 1)
+        return sum(count * (self.starting + turns_of(rung) * self.turn) for rung, count in rungs)
+
+    def try_out(self, candidate: Candidate, turns: int) -> list[Seen] | str:
+        """Measure a candidate in a fresh process, in turn with the defaults.
 
         A machine's speed drifts by more than most settings matter, so a candidate's figures are its ratios to the
-        defaults of the same seconds, times what the defaults showed over the whole search.
+        defaults of the same seconds, times what the defaults showed at the start.
         """
-        begin = time.monotonic()
         runner = self.runner._replace(settings=candidate.settings)
+        ratios: list[dict[str, float]] = []
         with open_session(runner, self.model.path, self.plan, _PROMPT) as session:
-            ratios: dict[str, list[float]] = {}
             try:
-                for item in self.plan.work:
-                    for key, ratio in self._take_turns(session, item):
-                        ratios.setdefault(key, []).append(ratio)
+                for number in range(turns):
+                    ratios.append({})
+                    for item in self.plan.work:
+                        ratios[-1] |= self._compare(session, item, first=number % 2 == 1)
             except ValueError as error:
                 return f"what it says cannot be used: {error}"
             run = session.finish()
-        self.seconds_each = time.monotonic() - begin
-        if run.failure:
-            return run.failure
-        values = {key: statistics.median(each) * statistics.median(self.base[key]) for key, each in ratios.items()}
-        ids = [item.id for item in self.plan.work if item.kind != "answer"]
-        return Seen(values.get(ids[0], 0), values.get(ids[1], 0), values.get("answer-first", 0), run.peak)
+        return run.failure or [self._seen(each, run.peak) for each in ratios]
 
-    def _take_turns(self, session: Session, item: Work) -> Iterator[tuple[str, float]]:
-        """Yield a candidate's ratios to the defaults for a piece of work; nothing when it died."""
+    def _seen(self, ratios: dict[str, float], peak: int) -> Seen:
+        found = {key: ratio * self.base[key] for key, ratio in ratios.items()}
+        prefill, decode = (item.id for item in self.plan.work if item.kind != "answer")
+        return Seen(found.get(prefill, 0), found.get(decode, 0), found.get("answer-first", 0), peak)
+
+    def _compare(self, session: Session, item: Work, *, first: bool) -> dict[str, float]:
+        """Return a candidate's ratios to the defaults for a piece of work, which one of them does first."""
         assert self.reference is not None
-        for _ in range(item.repeat):
-            order = (self.reference, session, session, self.reference)
-            events = [one.measure(item.id) for one in order]
-            if events[0] is None or events[3] is None:
-                failure = self.reference.finish().failure
-                raise CheckError(
-                    f"the engine's defaults stopped running: {failure}", hint="`truewheel smoke` shows more"
-                )
-            if events[1] is None or events[2] is None:
-                return
-            first, second, third, last = (dict(read_event(item, event)) for event in events if event is not None)
-            for key in first.keys() & second.keys() & third.keys() & last.keys():
-                self.base.setdefault(key, []).extend((first[key], last[key]))
-                yield key, math.sqrt(second[key] * third[key] / (first[key] * last[key]))
+        mine: dict[str, float] = {}
+        if first:
+            mine = self._turn(session, item)
+        theirs = self._turn(self.reference, item)
+        if not theirs:
+            failure = self.reference.finish().failure
+            raise CheckError(f"the engine's defaults stopped running: {failure}", hint="`truewheel smoke` shows more")
+        if not first:
+            mine = self._turn(session, item)
+        return {key: mine[key] / theirs[key] for key in mine.keys() & theirs.keys()}
+
+    def _turn(self, session: Session, item: Work) -> dict[str, float]:
+        """Return what one turn showed; nothing when it died."""
+        event = session.measure(item.id)
+        return {} if event is None else dict(read_event(item, event))
 
     def divergence(self, settings: Settings) -> float | str | None:
         """Return how far settings change answers, nats; None where nothing of them can, a text where they cannot run.
@@ -168,7 +216,7 @@ def run_tuning(order: Order, model: Model, host: Host, console: Console) -> Tuni
     """Search within a budget and return all that was tried, the winner, and its comparison with the defaults.
 
     Two generations of successive halving: the first from the seed and mixtures, the second from what was best. Then
-    defaults, winner and runner-up are measured in turn as `truewheel bench` does it.
+    the defaults and the two best others are measured in turn as `truewheel bench` does it, and that decides.
 
     Args:
         order: what is searched.
@@ -191,107 +239,77 @@ def run_tuning(order: Order, model: Model, host: Host, console: Console) -> Tuni
         search = _Search(order, model, host, runner, asked.project, console)
         with contextlib.ExitStack() as reference:
             finalists = _search(search, reference)
-        divergence = search.divergence(finalists[0].settings)
-    defaults = search.candidates[0]
-    chosen = [candidate for candidate in finalists[:2] if candidate is not defaults]
-    final = _compare(asked, [defaults, *chosen], search) if chosen else None
-    return _account(search, asked, finalists, final, divergence, describe_machine(host, before, read_clock()))
-
-
-def _work_plan(prefill: int, decode: int) -> Plan:
-    """Return the work of a trial; tokens are generated after a prompt, as they are in use.
-
-    In an empty context attention costs nothing, and a setting that makes it slow looks good.
-    """
-    return make_plan([prefill], [decode], [2 * prefill], 8, 128, 1)
+        distances = {candidate.number: search.divergence(candidate.settings) for candidate in finalists[:2]}
+    final = _compare_last(asked, [search.candidates[0], *finalists[:2]], search)
+    tuning = _account(search, asked, finalists, final, describe_machine(host, before, read_clock()))
+    distance = distances.get(tuning.winner)
+    return replace(tuning, divergence=distance if isinstance(distance, float) else None)
 
 
 def _search(search: _Search, stack: contextlib.ExitStack) -> list[Candidate]:
-    """Return the finalists of both generations, the best first."""
-    defaults = search.add({})
-    assert defaults is not None
+    """Return the finalists of both generations, the best first; none where nothing else can run or may win."""
+    search.add({})
     search.console.say("         trying the engine's defaults")
-    begin = time.monotonic()
-    probe = run_child(search.runner, search.model.path, search.plan, _PROMPT)
-    if probe.failure:
-        raise CheckError(f"it does not run with its own defaults: {probe.failure}", hint="`truewheel smoke` shows more")
-    # A trial measures the defaults beside the candidate, and each of them twice.
-    search.seconds_each = 3 * (time.monotonic() - begin)
-    if search.seconds_each > 3 * _SMALL_RUN:
-        search.plan = _work_plan(128, 16)
-        search.seconds_each /= 2
-    search.reference = stack.enter_context(open_session(search.runner, search.model.path, search.plan, _PROMPT))
-    seen = search.measure(defaults)
-    if isinstance(seen, str):
-        raise CheckError(f"it does not run with its own defaults: {seen}", hint="`truewheel smoke` shows more")
+    search.begin(stack)
     seed = seed_settings(search.host, search.runner.engine.driver)
     for settings in first_generation(search.space, seed, _affordable(search, _SHARES[0])):
         search.add(settings)
-    finalists = _halve(search, search.candidates, _SHARES[0], "first generation")
-    if not finalists:
-        raise CheckError("the engine's defaults stopped running", hint="`truewheel smoke` shows more")
-    second = _second_generation(search, finalists)
-    return _halve(search, [defaults, *second], _SHARES[1], "second generation") or finalists
+    finalists = _halve(search, search.candidates[1:], _SHARES[0], "first generation")
+    return _halve(search, _second_generation(search, finalists), _SHARES[1], "second generation") or finalists
 
 
 def _affordable(search: _Search, share: float) -> int:
     """Return how many settings can be tried by successive halving in the time that is left of a part of the budget."""
-    most = int(search.left(share) / max(0.5, search.seconds_each))
-    for size in range(_MOST, _FEWEST, -1):
-        rungs = plan_rungs(size)
-        if rungs[0] + 2 * sum(rungs[1:]) <= most:
-            return size
-    return _FEWEST
+    left = search.left(share)
+    return next((size for size in range(_MOST, _FEWEST, -1) if search.cost(size) <= left), _FEWEST)
 
 
 def _halve(search: _Search, candidates: Sequence[Candidate], share: float, title: str) -> list[Candidate]:
-    rungs = plan_rungs(len(candidates), _FINALISTS)
-    total, done = rungs[0] + 2 * sum(rungs[1:]), 0
-    defaults = candidates[0]
+    total, done = sum(plan_rungs(len(candidates), _FINALISTS)), 0
     with search.console.steps(title) as steps:
 
-        def try_once(candidate: Candidate) -> Seen | str:
+        def try_out(candidate: Candidate, turns: int) -> list[Seen] | str:
             nonlocal done
-            seen = search.measure(candidate)
+            seen = search.try_out(candidate, turns)
             done += 1
             steps.advance(min(done, total), total, _best(search, candidates))
             return seen
 
-        return halve(
-            search.order.goal, candidates, try_once, search.refuse, lambda: search.left(share) if defaults.seen else 1.0
-        )
+        return halve(search.order.goal, search.shown, candidates, try_out, search.refuse, lambda: search.left(share))
 
 
 def _best(search: _Search, candidates: Sequence[Candidate]) -> str:
     tried = [candidate for candidate in candidates if candidate.seen and not candidate.dropped]
     if not tried:
         return ""
-    first = rank(search.order.goal, tried, candidates[0])[0]
-    return f"best so far: {score(search.order.goal, first.middle(), candidates[0].middle()):.2f} times the defaults"
+    first = rank(search.order.goal, tried, search.shown)[0]
+    return f"best so far: {score(search.order.goal, first.middle(), search.shown):.2f} times the defaults"
 
 
 def _second_generation(search: _Search, finalists: Sequence[Candidate]) -> list[Candidate]:
     """Return what the first generation suggests: its finalists, what joins them, and what lies beside the best."""
-    prefill, decode = (rank(goal, finalists, search.candidates[0])[0].settings for goal in ("prefill", "decode"))
+    if not finalists:
+        return []
+    prefill, decode = (rank(goal, finalists, search.shown)[0].settings for goal in ("prefill", "decode"))
     suggested = [cross(prefill, decode, search.space), *neighbours(search.space, finalists[0].settings)]
-    found = [candidate for candidate in finalists if candidate.number != 1]
-    room = _affordable(search, _SHARES[1]) - len(found) - 1
+    room = _affordable(search, _SHARES[1]) - len(finalists)
     added = (search.add(settings) for settings in suggested[: max(0, room)])
-    return found + [candidate for candidate in added if candidate is not None]
+    return [*finalists, *(candidate for candidate in added if candidate is not None)]
 
 
-def _compare(asked: Asked, candidates: Sequence[Candidate], search: _Search) -> Benchmark:
+def _compare_last(asked: Asked, candidates: Sequence[Candidate], search: _Search) -> Benchmark:
     """Measure the last candidates in turn, as often as the time that is left allows, and three rounds at least."""
-    names = ["defaults", "winner", "runner-up"]
     subjects = [
         asked._replace(text=f"{asked.place}@{name}", preset=name, settings=candidate.settings)
-        for name, candidate in zip(names, candidates, strict=False)
+        for candidate in candidates
+        for name in [name_trial(candidate.number)]
     ]
-    # A round has each of them and the reference once more, with so many turns as a trial has for its two.
-    each = (len(subjects) + 1) / 2 * _TURNS * max(1.0, search.seconds_each)
-    rounds = max(3, min(8, int(search.left() / each)))
+    prefill, decode = search.tokens
+    plan = make_plan([prefill], [decode], [2 * prefill], decode, prefill, _LAST_TURNS)
+    # Each of them and the defaults once more; two turns there and two back, of about twice the work of the search's.
+    each = (len(subjects) + 1) * (search.starting + 2 * _LAST_TURNS * search.turn)
+    rounds = max(3, min(10, int(search.left() / each)))
     search.console.say(f"         the last comparison, {rounds} rounds")
-    plan = Plan(tuple(replace(item, repeat=_TURNS) for item in search.plan.work), search.plan.prompt)
     return run_benchmark(subjects, search.model, Method(plan, rounds), search.host, search.console)
 
 
@@ -299,11 +317,9 @@ def _account(
     search: _Search,
     asked: Asked,
     finalists: Sequence[Candidate],
-    final: Benchmark | None,
-    divergence: float | str | None,
+    final: Benchmark,
     machine: Machine,
 ) -> Tuning:
-    defaults = search.candidates[0].middle()
     trials = []
     for candidate in search.candidates:
         middle = candidate.middle()
@@ -316,10 +332,12 @@ def _account(
                 decode=middle.decode,
                 first=middle.first,
                 peak=int(middle.peak),
-                score=score(search.order.goal, middle, defaults),
-                dropped=candidate.dropped or ("" if candidate in finalists else "the time was over"),
+                score=score(search.order.goal, middle, search.shown),
+                dropped=candidate.dropped
+                or ("" if candidate in [search.candidates[0], *finalists] else "the time was over"),
             )
         )
+    winner, runner_up = settle(final, search.order.goal)
     return Tuning(
         schema=SCHEMA,
         when=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
@@ -330,8 +348,7 @@ def _account(
         seconds=time.monotonic() - search.start,
         budget=search.order.budget,
         trials=tuple(trials),
-        winner=finalists[0].number,
-        runner_up=finalists[1].number if len(finalists) > 1 else 0,
+        winner=winner,
+        runner_up=runner_up,
         final=final,
-        divergence=divergence if isinstance(divergence, float) else None,
     )

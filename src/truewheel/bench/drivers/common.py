@@ -7,9 +7,11 @@ measured next, each answered with a byte on that open file; else everything is m
 runs before the process is locked down.
 """
 
+import ctypes
 import importlib.util
 import json
 import os
+import signal
 import site
 import sys
 import time
@@ -17,6 +19,7 @@ import traceback
 
 _FILTER_OFF_EXIT = 97
 _FAILED_EXIT = 98
+_PR_SET_PDEATHSIG = 1
 _TAKEN = 0.03
 _TICKS = 4
 """A repetition was disturbed when the host and other programs took more than this part of all CPUs, or so many ticks:
@@ -74,7 +77,6 @@ class Frame:
         self.request = request
         self.events = events
         self.driver = kind(request)
-        self.again = request.get("again", 0)
         self.orders = request.get("orders", 0)
         self.ticks = os.sysconf("SC_CLK_TCK") * (os.cpu_count() or 1)
 
@@ -99,13 +101,16 @@ class Frame:
             for item in self.request["work"]:
                 where = item["id"]
                 if self.warm(item) and not self.orders:
-                    self.measure(item)
+                    for _ in range(item["repeat"]):
+                        self.measure(item)
             if self.orders:
                 where = "order"
                 self.follow_orders()
             self.emit(step="memory", facts=dict(read_memory(), threads=count_threads()))
         except Exception as error:  # whatever the package raises is the row's reason
-            self.emit(step="failed", where=where, reason="%s: %s" % (type(error).__name__, error))
+            # The environment's folder says nothing, and is another one each time.
+            said = str(error).replace(self.request["site"] + "/", "")
+            self.emit(step="failed", where=where, reason="%s: %s" % (type(error).__name__, said))
             traceback.print_exc()
             sys.exit(_FAILED_EXIT)
 
@@ -122,20 +127,11 @@ class Frame:
         work = {item["id"]: item for item in self.request["work"]}
         os.write(self.orders, b".")
         for line in sys.stdin:
-            self.measure_once(work[json.loads(line)])
+            self.measure(work[json.loads(line)])
             os.write(self.orders, b".")
 
     def measure(self, item):
-        """Measure one piece of work, once more where the host or other programs took the CPU meanwhile."""
-        left, again = item["repeat"], self.again
-        while left:
-            if self.measure_once(item) and again:
-                again -= 1
-            else:
-                left -= 1
-
-    def measure_once(self, item):
-        """Measure, write down what was seen, and return whether the host or other programs took the CPU."""
+        """Measure once, and write down what was seen and whether the host or other programs took the CPU."""
         before, start = read_ticks(), time.perf_counter()
         event = self.once(item)
         after = read_ticks()
@@ -144,7 +140,6 @@ class Frame:
         most = max(_TICKS, _TAKEN * self.ticks * (time.perf_counter() - start))
         disturbed = stolen + others > most
         self.emit(step="measure", id=item["id"], steal=stolen, others=others, disturbed=disturbed, **event)
-        return disturbed
 
     def warm(self, item):
         """Page the weights in, start the threads, make the buffers; tell whether this work can be done at all."""
@@ -171,6 +166,8 @@ class Frame:
 
 
 def main(kind):
+    # It may be stopped when whoever tells it what to do is killed: nobody would let it go on then.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     request = json.loads(sys.stdin.readline())
     lockdown = load_file(os.path.join(_ROOM, "inference", "drivers", "lockdown.py"))
     with open(request["events"], "w") as events:
