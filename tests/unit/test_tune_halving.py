@@ -9,6 +9,7 @@ from factories import make_host
 
 from truewheel.tune.halving import Candidate, Seen, halve, plan_rungs, rank, score, turns_of
 from truewheel.tune.space import (
+    combine,
     cross,
     first_generation,
     make_space,
@@ -128,21 +129,34 @@ def test_an_engine_whose_pool_stays_is_not_told_so():
 
 def test_space_has_only_what_the_engine_can_set():
     host = make_host(physical_cores=2, usable_cores=2)
-    assert "own_pool" in make_space(host, "llama_cpp", 1024)
-    assert "own_pool" not in make_space(host, "llama_rs", 1024)
-    assert max(make_space(host, "llama_cpp", 1024)["n_ubatch"]) == 1024
-    assert all(value >= 1 for value in make_space(make_host(usable_cores=1), "llama_cpp", 512)["n_threads"])
+    assert "own_pool" in make_space(host, "llama_cpp", 1024, "decode")
+    assert "own_pool" not in make_space(host, "llama_rs", 1024, "decode")
+    assert max(make_space(host, "llama_cpp", 1024, "decode")["n_ubatch"]) == 1024
+    assert all(value >= 1 for value in make_space(make_host(usable_cores=1), "llama_cpp", 512, "decode")["n_threads"])
+
+
+@pytest.mark.parametrize(
+    ("goal", "first"),
+    [("decode", "n_threads"), ("prefill", "flash_attn"), ("latency", "flash_attn"), ("memory", "repack")],
+)
+def test_what_promises_most_for_a_goal_is_tried_first(goal, first):
+    host = make_host(physical_cores=4, usable_cores=4)
+    space, seed = make_space(host, "llama_cpp", 1024, goal), seed_settings(host)
+    assert set(space) == set(make_space(host, "llama_cpp", 1024, "decode"))
+    tried = first_generation(space, seed, 8)
+    assert tried[2] == repair_settings({**seed, first: space[first][1]})
+    assert len(tried) == 8
 
 
 def test_first_generation_begins_with_the_defaults_and_repeats_nothing():
     host = make_host(physical_cores=4, usable_cores=8)
-    space, seed = make_space(host, "llama_cpp", 1024), seed_settings(host)
-    found = first_generation(space, seed, 24)
+    space, seed = make_space(host, "llama_cpp", 1024, "decode"), seed_settings(host)
+    found = first_generation(space, seed, 32)
     assert found[0] == {}
     assert found[1] == repair_settings(seed)
-    assert len(found) == 24
+    assert len(found) == 32
     assert all(found.count(each) == 1 for each in found)
-    assert found == first_generation(space, seed, 24)
+    assert found == first_generation(space, seed, 32)
     assert len({key for settings in found for key in settings}) > 8
 
 
@@ -162,7 +176,7 @@ def test_settings_that_make_no_sense_together_are_mended(settings, mended):
 
 def test_neighbours_differ_and_never_repeat_what_they_came_from():
     host = make_host(physical_cores=2, usable_cores=2)
-    space = make_space(host, "llama_cpp", 512)
+    space = make_space(host, "llama_cpp", 512, "decode")
     start = repair_settings({"n_threads": 2, "own_pool": True, "poll": 0})
     found = list(neighbours(space, start))
     assert found
@@ -171,6 +185,19 @@ def test_neighbours_differ_and_never_repeat_what_they_came_from():
 
 
 def test_a_child_of_two_has_prompts_of_one_and_the_rest_of_the_other():
-    space = make_space(make_host(physical_cores=2, usable_cores=2), "llama_cpp", 2048)
+    space = make_space(make_host(physical_cores=2, usable_cores=2), "llama_cpp", 2048, "decode")
     child = cross({"n_ubatch": 256, "poll": 0}, {"n_threads": 1, "n_ubatch": 128}, space)
     assert child == {"n_threads": 1, "n_ubatch": 256}
+
+
+def test_all_that_gained_is_combined_and_the_better_of_two_values_wins():
+    seed = {"n_threads": 2, "own_pool": True}
+    tried = [
+        ({**seed, "poll": 0}, 1.2),
+        ({**seed, "poll": 100}, 1.4),
+        ({**seed, "huge_pages": True, "use_mmap": False}, 1.3),
+        ({**seed, "n_ubatch": 128}, 1.104),
+        ({**seed, "n_threads": 1}, 0.9),
+    ]
+    assert combine(seed, 1.1, tried) == {**seed, "huge_pages": True, "poll": 100, "use_mmap": False}
+    assert combine(seed, 2.0, tried) == seed

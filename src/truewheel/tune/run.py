@@ -33,6 +33,7 @@ from truewheel.tune.halving import Candidate, Seen, halve, plan_rungs, rank, sco
 from truewheel.tune.preset import name_trial, settle
 from truewheel.tune.space import (
     RESULT_KEYS,
+    combine,
     cross,
     first_generation,
     make_space,
@@ -44,7 +45,7 @@ from truewheel.tune.space import (
 _CONTEXT = 1024
 _LONG_TURN = 8.0
 """Seconds of a turn above which less is evaluated in one."""
-_SHARES = (0.35, 0.6)
+_SHARES = (0.4, 0.65)
 """Parts of the budget after which the first and the second generation end; the rest is for the last comparison."""
 _MOST = 40
 _FEWEST = 6
@@ -76,7 +77,7 @@ class _Search:
         self.console = console
         self.start = time.monotonic()
         self.tokens = (256, 32)
-        self.space = make_space(host, runner.engine.driver, _CONTEXT)
+        self.space = make_space(host, runner.engine.driver, _CONTEXT, order.goal)
         self.candidates: list[Candidate] = []
         self.starting, self.turn = 0.0, 0.0
         self.logits = LogitsRunner(runner.environment, model, engine_for(project), host.usable_cores)
@@ -122,17 +123,18 @@ class _Search:
             raise CheckError(
                 f"it does not run with its own defaults: {probe.failure}", hint="`truewheel smoke` shows more"
             )
-        if sum(event["seconds"] for each in probe.measured.values() for event in each) > _LONG_TURN:
+        seconds = [event.get("seconds") for each in probe.measured.values() for event in each]
+        if sum(each for each in seconds if isinstance(each, float)) > _LONG_TURN:
             self.tokens = (128, 16)
         start = time.monotonic()
         self.reference = stack.enter_context(open_session(self.runner, self.model.path, self.plan, _PROMPT))
         loaded = time.monotonic()
         shown: dict[str, list[float]] = {}
         for item in [*self.plan.work] * _FIRST_TURNS:
-            for key, value in self._turn(self.reference, item).items():
+            for key, value in self._turn_of_defaults(item).items():
                 shown.setdefault(key, []).append(value)
         self.base = {key: statistics.median(each) for key, each in shown.items()}
-        # Besides starting, a process is installed in its folder, read, and ended.
+        # To end a process takes a part of that again.
         self.starting = 1.2 * (loaded - start)
         self.turn = 2 * (time.monotonic() - loaded) / _FIRST_TURNS
         self.candidates[0].seen = [self._seen(dict.fromkeys(self.base, 1.0), probe.peak)]
@@ -168,19 +170,24 @@ class _Search:
 
     def _compare(self, session: Session, item: Work, *, first: bool) -> dict[str, float]:
         """Return a candidate's ratios to the defaults for a piece of work, which one of them does first."""
-        assert self.reference is not None
-        mine: dict[str, float] = {}
-        if first:
-            mine = self._turn(session, item)
-        theirs = self._turn(self.reference, item)
-        if not theirs:
-            failure = self.reference.finish().failure
-            raise CheckError(f"the engine's defaults stopped running: {failure}", hint="`truewheel smoke` shows more")
-        if not first:
-            mine = self._turn(session, item)
+        mine = self._turn(session, item) if first else {}
+        theirs = self._turn_of_defaults(item)
+        mine = mine or self._turn(session, item)
         return {key: mine[key] / theirs[key] for key in mine.keys() & theirs.keys()}
 
-    def _turn(self, session: Session, item: Work) -> dict[str, float]:
+    def _turn_of_defaults(self, item: Work) -> dict[str, float]:
+        assert self.reference is not None
+        try:
+            found = self._turn(self.reference, item)
+            reason = "" if found else self.reference.finish().failure
+        except ValueError as error:
+            found, reason = {}, f"what they say cannot be used: {error}"
+        if not found:
+            raise CheckError(f"the engine's defaults stopped running: {reason}", hint="`truewheel smoke` shows more")
+        return found
+
+    @staticmethod
+    def _turn(session: Session, item: Work) -> dict[str, float]:
         """Return what one turn showed; nothing when it died."""
         event = session.measure(item.id)
         return {} if event is None else dict(read_event(item, event))
@@ -291,10 +298,26 @@ def _second_generation(search: _Search, finalists: Sequence[Candidate]) -> list[
     if not finalists:
         return []
     prefill, decode = (rank(goal, finalists, search.shown)[0].settings for goal in ("prefill", "decode"))
-    suggested = [cross(prefill, decode, search.space), *neighbours(search.space, finalists[0].settings)]
+    combined = _combine(search)
+    suggested = [
+        combined,
+        cross(prefill, decode, search.space),
+        *neighbours(search.space, combined),
+        *neighbours(search.space, finalists[0].settings),
+    ]
     room = _affordable(search, _SHARES[1]) - len(finalists)
     added = (search.add(settings) for settings in suggested[: max(0, room)])
     return [*finalists, *(candidate for candidate in added if candidate is not None)]
+
+
+def _combine(search: _Search) -> Settings:
+    """Return the seed with all that bettered it and may win."""
+    goal, shown = search.order.goal, search.shown
+    seed, *others = search.candidates[1:]
+    seed_score = score(goal, seed.middle(), shown)
+    better = [each for each in others if score(goal, each.middle(), shown) > seed_score]
+    allowed = [each for each in better if not search.refuse(each)]
+    return combine(seed.settings, seed_score, [(each.settings, score(goal, each.middle(), shown)) for each in allowed])
 
 
 def _compare_last(asked: Asked, candidates: Sequence[Candidate], search: _Search) -> Benchmark:

@@ -13,6 +13,14 @@ RESULT_KEYS = ("flash_attn", "type_k", "type_v", "repack")
 """Settings that can change what the engine answers: the arithmetic is done in another order, or with fewer bits."""
 
 _PREFILL_KEYS = ("n_threads_batch", "n_batch", "n_ubatch")
+_PROMISING = {
+    "decode": ("n_threads", "poll", "huge_pages", "cpus", "repack", "flash_attn", "n_threads_batch"),
+    "prefill": ("flash_attn", "repack", "n_ubatch", "n_threads_batch", "huge_pages", "cpus", "n_batch"),
+    "latency": ("flash_attn", "n_threads", "repack", "huge_pages", "poll", "n_threads_batch", "cpus"),
+    "memory": ("repack", "type_k", "type_v", "n_ubatch", "flash_attn", "use_mmap"),
+}
+"""What gained most for a goal on the machines measured so far, the most first: it is tried first."""
+_GAIN = 1.01
 _SEED = 20_260_101
 _KEPT = 0.7
 
@@ -29,13 +37,16 @@ def seed_settings(host: Host, engine: str = "") -> Settings:
     return seed if engine == "llama_rs" else {**seed, "own_pool": True}
 
 
-def make_space(host: Host, engine: str, context: int) -> dict[str, tuple[Any, ...]]:
+def make_space(host: Host, engine: str, context: int, goal: str) -> dict[str, tuple[Any, ...]]:
     """Return the values to try of each setting; the seed's or the engine's own come first.
+
+    The settings stand in the order in which they are tried.
 
     Args:
         host: this machine.
         engine: driver of the engine: what it has no way to set is left out.
         context: tokens that the context must hold; a batch larger than that cannot be told from one as large.
+        goal: `decode`, `prefill`, `latency` or `memory`.
     """
     seed = seed_settings(host, engine)
     cores, usable = min(host.physical_cores, host.usable_cores), host.usable_cores
@@ -56,7 +67,8 @@ def make_space(host: Host, engine: str, context: int) -> dict[str, tuple[Any, ..
     }
     if "own_pool" in seed:
         space["own_pool"] = (True, False)
-    return space
+    first = _PROMISING[goal]
+    return {key: space[key] for key in [*first, *(key for key in space if key not in first)]}
 
 
 def _distinct(*values: int) -> tuple[int, ...]:
@@ -73,10 +85,8 @@ def first_generation(space: Mapping[str, Sequence[Any]], seed: Settings, size: i
     """
     found: list[Settings] = [{}]
     generator = random.Random(_SEED)  # noqa: S311 - a search, nothing secret
-    singles = list(_singles(space, seed))
-    # Half of them at most are single changes, those first that gained most on the machines measured so far; the rest
-    # shows what only helps together.
-    for candidate in [seed, *singles[: max(1, size // 2 - 2)]]:
+    # What each does by itself comes first; mixtures show what only helps together.
+    for candidate in [seed, *_singles(space, seed)]:
         _add(found, candidate)
     for _ in range(size * 20):
         if len(found) >= size:
@@ -86,10 +96,10 @@ def first_generation(space: Mapping[str, Sequence[Any]], seed: Settings, size: i
 
 
 def _singles(space: Mapping[str, Sequence[Any]], seed: Settings) -> Iterator[Settings]:
-    for key, values in space.items():
-        for value in values[1:]:
-            changed = {**seed, key: value}
-            yield changed
+    for place in range(1, max(map(len, space.values()), default=0)):
+        for key, values in space.items():
+            if len(values) > place:
+                yield {**seed, key: values[place]}
 
 
 def _mix(space: Mapping[str, Sequence[Any]], seed: Settings, generator: random.Random) -> Settings:
@@ -148,3 +158,17 @@ def cross(first: Settings, second: Settings, space: Mapping[str, Sequence[Any]])
         if key in first:
             child[key] = first[key]
     return repair_settings({key: value for key, value in child.items() if key in space})
+
+
+def combine(seed: Settings, seed_score: float, tried: Sequence[tuple[Settings, float]]) -> Settings:
+    """Return the seed with everything in which it was bettered; where two differ, the better one's value.
+
+    Args:
+        seed: where the search began.
+        seed_score: what it scored.
+        tried: other settings with their scores.
+    """
+    combined = dict(seed)
+    for settings, _ in sorted((pair for pair in tried if pair[1] > _GAIN * seed_score), key=lambda pair: pair[1]):
+        combined |= {key: value for key, value in settings.items() if key not in seed or seed[key] != value}
+    return repair_settings(combined)

@@ -71,9 +71,9 @@ class Driver:
         if self.depth is None or self.depth < depth or not depth:
             self.forget(0)
             self.feed(self.tokens[:depth])
-            self.depth = depth
         else:
             self.forget(depth)
+        self.depth = depth
 
     def forget(self, position):
         memory = self.package.llama_get_memory(self.engine._ctx.ctx)
@@ -100,7 +100,11 @@ class Driver:
         self.fill(depth)
         start = time.perf_counter()
         self.feed(self.tokens[:tokens])
-        return time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        if not depth:
+            # What is there now is what `fill` would put there.
+            self.depth = tokens
+        return seconds
 
     def decode(self, tokens, depth):
         self.fill(depth)
