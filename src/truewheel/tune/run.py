@@ -52,6 +52,7 @@ _FEWEST = 6
 _FINALISTS = 3
 _FIRST_TURNS = 3
 _LAST_TURNS = 2
+_FEWEST_ROUNDS = 3
 _PROMPT = "The lighthouse keeper wrote down the weather every evening: wind from the north-west, 7 knots. " * 6
 
 
@@ -328,10 +329,11 @@ def _compare_last(asked: Asked, candidates: Sequence[Candidate], search: _Search
         for name in [name_trial(candidate.number)]
     ]
     prefill, decode = search.tokens
-    plan = make_plan([prefill], [decode], [2 * prefill], decode, prefill, _LAST_TURNS)
-    # Each of them and the defaults once more; two turns there and two back, of about twice the work of the search's.
-    each = (len(subjects) + 1) * (search.starting + 2 * _LAST_TURNS * search.turn)
-    rounds = max(3, min(10, int(search.left() / each)))
+    # Each of them and the defaults once more. A turn is about twice the search's work, and there are as many back.
+    costs = {turns: (len(subjects) + 1) * (search.starting + 2 * turns * search.turn) for turns in (1, _LAST_TURNS)}
+    turns = _LAST_TURNS if search.left() > _FEWEST_ROUNDS * costs[_LAST_TURNS] else 1
+    rounds = max(_FEWEST_ROUNDS, min(10, int(search.left() / costs[turns])))
+    plan = make_plan([prefill], [decode], [prefill], decode, prefill, turns)
     search.console.say(f"         the last comparison, {rounds} rounds")
     return run_benchmark(subjects, search.model, Method(plan, rounds), search.host, search.console)
 
