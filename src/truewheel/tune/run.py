@@ -53,6 +53,7 @@ _FINALISTS = 3
 _FIRST_TURNS = 3
 _LAST_TURNS = 2
 _FEWEST_ROUNDS = 3
+_NO_LIMITS = "a search leaves them out; `truewheel bench` measures them"
 _PROMPT = "The lighthouse keeper wrote down the weather every evening: wind from the north-west, 7 knots. " * 6
 
 
@@ -335,7 +336,8 @@ def _compare_last(asked: Asked, candidates: Sequence[Candidate], search: _Search
     rounds = max(_FEWEST_ROUNDS, min(10, int(search.left() / costs[turns])))
     plan = make_plan([prefill], [decode], [prefill], decode, prefill, turns)
     search.console.say(f"         the last comparison, {rounds} rounds")
-    return run_benchmark(subjects, search.model, Method(plan, rounds), search.host, search.console)
+    method = Method(plan, rounds)
+    return run_benchmark(subjects, search.model, method, search.host, search.console, ((), _NO_LIMITS))
 
 
 def _account(
