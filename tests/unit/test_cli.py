@@ -399,7 +399,7 @@ def test_sigterm_ends_a_real_process_and_its_children_with_143(trap, times):
         assert err.splitlines()[-3:] == [
             "error: ended by SIGTERM; nothing half-made was left behind",
             "",
-            "hint: the same command goes on where it was",
+            "hint: run the same command again; what was fetched and compiled is kept",
         ]
         assert "Traceback" not in err
     finally:

@@ -40,7 +40,7 @@ Exit codes: 0 success, 1 a fault of truewheel itself, 2 usage, recipe, profile o
 Shell completion: eval "$(_TRUEWHEEL_COMPLETE=bash_source truewheel)" (or zsh_source, fish_source).
 """
 
-_AGAIN = "the same command goes on where it was"
+_AGAIN = "run the same command again; what was fetched and compiled is kept"
 
 
 class Verbs(click.Group):
