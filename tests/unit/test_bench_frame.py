@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -188,6 +189,7 @@ with process.converse({command(stand)!r}, env=dict(os.environ), cwd=Path({str(st
         if not waiting.exists() or waiting.read_text().rpartition(")")[2].split()[0] == "Z":
             return
         time.sleep(0.1)
+    os.kill(int(done.stdout), signal.SIGKILL)
     pytest.fail("it is still there")
 
 
