@@ -89,6 +89,11 @@ def test_gains_are_combined_and_what_changes_answers_or_dies_does_not_win(search
     found, _ = search
     with contextlib.ExitStack() as stack:
         finalists = tuning._search(found, stack)
+        combined = tuning._combine(found)
+    assert {key: combined[key] for key in ("n_threads", "poll", "huge_pages")} == {
+        "n_threads": 2, "poll": 100, "huge_pages": True,
+    }  # fmt: skip
+    assert any(each.settings == combined for each in found.candidates)
     best = finalists[0].settings
     assert (best["n_threads"], best["poll"], best["huge_pages"]) == (2, 100, True)
     assert finalists[0].middle().decode / found.shown.decode == pytest.approx(1.5 * 1.3 * 1.2, rel=0.02)

@@ -40,6 +40,7 @@ from truewheel.tune.space import (
     neighbours,
     repair_settings,
     seed_settings,
+    singles,
 )
 
 _CONTEXT = 1024
@@ -317,7 +318,9 @@ def _combine(search: _Search) -> Settings:
     goal, shown = search.order.goal, search.shown
     seed, *others = search.candidates[1:]
     seed_score = score(goal, seed.middle(), shown)
-    better = [each for each in others if score(goal, each.middle(), shown) > seed_score]
+    # What gained in a mixture may have done so in spite of half of it.
+    single = list(singles(search.space, seed.settings))
+    better = [each for each in others if each.settings in single and score(goal, each.middle(), shown) > seed_score]
     allowed = [each for each in better if not search.refuse(each)]
     return combine(seed.settings, seed_score, [(each.settings, score(goal, each.middle(), shown)) for each in allowed])
 

@@ -86,7 +86,7 @@ def first_generation(space: Mapping[str, Sequence[Any]], seed: Settings, size: i
     found: list[Settings] = [{}]
     generator = random.Random(_SEED)  # noqa: S311 - a search, nothing secret
     # What each does by itself comes first; mixtures show what only helps together.
-    for candidate in [seed, *_singles(space, seed)]:
+    for candidate in [seed, *singles(space, seed)]:
         _add(found, candidate)
     for _ in range(size * 20):
         if len(found) >= size:
@@ -95,11 +95,12 @@ def first_generation(space: Mapping[str, Sequence[Any]], seed: Settings, size: i
     return found[:size]
 
 
-def _singles(space: Mapping[str, Sequence[Any]], seed: Settings) -> Iterator[Settings]:
+def singles(space: Mapping[str, Sequence[Any]], seed: Settings) -> Iterator[Settings]:
+    """Yield the seed with one setting changed, the first other value of each, then the second."""
     for place in range(1, max(map(len, space.values()), default=0)):
         for key, values in space.items():
             if len(values) > place:
-                yield {**seed, key: values[place]}
+                yield repair_settings({**seed, key: values[place]})
 
 
 def _mix(space: Mapping[str, Sequence[Any]], seed: Settings, generator: random.Random) -> Settings:
