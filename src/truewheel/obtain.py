@@ -62,7 +62,7 @@ def obtain_build(order: Order, ready: Prepared, place: Place) -> BuiltWheel:
     with stage(place.console, place.seconds, FetchError, "fetch", f"{plan.source.name} {plan.source.version}"):
         say = place.console.say
         cmake, ninja = find_tool("cmake", say), find_tool("ninja", say)
-        source = fetch_source(ready.recipe, plan.source, ready.patches, place.cache, search_path(cmake, ninja))
+        source = fetch_source(ready.recipe, plan.source, ready.changes, place.cache, search_path(cmake, ninja))
         if order.cache and (built := find_build(plan, source, base, kept)):
             say("         it was compiled before")
             return built

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -22,6 +22,18 @@ _SAFE_EVERYWHERE = 2
 """Build number of wheels that choose at run time; all others have 1."""
 
 
+class Changes(NamedTuple):
+    """What a recipe changes in its source.
+
+    Attributes:
+        patches: content of its patches by name, in the order of application.
+        added: content of the files that it adds, by their paths in the source tree.
+    """
+
+    patches: dict[str, bytes]
+    added: dict[str, bytes]
+
+
 class PlannedSource(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """What is built: name, version, and hashes of everything that decides its content."""
 
@@ -32,6 +44,7 @@ class PlannedSource(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     patches: tuple[str, ...]
     exclude: tuple[str, ...]
     commit: dict[str, str]
+    added: tuple[str, ...] = ()
 
 
 class PlannedToolchain(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
@@ -281,15 +294,14 @@ def _refuse_nonsense(recipe: Recipe, profile: Profile, toolchain: Toolchain) -> 
         )
 
 
-def planned_source(recipe: Recipe, patches: dict[str, bytes], tree_sha256: str) -> PlannedSource:
-    """Return a recipe's source with the hash of each patch.
+def planned_source(recipe: Recipe, changes: Changes, tree_sha256: str) -> PlannedSource:
+    """Return a recipe's source with the hash of each patch and of each file that is added.
 
     Args:
         recipe: the recipe.
-        patches: content of its patch files by name, in the order of application, which matters.
+        changes: content of its patches, whose order matters, and of the files that it adds.
         tree_sha256: hash of a path source's tree; unused for a package.
     """
-    hashes = tuple(f"{name} sha256:{hashlib.sha256(data).hexdigest()}" for name, data in patches.items())
     source = recipe.source
     package = isinstance(source, PackageSource)
     return PlannedSource(
@@ -297,10 +309,15 @@ def planned_source(recipe: Recipe, patches: dict[str, bytes], tree_sha256: str) 
         name=source.name if isinstance(source, PackageSource) else recipe.engine.name,
         version=source.version,
         sha256=source.sha256 if isinstance(source, PackageSource) else tree_sha256,
-        patches=hashes,
+        patches=_hashes(changes.patches),
         exclude=source.exclude,
         commit=dict(recipe.build.commit),
+        added=_hashes(changes.added),
     )
+
+
+def _hashes(files: dict[str, bytes]) -> tuple[str, ...]:
+    return tuple(f"{name} sha256:{hashlib.sha256(data).hexdigest()}" for name, data in files.items())
 
 
 def cmake_value(value: bool | int | str) -> str:

@@ -11,8 +11,8 @@ from truewheel.console import Console
 from truewheel.cpu.host import Host, detect_host
 from truewheel.errors import PlanError
 from truewheel.identity import builder_hash
-from truewheel.plan import Plan, make_plan, planned_source
-from truewheel.source import read_patches, tree_hash
+from truewheel.plan import Changes, Plan, make_plan, planned_source
+from truewheel.source import read_changes, tree_hash
 from truewheel.toolchain.probe import Toolchain, find_toolchain
 from truewheel.toolchain.rust import RustToolchain, find_rust
 from truewheel.toolchain.targets import target_of
@@ -49,7 +49,7 @@ class Prepared(NamedTuple):
     Attributes:
         plan: the plan.
         recipe: the recipe and its folder.
-        patches: content of the recipe's patches by name.
+        changes: what the recipe changes in its source.
         toolchain: the compiler that was chosen.
         passed_over: compilers that were tried before it and refused.
         host: this machine.
@@ -59,7 +59,7 @@ class Prepared(NamedTuple):
 
     plan: Plan
     recipe: LoadedRecipe
-    patches: dict[str, bytes]
+    changes: Changes
     toolchain: Toolchain
     passed_over: list[Toolchain]
     host: Host
@@ -92,20 +92,20 @@ def _prepare(
     rust: RustToolchain | None,
     base: Prepared | None,
 ) -> Prepared:
-    patches = read_patches(loaded)
+    changes = read_changes(loaded)
     plan = make_plan(
         loaded.recipe,
         profile,
         toolchain,
         host,
-        source=planned_source(loaded.recipe, patches, tree_hash(loaded)),
+        source=planned_source(loaded.recipe, changes, tree_hash(loaded)),
         tools=planned_versions(loaded.recipe.build.backend),
         version=__version__,
         builder=builder_hash(),
         rust=rust.version if rust else "",
         base=base.plan if base else None,
     )
-    return Prepared(plan, loaded, patches, toolchain, [], host, rust, base)
+    return Prepared(plan, loaded, changes, toolchain, [], host, rust, base)
 
 
 def _prepare_base(loaded: LoadedRecipe, profile: Profile, toolchain: Toolchain, host: Host) -> Prepared | None:

@@ -20,7 +20,7 @@ from truewheel import index
 from truewheel.config.load import LoadedRecipe
 from truewheel.config.tables import PathSource
 from truewheel.errors import FetchError, LoadError
-from truewheel.plan import PlannedSource
+from truewheel.plan import Changes, PlannedSource
 
 _CHUNK = 1 << 20
 _MARKER = ".truewheel-source.json"
@@ -42,22 +42,39 @@ class SourceTree(NamedTuple):
     fresh: bool
 
 
-def read_patches(loaded: LoadedRecipe) -> dict[str, bytes]:
-    """Return the content of the recipe's patches by name, in the order of application.
+def read_changes(loaded: LoadedRecipe) -> Changes:
+    """Return what the recipe changes in its source: the content of its patches and of the files that it adds.
 
     Raises:
-        LoadError: a patch is not there.
+        LoadError: a patch or a folder is not there, or a file would be laid outside the tree.
     """
-    patches = {}
-    for name in loaded.recipe.source.patches:
-        try:
-            patches[name] = (loaded.folder / name).read_bytes()
-        except OSError as error:
+    patches = {name: _read(loaded.folder / name, "patch") for name in loaded.recipe.source.patches}
+    added: dict[str, bytes] = {}
+    for folder, place in loaded.recipe.source.add.items():
+        root = loaded.folder / folder
+        if PurePosixPath(place).is_absolute() or ".." in PurePosixPath(place).parts:
             raise LoadError(
-                f"{loaded.folder / name}: the recipe names this patch, but it cannot be read",
-                hint="paths of patches are relative to the recipe",
-            ) from error
-    return patches
+                f"recipe {loaded.recipe.engine.name}: source.add: {place!r} is outside the source tree",
+                hint="places are relative to the tree's top folder",
+            )
+        files = list(_tree_files(root, ()))
+        if not files:
+            raise LoadError(
+                f"{root}: the recipe adds this folder, but there is no file in it",
+                hint="folders of source.add are relative to the recipe",
+            )
+        added |= {(PurePosixPath(place) / name).as_posix(): _read(root / name, "file") for name in files}
+    return Changes(patches, added)
+
+
+def _read(path: Path, what: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise LoadError(
+            f"{path}: the recipe names this {what}, but it cannot be read",
+            hint="paths of patches are relative to the recipe",
+        ) from error
 
 
 def tree_hash(loaded: LoadedRecipe) -> str:
@@ -79,19 +96,20 @@ def tree_hash(loaded: LoadedRecipe) -> str:
 
 
 def fetch_source(
-    loaded: LoadedRecipe, source: PlannedSource, patches: dict[str, bytes], cache: Path, search_path: str
+    loaded: LoadedRecipe, source: PlannedSource, changes: Changes, cache: Path, search_path: str
 ) -> SourceTree:
     """Return the patched tree of a source, from the cache when it is there.
 
     Args:
         loaded: the recipe and its folder.
         source: what is asked for.
-        patches: content of the patches by name.
+        changes: content of its patches and of the files that are added.
         cache: our cache folder.
         search_path: PATH with cmake and ninja, which a build backend may ask for.
 
     Raises:
-        FetchError: the archive cannot be had, has another hash, is unsafe, or a patch does not apply.
+        FetchError: the archive cannot be had, has another hash, is unsafe, a patch does not apply, or a file that
+            is added is there already.
     """
     folder = cache / "sources"
     folder.mkdir(parents=True, exist_ok=True)
@@ -106,8 +124,10 @@ def fetch_source(
                 _copy_tree((loaded.folder / loaded.recipe.source.path).resolve(), scratch, source.exclude)
             else:
                 _unpack(_archive(source, folder, search_path), scratch, source)
-            for name, data in patches.items():
+            for name, data in changes.patches.items():
                 _apply(name, data, scratch)
+            for name, data in changes.added.items():
+                _add(name, data, scratch)
             _refuse_empty(source, scratch)
             (scratch / _MARKER).write_bytes(msgspec.json.encode(source))
             if tree.exists():
@@ -226,6 +246,16 @@ def _apply(name: str, data: bytes, tree: Path) -> None:
         raise FetchError(
             f"{name} does not apply to this version of the source", hint="the engine changed there: make the patch anew"
         )
+
+
+def _add(name: str, data: bytes, tree: Path) -> None:
+    path = tree / name
+    if path.exists():
+        raise FetchError(
+            f"the source has a {name} of its own", hint="change it with a patch, or add it under another name"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
 
 
 def _tree_files(root: Path, exclude: tuple[str, ...]) -> Iterator[str]:

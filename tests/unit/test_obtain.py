@@ -12,6 +12,7 @@ from truewheel.build.product import BuiltWheel
 from truewheel.console import Console
 from truewheel.errors import BuildError, FetchError
 from truewheel.obtain import Place, obtain_build
+from truewheel.plan import Changes
 from truewheel.prepare import Order, Prepared
 from truewheel.source import SourceTree
 from truewheel.toolchain.rust import RustToolchain
@@ -47,7 +48,9 @@ def machine(tmp_path, monkeypatch):
     for name, value in {"fetch_source": lambda *_: source, "find_tool": tool, "fetch_tool": tool}.items():
         monkeypatch.setattr(obtain, name, value)
     monkeypatch.setattr(obtain, "find_cache_tool", lambda *_: None)
-    ready = Prepared(plan, None, {}, toolchain, [], make_host(), RustToolchain("1.95.0", bin_folder / "cargo"))
+    ready = Prepared(
+        plan, None, Changes({}, {}), toolchain, [], make_host(), RustToolchain("1.95.0", bin_folder / "cargo")
+    )
     place = Place(tmp_path / "cache", Console(quiet=True), {})
     return SimpleNamespace(folder=tmp_path, home=home, program=program, ready=ready, place=place, source=source)
 

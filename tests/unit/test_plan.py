@@ -28,7 +28,7 @@ from truewheel.config.tables import Recipe
 from truewheel.cpu.features import engine_options, feature_table
 from truewheel.cpu.levels import LEVELS, level_features
 from truewheel.errors import PlanError
-from truewheel.plan import Plan, cmake_value, planned_source
+from truewheel.plan import Changes, Plan, cmake_value, planned_source
 
 OPTIONS = {feature.option: name for name, feature in feature_table().items() if feature.option}
 V2 = make_profile(label="v2", level="x86-64-v2")
@@ -464,18 +464,20 @@ def test_each_feature_that_is_asked_for_turns_its_option_on_and_its_flags(featur
 
 def test_a_packages_source_is_planned_with_the_hashes_of_its_patches():
     recipe = make_recipe(
-        source={"patches": ["a.patch"], "exclude": ["docs/*"]}, build={"commit": {"llama.cpp": "0123456789"}}
+        source={"patches": ["a.patch"], "add": {"ours": "there"}, "exclude": ["docs/*"]},
+        build={"commit": {"llama.cpp": "0123456789"}},
     )
-    planned = planned_source(recipe, {"a.patch": b"abc"}, "unused")
+    planned = planned_source(recipe, Changes({"a.patch": b"abc"}, {"there/a.h": b"def"}), "unused")
     assert planned == make_source(
         patches=(f"a.patch sha256:{hashlib.sha256(b'abc').hexdigest()}",),
         exclude=("docs/*",),
         commit={"llama.cpp": "0123456789"},
+        added=(f"there/a.h sha256:{hashlib.sha256(b'def').hexdigest()}",),
     )
 
 
 def test_a_path_source_is_planned_with_the_hash_of_its_tree():
     table = recipe_table()
     table["source"] = {"type": "path", "path": "source", "version": "2.0"}
-    planned = planned_source(msgspec.convert(table, Recipe), {}, "9" * 64)
+    planned = planned_source(msgspec.convert(table, Recipe), Changes({}, {}), "9" * 64)
     assert (planned.kind, planned.name, planned.version, planned.sha256) == ("path", "toy-engine", "2.0", "9" * 64)

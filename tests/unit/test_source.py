@@ -18,8 +18,8 @@ from truewheel.config.load import LoadedRecipe, load_recipe
 from truewheel.config.locations import data_root
 from truewheel.config.tables import Recipe
 from truewheel.errors import FetchError, LoadError
-from truewheel.plan import planned_source
-from truewheel.source import fetch_source, read_patches, tree_hash
+from truewheel.plan import Changes, planned_source
+from truewheel.source import fetch_source, read_changes, tree_hash
 
 FILES = {"CMakeLists.txt": "project(toy)\n", "src/toy.c": "int toy(void) {\n    return 1;\n}\n", "docs/long.md": "x\n"}
 PATCH = b"""\
@@ -56,13 +56,13 @@ def sound_members():
 def fetch(tmp_path):
     """Put an archive into the cache and fetch it, as if it had been downloaded before."""
 
-    def run(data, *, patches=None, patches_hash=None, **changes):
+    def run(data, *, patches=None, patches_hash=None, added=None, **changes):
         planned = make_source(sha256=hashlib.sha256(data).hexdigest(), patches=patches_hash or (), **changes)
         folder = tmp_path / "cache" / "sources"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"toy-engine-1.2.3-{planned.sha256[:12]}.tar.gz").write_bytes(data)
         loaded = LoadedRecipe(make_recipe(), tmp_path)
-        return fetch_source(loaded, planned, patches or {}, tmp_path / "cache", "/bin")
+        return fetch_source(loaded, planned, Changes(patches or {}, added or {}), tmp_path / "cache", "/bin")
 
     return run
 
@@ -288,7 +288,7 @@ def test_an_archive_of_another_hash_is_refused_and_not_kept(tmp_path, monkeypatc
 
     monkeypatch.setattr(source.index, "download_source", download)
     with pytest.raises(FetchError, match=r"has sha256 [0-9a-f]{64}, the recipe says a{64}"):
-        fetch_source(LoadedRecipe(make_recipe(), tmp_path), make_source(), {}, tmp_path, "/bin")
+        fetch_source(LoadedRecipe(make_recipe(), tmp_path), make_source(), Changes({}, {}), tmp_path, "/bin")
     assert not list((tmp_path / "sources").glob("*.tar.gz"))
 
 
@@ -303,7 +303,7 @@ def test_an_archive_in_the_cache_that_was_changed_is_downloaded_again(tmp_path, 
         return folder / "download.tar.gz"
 
     monkeypatch.setattr(source.index, "download_source", download)
-    assert fetch_source(LoadedRecipe(make_recipe(), tmp_path), planned, {}, tmp_path, "/bin").fresh
+    assert fetch_source(LoadedRecipe(make_recipe(), tmp_path), planned, Changes({}, {}), tmp_path, "/bin").fresh
 
 
 def test_a_path_source_is_copied_without_what_is_excluded_or_pruned(tree, tmp_path):
@@ -311,8 +311,8 @@ def test_a_path_source_is_copied_without_what_is_excluded_or_pruned(tree, tmp_pa
         (tmp_path / "tree" / stray).parent.mkdir(parents=True)
         (tmp_path / "tree" / stray).write_text("x")
     (tmp_path / "tree" / "link").symlink_to("/etc/passwd")
-    planned = planned_source(tree.recipe, {}, tree_hash(tree))
-    found = fetch_source(tree, planned, {"p": PATCH}, tmp_path / "cache", "/bin")
+    planned = planned_source(tree.recipe, Changes({}, {}), tree_hash(tree))
+    found = fetch_source(tree, planned, Changes({"p": PATCH}, {}), tmp_path / "cache", "/bin")
     assert listing(found.path) == [".truewheel-source.json", "CMakeLists.txt", "src/toy.c"]
     assert "return 2;" in (found.path / "src/toy.c").read_text()
     assert "return 1;" in (tmp_path / "tree" / "src/toy.c").read_text()
@@ -345,19 +345,51 @@ def test_patches_are_read_in_the_recipes_order(tmp_path):
     (tmp_path / "b.patch").write_bytes(b"B")
     (tmp_path / "a.patch").write_bytes(b"A")
     recipe = make_recipe(source={"patches": ["b.patch", "a.patch"]})
-    assert list(read_patches(LoadedRecipe(recipe, tmp_path)).items()) == [("b.patch", b"B"), ("a.patch", b"A")]
+    assert list(read_changes(LoadedRecipe(recipe, tmp_path)).patches.items()) == [("b.patch", b"B"), ("a.patch", b"A")]
 
 
 def test_a_patch_that_is_not_there(tmp_path):
     recipe = make_recipe(source={"patches": ["gone.patch"]})
     with pytest.raises(LoadError, match=r"gone\.patch: the recipe names this patch"):
-        read_patches(LoadedRecipe(recipe, tmp_path))
+        read_changes(LoadedRecipe(recipe, tmp_path))
+
+
+def test_the_files_of_a_folder_are_added_where_the_recipe_says(tmp_path, fetch):
+    (tmp_path / "kernels" / "deep").mkdir(parents=True)
+    (tmp_path / "kernels" / "a.h").write_bytes(b"A")
+    (tmp_path / "kernels" / "deep" / "b.h").write_bytes(b"B")
+    recipe = make_recipe(source={"add": {"kernels": "vendor/ours"}})
+    changes = read_changes(LoadedRecipe(recipe, tmp_path))
+    assert changes.added == {"vendor/ours/a.h": b"A", "vendor/ours/deep/b.h": b"B"}
+    found = fetch(archive_of(sound_members()), added=changes.added)
+    assert (found.path / "vendor/ours/deep/b.h").read_bytes() == b"B"
+
+
+@pytest.mark.parametrize(
+    ("add", "message"),
+    [
+        ({"gone": "vendor"}, "there is no file in it"),
+        ({"kernels": "../outside"}, "outside the source tree"),
+        ({"kernels": "/outside"}, "outside the source tree"),
+    ],
+)
+def test_a_folder_that_cannot_be_added(tmp_path, add, message):
+    (tmp_path / "kernels").mkdir()
+    (tmp_path / "kernels" / "a.h").write_bytes(b"A")
+    with pytest.raises(LoadError, match=message):
+        read_changes(LoadedRecipe(make_recipe(source={"add": add}), tmp_path))
+
+
+def test_a_file_that_is_added_replaces_none(refusal):
+    assert f"has a {next(iter(FILES))} of its own" in refusal(
+        archive_of(sound_members()), added={next(iter(FILES)): b"ours"}
+    )
 
 
 def test_the_rust_engines_patch_applies_to_its_crates(tmp_path):
     loaded = load_recipe(str(data_root() / "recipes/llama-rs/bundled.toml"))
-    patches = read_patches(loaded)
-    source = planned_source(loaded.recipe, patches, tree_hash(loaded))
-    tree = fetch_source(loaded, source, patches, tmp_path, "")
+    changes = read_changes(loaded)
+    source = planned_source(loaded.recipe, changes, tree_hash(loaded))
+    tree = fetch_source(loaded, source, changes, tmp_path, "")
     assert "[patch.crates-io]" not in (tree.path / "Cargo.toml").read_text()
     assert 'name = "cmake"' in (tree.path / "Cargo.lock").read_text()

@@ -98,7 +98,7 @@ def build_llama_bench(console: Console, order: Order | None = None) -> Path:
     if (folder / _PROGRAM).is_file():
         return folder / _PROGRAM
     cmake, ninja = find_tool("cmake", console.say), find_tool("ninja", console.say)
-    source = fetch_source(ready.recipe, ready.plan.source, ready.patches, cache_root(), search_path(cmake, ninja))
+    source = fetch_source(ready.recipe, ready.plan.source, ready.changes, cache_root(), search_path(cmake, ninja))
     folder.parent.mkdir(parents=True, exist_ok=True)
     log = cache_root() / "logs" / f"{folder.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -45,6 +45,7 @@ class PackageSource(Table, frozen=True, kw_only=True, tag="package", tag_field="
         version: exact version.
         sha256: hash of the source archive.
         patches: patch files, relative to the recipe, applied in order.
+        add: folders of our own files, relative to the recipe, and where in the tree each is laid.
         exclude: glob patterns of files that are left in the archive.
     """
 
@@ -52,6 +53,7 @@ class PackageSource(Table, frozen=True, kw_only=True, tag="package", tag_field="
     version: str
     sha256: Sha256
     patches: tuple[str, ...] = ()
+    add: dict[str, str] = {}
     exclude: tuple[str, ...] = ()
 
 
@@ -62,12 +64,14 @@ class PathSource(Table, frozen=True, kw_only=True, tag="path", tag_field="type")
         path: folder, relative to the recipe.
         version: the version that the tree builds.
         patches: patch files, relative to the recipe, applied in order.
+        add: folders of our own files, relative to the recipe, and where in the tree each is laid.
         exclude: glob patterns of files that are not copied.
     """
 
     path: str
     version: str
     patches: tuple[str, ...] = ()
+    add: dict[str, str] = {}
     exclude: tuple[str, ...] = ()
 
 
