@@ -15,7 +15,7 @@ from truewheel.cpu.features import engine_names
 from truewheel.cpu.host import Host
 from truewheel.cpu.levels import level_features
 from truewheel.inference.smoke import STEPS, judge
-from truewheel.plan import PlannedSource, make_plan, planned_source
+from truewheel.plan import Changes, PlannedSource, make_plan, planned_source
 from truewheel.process import Completed
 from truewheel.report import make_report
 from truewheel.toolchain.probe import Toolchain
@@ -166,7 +166,7 @@ def make_shipped_plan(profile, **changes):
     """Return the plan of the recipe that comes with the program, for one of its profiles."""
     recipe = load_recipe("llama-cpp-python").recipe
     toolchain = make_toolchain() if profile == "native" else make_zig()
-    parts = {"recipe": recipe, "source": planned_source(recipe, {}, ""), "toolchain": toolchain, **changes}
+    parts = {"recipe": recipe, "source": planned_source(recipe, Changes({}, {}), ""), "toolchain": toolchain, **changes}
     return make_plan_of(profile=load_profile(profile), **parts)
 
 
