@@ -61,13 +61,14 @@ def end_to_end(session: nox.Session) -> None:
 
 @nox.session(venv_backend="venv")
 def compatibility(session: nox.Session) -> None:
-    """Run one suite on both engines of a wheelhouse, and the hostile calls on the Rust engine."""
+    """Run the suites that are about both engines of a wheelhouse, and the hostile calls on the Rust engine."""
     install(session, TESTS)
     both = ("--wheelhouse", str(ROOT / "wheelhouse"), *session.posargs)
     suite = "tests/compatibility/test_compatibility.py"
     session.run("pytest", suite, *both, "--engine", "llama_cpp")
     session.run("pytest", suite, *both, "--engine", "llama_rs", "--model", "smollm2")
-    session.run("pytest", "tests/compatibility/test_hostile_calls.py", "tests/compatibility/test_leaks.py", *both)
+    alone = (f"tests/compatibility/test_{name}.py" for name in ("threads", "hostile_calls", "leaks"))
+    session.run("pytest", *alone, *both)
 
 
 @nox.session(venv_backend="venv")

@@ -466,6 +466,27 @@ def test_a_closed_context_is_not_touched_again(pooled):
     assert len(library.events) == count
 
 
+THREADS_STAY = b"CPU : AVX2 = 1 | THREADS_STAY = 1 | "
+
+
+def test_where_the_backend_keeps_its_threads_no_pool_is_made(pooled):
+    package, library = pooled(system_info=THREADS_STAY)
+    engine = open_with({"own_pool": True}, package)
+    assert library.events == []
+    assert engine.truewheel_settings["followed"] == {"own_pool": True}
+    told = open_with({"own_pool": False}, package).truewheel_settings["not_followed"]
+    assert "stay between calls" in told["own_pool"]
+
+
+@pytest.mark.parametrize("asked", [{"poll": 7}, {"cpus": [min(USABLE)]}])
+def test_a_pool_is_made_there_for_what_is_asked_of_it(pooled, asked):
+    package, library = pooled(system_info=THREADS_STAY)
+    engine = open_with({"own_pool": True, **asked}, package)
+    assert library.events[0] == ("new", 1, 2, asked.get("poll", 50), asked.get("cpus", []), False)
+    assert engine.truewheel_settings["followed"] == {"own_pool": True, **asked}
+    engine.close()
+
+
 def test_openmp_has_its_own_way_to_wait(pooled):
     package, library = pooled(system_info=b"CPU : AVX2 = 1 | OPENMP = 1 | ")
     engine = open_with({"own_pool": True, "poll": 9}, package)

@@ -205,12 +205,17 @@ class Way:
 
     def _follow_threads(self):
         self.cpus = self.settings.get("cpus", [])
-        if self.settings.get("own_pool", False):
+        info = self.bindings.llama_print_system_info() if _library_of(self.bindings) else b""
+        stay = b"THREADS_STAY = 1" in info
+        if stay and not self.settings.get("own_pool", True):
+            self.not_followed["own_pool"] = "the threads of this engine stay between calls in any case"
+        # The backend of such a build keeps its threads by itself: a pool is made for what is asked of it alone.
+        elif self.settings.get("own_pool", False) and (not stay or "poll" in self.settings or self.cpus):
             reason = _lack_of_pools(self.bindings)
             self.pool = not reason
             if reason:
                 self.not_followed["own_pool"] = reason
-        if self.pool and b"OPENMP = 1" not in self.bindings.llama_print_system_info():
+        if self.pool and b"OPENMP = 1" not in info:
             self.poll = self.settings.get("poll")
         elif "poll" in self.settings:
             self.not_followed["poll"] = (
@@ -359,12 +364,14 @@ def _function(library, name, result, *arguments):
 
 def _library_of(bindings):
     """Return llama.cpp's library, by which those that it needs are found as well; None where there is none."""
+    if bindings is None:
+        return None
     return next((value for value in vars(bindings).values() if isinstance(value, ctypes.CDLL)), None)
 
 
 def _lack_of_pools(bindings):
     """Return why a package's contexts can be given no pool of threads; empty when they can."""
-    library = _library_of(bindings) if bindings else None
+    library = _library_of(bindings)
     needed = ("llama_attach_threadpool", "llama_detach_threadpool", "ggml_threadpool_params_init")
     if library is None or not all(hasattr(library, name) for name in needed):
         return "this package's llama.cpp cannot be given a pool of threads"

@@ -95,11 +95,9 @@ impl Context {
             n_vocab: model.vocab().n_tokens().max(0) as usize,
         };
         context.batch = Batch::new(context.n_batch());
-        // Without a pool ggml starts and ends its threads for every token, a tenth of the time of a small model.
-        let is_asked = !settings.cpus.is_empty() || settings.poll.is_some();
-        match context.set_pools(settings) {
-            Err(error) if is_asked => return Err(error),
-            _ => {}
+        // The backend keeps threads of its own; only what is asked for of them needs others.
+        if !settings.cpus.is_empty() || settings.poll.is_some() {
+            context.set_pools(settings)?;
         }
         Ok(Some(context))
     }
