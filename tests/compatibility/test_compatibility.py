@@ -588,6 +588,35 @@ def test_chat_with_a_system_message_and_turns(chat):
     assert chat.create_chat_completion(messages, max_tokens=5)["choices"][0]["message"]["content"]
 
 
+# Threads when nobody names a number
+
+THREADS = """
+import contextlib, importlib, json, os, sys
+package = importlib.import_module(sys.argv[1])
+cpus = os.sched_getaffinity(0)
+found = []
+for cpus in (cpus, {min(cpus)}):
+    os.sched_setaffinity(0, cpus)
+    for given in ({}, {"n_threads": 3}, {"n_threads_batch": 3}, {"n_threads": 0, "n_threads_batch": 0}):
+        with contextlib.closing(package.Llama(sys.argv[2], n_ctx=256, verbose=False, **given)) as llama:
+            found.append([llama.n_threads, llama.n_threads_batch])
+    found.append(package.truewheel.threads())
+print(json.dumps(found))
+"""
+
+
+def test_threads_that_fit_are_taken_and_what_a_person_says_wins(engine, model_path):
+    command = [sys.executable, "-c", THREADS, engine, model_path]
+    child = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    found = json.loads(child.stdout)
+    for rows in (found[:5], found[5:]):
+        *taken, (decode, prompt, reason) = rows
+        assert taken == [[decode, prompt], [3, prompt], [decode, 3], [decode, prompt]]
+        assert "physical core" in reason
+    assert found[9][:2] == [1, 1]
+    assert found[4][0] >= 1
+
+
 # Every argument reaches llama.cpp
 
 
@@ -851,3 +880,14 @@ def test_chunks_of_a_stream_have_as_many_tokens_as_asked_for(make, size):
     assert sum(counts) == 9
     assert counts[0] < 9
     assert size == 1 or max(counts[1:]) >= min(size, 4)
+
+
+def test_a_stream_has_one_token_a_chunk(make):
+    llama = make(logits_all=True)
+    counts = [
+        len(chunk["choices"][0]["logprobs"]["tokens"])
+        for chunk in llama(PROMPT, max_tokens=9, temperature=0.0, logprobs=1, stream=True)
+        if chunk["choices"][0]["logprobs"]
+    ]
+    assert sum(counts) == 9
+    assert max(counts) == 1

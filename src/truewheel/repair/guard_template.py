@@ -1,7 +1,8 @@
 """Look at this CPU before any code of the wheel runs: refuse it in words, or load the kernels that were made for it.
 
 `backend()` says which CPU backend was loaded and why. The environment variable TRUEWHEEL_BACKEND names another one
-of the wheel. Written by truewheel; standard library only. The table below comes from the build's plan.
+of the wheel. `threads()` says how many threads a model gets when nobody names a number. Written by truewheel; standard
+library only. The table below comes from the build's plan.
 """
 
 import ctypes
@@ -187,6 +188,16 @@ def _start():
 def backend():
     """Return the CPU backend that was loaded when the package was imported, and why."""
     return _BACKEND
+
+
+def threads(cpus=None):
+    """Return how many threads a model gets here when nobody names a number: `decode`, `prompt`, and the `reason`.
+
+    cpus: numbers of the CPUs that may be used; None asks the system.
+    """
+    from .truewheel_cores import fit_threads
+
+    return fit_threads(cpus)
 
 
 _BACKEND = _start()
