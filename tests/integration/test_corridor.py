@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from truewheel.config.locations import cache_root
 from truewheel.cpu.host import detect_host
 from truewheel.wheel.archive import read_all, read_wheel
 
@@ -160,6 +161,7 @@ def test_two_builds_at_once_build_once(engine, shared_cache, tmp_path):
         **os.environ,
         "TRUEWHEEL_CACHE_DIR": str(shared_cache),
         "TRUEWHEEL_WHEELHOUSE": str(tmp_path / "house"),
+        "ZIG_GLOBAL_CACHE_DIR": str(cache_root() / "zig" / "global"),
     }
     command = [sys.executable, "-m", "truewheel", "build", str(engine), "--json"]
     running = [
@@ -185,6 +187,7 @@ def test_interrupting_a_build_leaves_nothing_half_made_and_the_next_one_works(
         **os.environ,
         "TRUEWHEEL_CACHE_DIR": str(shared_cache),
         "TRUEWHEEL_WHEELHOUSE": str(tmp_path / "house"),
+        "ZIG_GLOBAL_CACHE_DIR": str(cache_root() / "zig" / "global"),
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "truewheel", "build", str(engine)], env=environment, stderr=subprocess.PIPE, text=True
