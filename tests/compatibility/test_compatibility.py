@@ -617,6 +617,46 @@ def test_threads_that_fit_are_taken_and_what_a_person_says_wins(engine, model_pa
     assert found[4][0] >= 1
 
 
+# A preset of this machine
+
+PRESET = """
+import contextlib, importlib, json, os, sys
+package, model = importlib.import_module(sys.argv[1]), sys.argv[2]
+found = importlib.import_module(sys.argv[1] + ".truewheel_found")
+cores = importlib.import_module(sys.argv[1] + ".truewheel_cores").count_usable()
+wanted = found.Wanted(found.cpu_name(), cores, found.fingerprint(model), package.truewheel.TABLE["engine"])
+os.makedirs(found.preset_folder())
+path = os.path.join(found.preset_folder(), found.preset_name(wanted))
+with open(path, "w") as file:
+    file.write("schema = 1\\n[for]\\n[settings]\\nn_threads = 1\\nn_threads_batch = 1\\nn_ctx = 128\\n")
+rows = []
+for given in ({}, {"n_ctx": 64}, {"n_threads": 2, "n_threads_batch": 2, "n_ctx": 64}):
+    with contextlib.closing(package.Llama(model, verbose=False, **given)) as llama:
+        text = llama("Once upon a time", max_tokens=4, temperature=0)["choices"][0]["text"]
+        rows.append([llama.n_threads, llama.n_ctx(), hasattr(llama, "truewheel_settings"), text])
+os.environ["TRUEWHEEL_PRESET"] = "off"
+with contextlib.closing(package.Llama(model, verbose=False, n_threads=2)) as llama:
+    rows.append([llama.n_threads, llama.n_ctx(), hasattr(llama, "truewheel_settings"), ""])
+print(json.dumps([path, rows]))
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python reads TOML since 3.11")
+def test_the_preset_of_this_machine_is_followed_and_what_a_person_says_wins(engine, model_path, tmp_path):
+    command = [sys.executable, "-c", PRESET, engine, model_path]
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path), "TRUEWHEEL_PRESET": ""}
+    child = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=True)
+    path, rows = json.loads(child.stdout)
+    followed, narrower, given, off = rows
+    # llama.cpp makes a context of 256 tokens at least.
+    assert followed[:3] == [1, narrower[1], True]
+    assert narrower[:1] + narrower[2:3] == [1, True]
+    assert (given[0], given[2]) == (2, False)
+    assert (off[0], off[2]) == (2, False)
+    assert followed[3] == narrower[3] == given[3]
+    assert child.stderr.count(f"run under the preset {path}; TRUEWHEEL_PRESET=off does without") == 1
+
+
 # Every argument reaches llama.cpp
 
 

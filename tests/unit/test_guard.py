@@ -297,7 +297,7 @@ def test_the_guard_imports_the_standard_library_alone(plan):
         if isinstance(node, ast.Import | ast.ImportFrom) and not getattr(node, "level", 0)
         for name in ([node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
     ]
-    assert names == ["ctypes", "hashlib", "os", "collections"]
+    assert names == ["ctypes", "functools", "hashlib", "os", "sys", "collections"]
 
 
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)

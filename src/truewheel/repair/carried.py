@@ -12,6 +12,7 @@ from truewheel.wheel.archive import Member
 MODULES = MappingProxyType(
     {
         "truewheel_cores": ("truewheel.cpu", "cores.py"),
+        "truewheel_found": ("truewheel.config", "found.py"),
         "truewheel_preset": ("truewheel.repair", "preset_template.py"),
     }
 )

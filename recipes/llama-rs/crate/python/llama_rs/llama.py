@@ -15,6 +15,7 @@ from .completion import Completion
 from .embedding import embed
 from .generation import generate
 from .grammar import LlamaGrammar
+from .presets import with_preset
 from .prompt import read_tokens
 from .sampling import draw_seed, make_sampling, read_int
 from .scores import read_scores
@@ -51,6 +52,8 @@ class Llama:
     - check_tensors, use_extra_bufts, cpus and poll are llama.cpp's own, and llama_cpp has none of them: check the
       model's figures while loading; repack weights for this CPU; CPUs that threads may run on; how long idle threads
       spin, 0 to 100.
+    - What `truewheel tune` has found for this machine and model takes the place of the defaults, as in llama_cpp's
+      wheel; TRUEWHEEL_PRESET=off does without.
     - The threads stay from token to token, where llama_cpp's are started anew for each.
     - stream_group: how many tokens a chunk of a stream has; more than one spares Python's time. The first token comes
       by itself, at once.
@@ -63,6 +66,7 @@ class Llama:
         EngineError: llama.cpp cannot load the file.
     """
 
+    @with_preset
     def __init__(
         self,
         model_path: str | os.PathLike[str],
