@@ -157,6 +157,12 @@ def test_where_names_do_not_lead_to_the_own_group_the_mount_is_read(machine, gro
     assert machine.counts() == (2, 2)
 
 
+def test_a_name_does_not_lead_out_of_the_mount(machine):
+    machine.with_cores(32).with_v2("/../box", **{".": "200000 100000"})
+    machine.write("sys/fs/cgroup/keep", "").write("sys/fs/box/cpu.max", "100000 100000")
+    assert machine.counts() == (2, 2)
+
+
 def test_a_group_that_is_gone_is_passed_by(machine):
     machine.with_cores(32).with_v2("/a/b/gone (deleted)", a="300000 100000")
     assert machine.counts() == (3, 3)
