@@ -13,7 +13,7 @@ from truewheel.cpu.features import with_implied
 from truewheel.cpu.host import Host
 from truewheel.cpu.levels import level_features
 from truewheel.errors import LoadError, PlanError
-from truewheel.toolchain.probe import Toolchain, candidates, try_toolchain
+from truewheel.toolchain.probe import Toolchain, find_toolchain, split_wish
 from truewheel.toolchain.rust import find_rust
 from truewheel.toolchain.targets import target_of, targets
 from truewheel.toolchain.tools import Say, tool_pins
@@ -74,19 +74,14 @@ def make_matrix(host: Host, emulated: Emulated, say: Say) -> Matrix:
         emulated: CPUs that can be emulated here.
         say: is told before a compiler is tried.
     """
-    find = functools.cache(lambda kinds, native: first_fit(kinds, host, say, native=native))
+    find = functools.cache(lambda wanted, native: first_fit(wanted, host, say, native=native))
     platforms = tuple(Platform(target.name, not target.refusal, target.refusal) for target in targets())
     return Matrix(host.level, platforms, tuple(make_cells(host, emulated, find)))
 
 
-def first_fit(kinds: Iterable[str], host: Host, say: Say, *, native: bool) -> Toolchain | None:
+def first_fit(wanted: Iterable[str], host: Host, say: Say, *, native: bool) -> Toolchain | None:
     """Return the first fit compiler that is already on this machine."""
-    for kind in kinds:
-        for candidate in candidates(kind):
-            tried = try_toolchain(candidate, host, say, native=native)
-            if not tried.refusal:
-                return tried
-    return None
+    return find_toolchain(tuple(wanted), host, say, native=native, fetch=False)[0]
 
 
 def make_cells(
@@ -128,14 +123,13 @@ def _build_of(
             find_rust()
         except PlanError as error:
             return False, error.message
-    # Of the kinds before zig, the first fit one that is here; zig can always be had.
-    before = (
-        profile.toolchain[: profile.toolchain.index("zig") + 1] if "zig" in profile.toolchain else profile.toolchain
-    )
+    # Of those before zig, the first fit one that is here; zig can be had wherever there is a network.
+    kinds = [split_wish(wish)[0] for wish in profile.toolchain]
+    before = profile.toolchain[: kinds.index("zig") + 1] if "zig" in kinds else profile.toolchain
     fit = find(before, profile.level == "native")
     if fit is not None:
         return True, f"with {fit.kind} {fit.version}"
-    if "zig" in profile.toolchain:
+    if "zig" in kinds:
         pin = tool_pins()["ziglang"]
         return True, f"with zig {pin.version}, which will be fetched ({pin.mebibytes} MiB)"
     return False, f"no fit compiler among {', '.join(profile.toolchain)}"

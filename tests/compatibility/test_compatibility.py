@@ -588,6 +588,75 @@ def test_chat_with_a_system_message_and_turns(chat):
     assert chat.create_chat_completion(messages, max_tokens=5)["choices"][0]["message"]["content"]
 
 
+# Threads when nobody names a number
+
+THREADS = """
+import contextlib, importlib, json, os, sys
+package = importlib.import_module(sys.argv[1])
+cpus = os.sched_getaffinity(0)
+found = []
+for cpus in (cpus, {min(cpus)}):
+    os.sched_setaffinity(0, cpus)
+    for given in ({}, {"n_threads": 3}, {"n_threads_batch": 3}, {"n_threads": 0, "n_threads_batch": 0}):
+        with contextlib.closing(package.Llama(sys.argv[2], n_ctx=256, verbose=False, **given)) as llama:
+            found.append([llama.n_threads, llama.n_threads_batch])
+    found.append(package.truewheel.threads())
+print(json.dumps(found))
+"""
+
+
+def test_threads_that_fit_are_taken_and_what_a_person_says_wins(engine, model_path):
+    command = [sys.executable, "-c", THREADS, engine, model_path]
+    child = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    found = json.loads(child.stdout)
+    for rows in (found[:5], found[5:]):
+        *taken, (decode, prompt, reason) = rows
+        assert taken == [[decode, prompt], [3, prompt], [decode, 3], [decode, prompt]]
+        assert "physical core" in reason
+    assert found[9][:2] == [1, 1]
+    assert found[4][0] >= 1
+
+
+# A preset of this machine
+
+PRESET = """
+import contextlib, importlib, json, os, sys
+package, model = importlib.import_module(sys.argv[1]), sys.argv[2]
+found = importlib.import_module(sys.argv[1] + ".truewheel_found")
+cores = importlib.import_module(sys.argv[1] + ".truewheel_cores").count_usable()
+wanted = found.Wanted(found.cpu_name(), cores, found.fingerprint(model), package.truewheel.TABLE["engine"])
+os.makedirs(found.preset_folder())
+path = os.path.join(found.preset_folder(), found.preset_name(wanted))
+with open(path, "w") as file:
+    file.write("schema = 1\\n[for]\\n[settings]\\nn_threads = 1\\nn_threads_batch = 1\\nn_ctx = 128\\n")
+rows = []
+for given in ({}, {"n_ctx": 64}, {"n_threads": 2, "n_threads_batch": 2, "n_ctx": 64}):
+    with contextlib.closing(package.Llama(model, verbose=False, **given)) as llama:
+        text = llama("Once upon a time", max_tokens=4, temperature=0)["choices"][0]["text"]
+        rows.append([llama.n_threads, llama.n_ctx(), hasattr(llama, "truewheel_settings"), text])
+os.environ["TRUEWHEEL_PRESET"] = "off"
+with contextlib.closing(package.Llama(model, verbose=False, n_threads=2)) as llama:
+    rows.append([llama.n_threads, llama.n_ctx(), hasattr(llama, "truewheel_settings"), ""])
+print(json.dumps([path, rows]))
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python reads TOML since 3.11")
+def test_the_preset_of_this_machine_is_followed_and_what_a_person_says_wins(engine, model_path, tmp_path):
+    command = [sys.executable, "-c", PRESET, engine, model_path]
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path), "TRUEWHEEL_PRESET": ""}
+    child = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=True)
+    path, rows = json.loads(child.stdout)
+    followed, narrower, given, off = rows
+    # llama.cpp makes a context of 256 tokens at least.
+    assert followed[:3] == [1, narrower[1], True]
+    assert narrower[:1] + narrower[2:3] == [1, True]
+    assert (given[0], given[2]) == (2, False)
+    assert (off[0], off[2]) == (2, False)
+    assert followed[3] == narrower[3] == given[3]
+    assert child.stderr.count(f"run under the preset {path}; TRUEWHEEL_PRESET=off does without") == 1
+
+
 # Every argument reaches llama.cpp
 
 
@@ -851,3 +920,16 @@ def test_chunks_of_a_stream_have_as_many_tokens_as_asked_for(make, size):
     assert sum(counts) == 9
     assert counts[0] < 9
     assert size == 1 or max(counts[1:]) >= min(size, 4)
+
+
+@pytest.mark.usefixtures("real")
+def test_a_stream_has_one_token_a_chunk(make):
+    # Where a token ends within a character, the next is waited for; the words of a real model are whole.
+    llama = make(logits_all=True)
+    counts = [
+        len(chunk["choices"][0]["logprobs"]["tokens"])
+        for chunk in llama(PROMPT, max_tokens=9, temperature=0.0, logprobs=1, stream=True)
+        if chunk["choices"][0]["logprobs"]
+    ]
+    assert sum(counts) == 9
+    assert max(counts) == 1

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from truewheel.config.locations import cache_root
 from truewheel.cpu.host import detect_host
 from truewheel.wheel.archive import read_all, read_wheel
 
@@ -135,7 +136,10 @@ def test_a_compiler_error_is_shown_with_the_log(truewheel, engine):
 def test_a_folder_with_spaces_and_umlauts_is_no_trouble(truewheel, engine, tmp_path):
     home = tmp_path / "mein größtes Häuschen"
     moved = home / "engine dir"
-    home.mkdir()
+    tools = home / "caché dir" / "tools"
+    tools.mkdir(parents=True)
+    for folder in (cache_root() / "tools").glob("ziglang-*"):
+        (tools / folder.name).symlink_to(folder)
     engine.parent.rename(moved)
     result = truewheel(
         "build",
@@ -160,6 +164,7 @@ def test_two_builds_at_once_build_once(engine, shared_cache, tmp_path):
         **os.environ,
         "TRUEWHEEL_CACHE_DIR": str(shared_cache),
         "TRUEWHEEL_WHEELHOUSE": str(tmp_path / "house"),
+        "ZIG_GLOBAL_CACHE_DIR": str(cache_root() / "zig" / "global"),
     }
     command = [sys.executable, "-m", "truewheel", "build", str(engine), "--json"]
     running = [
@@ -185,6 +190,7 @@ def test_interrupting_a_build_leaves_nothing_half_made_and_the_next_one_works(
         **os.environ,
         "TRUEWHEEL_CACHE_DIR": str(shared_cache),
         "TRUEWHEEL_WHEELHOUSE": str(tmp_path / "house"),
+        "ZIG_GLOBAL_CACHE_DIR": str(cache_root() / "zig" / "global"),
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "truewheel", "build", str(engine)], env=environment, stderr=subprocess.PIPE, text=True

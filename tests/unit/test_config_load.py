@@ -123,6 +123,21 @@ def test_a_profile_has_its_values_and_defaults(tmp_path):
     assert profile.define == {"TOY": True, "COUNT": 3, "NAME": "x"}
 
 
+@pytest.mark.parametrize("wish", ["zig", "clang>=19", "gcc>=14.2", "clang>=19.1.7"])
+def test_a_compiler_may_have_an_oldest_version(tmp_path, wish):
+    path = tmp_path / "fast.toml"
+    path.write_text(PROFILE.replace('["clang", "gcc"]', f'["{wish}", "gcc"]'))
+    assert load_profile(str(path)).toolchain == (wish, "gcc")
+
+
+@pytest.mark.parametrize("wish", ["icc", "clang>19", "clang >= 19", "clang>=new", "gcc==13", "", "zig>=1.2.3.4"])
+def test_another_compiler_is_refused(tmp_path, wish):
+    path = tmp_path / "fast.toml"
+    path.write_text(PROFILE.replace('["clang", "gcc"]', f'["{wish}", "gcc"]'))
+    with pytest.raises(LoadError, match="toolchain"):
+        load_profile(str(path))
+
+
 def test_a_profile_is_for_this_machine_unless_it_says_otherwise(tmp_path):
     path = tmp_path / "fast.toml"
     path.write_text(PROFILE)
@@ -235,7 +250,7 @@ def test_an_unknown_key_of_an_inline_table_is_named_without_line(recipe_error):
         ('label = "fast"', 'label = "Fast One"', ":3: label: Expected `str` matching regex"),
         ("schema = 1", 'schema = 1\nopenmp = "no"', ":3: openmp: Expected `bool`, got `str`"),
         ("schema = 1", "schema = 1\nflags = [1]", ":3: flags: Expected `str`, got `int`"),
-        ('toolchain = ["clang", "gcc"]', 'toolchain = ["icc"]', ":5: toolchain: Invalid enum value 'icc'"),
+        ('toolchain = ["clang", "gcc"]', 'toolchain = ["icc"]', ":5: toolchain: Expected `str` matching regex"),
         ("schema = 1", "schema = 1\ndefine = { A = 1.5 }", ":3: define: Expected `bool | int | str`, got `float`"),
         ("schema = 1", 'schema = 1\ndefine = { "A B" = 1 }', ":3: define: Expected `str` matching regex"),
         ("schema = 1", 'schema = 1\nglibc = "2"', ":3: glibc: Expected `str` matching regex"),

@@ -225,32 +225,6 @@ def test_the_flags_of_features_are_in_order():
     assert engine_flags(["avx512f"]) == ("-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512f", "-mavx512vl")
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("max 100000\n", None),
-        ("50000 100000\n", 0.5),
-        ("200000 100000", 2.0),
-        ("150000 100000\n", 1.5),
-        ("", None),
-        ("\n", None),
-        ("100000", None),
-        ("100000 0\n", None),
-        ("-1 100000\n", None),
-        ("max max", None),
-        ("² ³", None),
-    ],
-)
-def test_parse_cpu_max(text, expected):
-    assert host.parse_cpu_max(text) == expected
-
-
-@given(st.text(max_size=20) | st.from_regex(r"\A[\w]{1,3} [\w]{1,3}\n?\Z"))
-def test_parse_cpu_max_takes_any_text(text):
-    limit = host.parse_cpu_max(text)
-    assert limit is None or limit >= 0
-
-
 CPUINFO = """\
 processor\t: 0
 model name\t: Imagined CPU 3000
@@ -300,13 +274,6 @@ def files(monkeypatch):
     monkeypatch.setattr(host.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     monkeypatch.setattr(host.os, "sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1 << 21}[name])
     return table
-
-
-@pytest.mark.parametrize(("limit", "cores"), [("", 8), ("max 100000", 8), ("250000 100000", 2), ("50000 100000", 1)])
-def test_usable_cores_respect_affinity_and_control_group(files, limit, cores):
-    files["/proc/self/cgroup"] = "0::/user.slice/job\n"
-    files["/sys/fs/cgroup/user.slice/job/cpu.max"] = limit
-    assert host._usable_cores(64) == cores
 
 
 @pytest.mark.parametrize(("limit", "expected"), [("", 8 << 30), ("max", 8 << 30), (str(1 << 30), 1 << 30)])

@@ -29,11 +29,13 @@ from factories import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from truewheel.cpu.cores import fit_threads
 from truewheel.cpu.features import feature_table, with_implied
 from truewheel.cpu.levels import LEVELS, level_features
 from truewheel.cpu.models import cpu_models
 from truewheel.errors import RepairError
 from truewheel.repair import guard
+from truewheel.repair.carried import add_carried
 from truewheel.repair.guard import LIBRARY as HELPER
 from truewheel.repair.guard import MODULE, add_guard, guard_source, insert_import
 from truewheel.wheel.archive import Member
@@ -292,10 +294,10 @@ def test_the_guard_imports_the_standard_library_alone(plan):
     names = [
         name
         for node in ast.walk(ast.parse(source_of(plan)))
-        if isinstance(node, ast.Import | ast.ImportFrom)
+        if isinstance(node, ast.Import | ast.ImportFrom) and not getattr(node, "level", 0)
         for name in ([node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
     ]
-    assert names == ["ctypes", "hashlib", "os", "collections"]
+    assert names == ["ctypes", "functools", "hashlib", "os", "sys", "collections"]
 
 
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
@@ -335,6 +337,20 @@ def test_the_module_has_its_documentation_and_its_table():
     assert guarding.TABLE["loader"] == LOADER
     assert [row[0] for row in guarding.TABLE["backends"]] == ["best", "good", "base"]
     assert guarding.TABLE["required"] == make_dispatch_plan().features
+
+
+def test_the_guard_says_how_many_threads_fit(tmp_path):
+    package = tmp_path / "toy_engine"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "truewheel.py").write_text(source_of(make_dispatch_plan()).removesuffix(START))
+    members = add_carried({}, make_dispatch_plan())
+    (package / "truewheel_cores.py").write_bytes(members["toy_engine/truewheel_cores.py"].data)
+    program = "import toy_engine.truewheel as it; print(it.threads({0})); print(it.threads() == it.threads(None))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    found = fit_threads({0})
+    assert done.stdout.splitlines() == [str(found), "True"]
+    assert (found.decode, found.prompt) == (1, 1)
 
 
 @pytest.mark.parametrize("lost", ["TABLE = {}  # truewheel fills this in", START])

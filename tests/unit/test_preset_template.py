@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from truewheel.config.presets import RunSettings, make_settings
 from truewheel.errors import RepairError
-from truewheel.repair.preset import add_preset_loader
+from truewheel.repair.carried import MODULES, add_carried
 from truewheel.wheel.archive import Member
 
 FILE = Path(__file__).parents[2] / "src" / "truewheel" / "repair" / "preset_template.py"
@@ -195,14 +195,18 @@ def test_it_is_python_3_8_and_needs_nothing_but_the_standard_library():
     assert not any(isinstance(node, ast.ImportFrom) for node in ast.walk(tree))
 
 
-def test_repair_puts_it_beside_the_guard_and_takes_nobodys_place():
+def test_repair_puts_the_modules_beside_the_guard_and_takes_nobodys_place():
     plan = make_plan_of()
-    members = add_preset_loader(wheel_members(), plan)
+    members = add_carried(wheel_members(), plan)
+    source = Path(__file__).parents[2] / "src" / "truewheel"
     assert members["toy_engine/truewheel_preset.py"] == Member(FILE.read_bytes())
+    assert members["toy_engine/truewheel_cores.py"] == Member((source / "cpu" / "cores.py").read_bytes())
     assert f"{DIST_INFO}/WHEEL" in members
-    with pytest.raises(RepairError, match=r"the wheel has a toy_engine/truewheel_preset\.py of its own") as caught:
-        add_preset_loader(members, plan)
-    assert caught.value.exit_code == 6
+    for name in MODULES:
+        taken = f"toy_engine/{name}.py"
+        with pytest.raises(RepairError, match=f"the wheel has a {re.escape(taken)} of its own") as caught:
+            add_carried({**wheel_members(), taken: Member(b"")}, plan)
+        assert caught.value.exit_code == 6
 
 
 # What is asked for

@@ -88,6 +88,8 @@ def test_wheel_metadata_agrees_with_the_name(members):
 def test_the_guard_stands_in_front(members):
     assert members["toy_engine/__init__.py"].data.endswith(b"from . import truewheel as _truewheel_guard\n")
     assert b"def backend():" in members["toy_engine/truewheel.py"].data
+    assert b"def fit_threads(" in members["toy_engine/truewheel_cores.py"].data
+    assert b"def load(" in members["toy_engine/truewheel_preset.py"].data
     assert members[HELPER].executable
 
 

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
+from packaging.version import Version
 
-from truewheel.errors import PlanError
+from truewheel.config.load import load_profile
+from truewheel.errors import FetchError, PlanError
 from truewheel.toolchain import probe
 from truewheel.toolchain.probe import find_toolchain, try_toolchain
 from truewheel.toolchain.targets import Target, legacy_tags, target_of, targets, zig_target
@@ -163,6 +165,8 @@ def test_an_unknown_key_of_the_table_is_a_fault():
 
 # Compilers
 
+NATIVE = load_profile("native").toolchain
+
 
 @pytest.fixture
 def trials(monkeypatch, tmp_path):
@@ -205,6 +209,97 @@ def test_the_first_fit_compiler_is_taken_for_either(trials, native, how):
     found, passed = find_toolchain(("zig", "gcc"), make_host(), lambda _line: None, native=native)
     assert (found.kind, passed) == ("zig", [])
     assert trials == [("zig", how)]
+
+
+@pytest.fixture
+def machine_with(monkeypatch, trials):
+    """Let a machine have compilers, `clang 17.0.6` and the like, and tell what find_toolchain takes."""
+
+    def have(*names, zig="fetched", broken=()):
+        listed, said = [name.split() for name in names], []
+
+        def candidates(kind):
+            rows = [(kind, version) for found, version in listed if found == kind]
+            for _, version in sorted(rows, key=lambda row: Version(row[1]), reverse=True):
+                yield make_toolchain(
+                    kind=kind, version=version, cc=f"/bin/{kind}-{version}", cxx=f"/bin/{kind}++-{version}"
+                )
+
+        def fetch(_name, say):
+            say("fetching zig")
+            if zig != "fetched":
+                raise FetchError(zig, hint="connect once")
+            listed.append(["zig", "0.17.1"])
+
+        def native(candidate, _host):
+            trials.append((candidate.kind, candidate.version))
+            refusal = "makes code that dies" if f"{candidate.kind} {candidate.version}" in broken else ""
+            return msgspec.structs.replace(candidate, refusal=refusal)
+
+        monkeypatch.setattr(probe, "_stamp", lambda program: [program])
+        monkeypatch.setattr(probe, "candidates", candidates)
+        monkeypatch.setattr(probe, "_try_now", native)
+        monkeypatch.setattr(probe.tools, "fetch_tool", fetch)
+
+        def find(wanted=NATIVE, *, fetch=True):
+            found, passed = find_toolchain(wanted, make_host(), said.append, native=True, fetch=fetch)
+            names = [f"{tried.kind} {tried.version}: {tried.refusal}" for tried in passed]
+            return found and f"{found.kind} {found.version}", names, "fetching zig" in said
+
+        return find
+
+    return have
+
+
+@pytest.mark.parametrize(
+    ("here", "taken", "fetches"),
+    [
+        (("clang 19.1.7", "gcc 15.1.0"), "clang 19.1.7", False),
+        (("clang 21.0.0", "clang 19.1.7"), "clang 21.0.0", False),
+        (("clang 18.1.8", "gcc 12.2.0"), "zig 0.17.1", True),
+        (("gcc 12.2.0",), "zig 0.17.1", True),
+        (("gcc 15.1.0",), "zig 0.17.1", True),
+        ((), "zig 0.17.1", True),
+    ],
+)
+def test_a_native_build_takes_the_newest_code_generator(machine_with, here, taken, fetches):
+    assert machine_with(*here)() == (taken, [], fetches)
+
+
+@pytest.mark.parametrize(
+    ("here", "taken"),
+    [
+        (("clang 18.1.8", "gcc 14.2.0"), "gcc 14.2.0"),
+        (("clang 18.1.8", "gcc 13.3.0"), "clang 18.1.8"),
+        (("gcc 12.2.0", "gcc 10.2.0"), "gcc 12.2.0"),
+    ],
+)
+def test_without_a_network_a_compiler_at_hand_is_taken_and_it_is_said(machine_with, here, taken):
+    found, passed, _ = machine_with(*here, zig="the index cannot be reached")()
+    assert found == taken
+    assert [reason.partition(": ")[2] for reason in passed] == ["the index cannot be reached"]
+    assert passed[0].startswith("zig ")
+
+
+def test_without_a_network_and_any_other_compiler_the_reason_is_the_network(machine_with):
+    for here in ((), ("clang 9.0.0",)):
+        with pytest.raises(FetchError, match="the index cannot be reached"):
+            machine_with(*here, zig="the index cannot be reached", broken=("clang 9.0.0",))()
+
+
+def test_a_compiler_that_is_refused_is_tried_once(machine_with, trials):
+    find = machine_with("clang 19.1.7", "gcc 12.2.0", broken=("clang 19.1.7", "zig 0.17.1"))
+    assert find()[:2] == ("gcc 12.2.0", ["clang 19.1.7: makes code that dies", "zig 0.17.1: makes code that dies"])
+    assert trials == [("clang", "19.1.7"), ("zig", "0.17.1"), ("gcc", "12.2.0")]
+
+
+def test_nothing_is_fetched_where_that_is_not_wanted(machine_with):
+    assert machine_with("gcc 12.2.0")(fetch=False) == ("gcc 12.2.0", [], False)
+    assert machine_with()(fetch=False) == (None, [], False)
+
+
+def test_one_kind_alone_is_taken_whatever_its_version(machine_with):
+    assert machine_with("gcc 10.2.0", "clang 19.1.7")(("gcc",)) == ("gcc 10.2.0", [], False)
 
 
 @pytest.mark.parametrize(

@@ -23,14 +23,19 @@ _COMPILE_SECONDS = 300.0
 
 
 def find_compiler(host: Host, console: Console) -> Toolchain:
-    """Return the compiler that `truewheel build` takes for this machine.
+    """Return the compiler that `truewheel build` takes for this machine, of those that are here where one is.
+
+    The kernels are written for the CPU's instructions, so that no compiler is worth fetching for speed.
 
     Raises:
         BuildError: none is fit.
         FetchError: zig was needed and cannot be had.
         LoadError: the profile that names the compilers is wrong.
     """
-    toolchain, passed = find_toolchain(load_profile("native").toolchain, host, console.say, native=True)
+    wanted = load_profile("native").toolchain
+    toolchain, passed = find_toolchain(wanted, host, console.say, native=True, fetch=False)
+    if toolchain is None:
+        toolchain, passed = find_toolchain(wanted, host, console.say, native=True)
     if toolchain is None:
         reasons = "; ".join(f"{tried.kind} {tried.version}: {tried.refusal}" for tried in passed)
         raise BuildError(f"no compiler for the kernels: {reasons or 'none is on this machine'}", hint=_HINT)

@@ -63,6 +63,9 @@ def command(
     defaults and the two best others are measured in turn, and that decides: what is not better than the defaults
     beyond the noise is not written. Without WHEEL, what `truewheel pick` picks.
 
+    The preset is also written to ~/.config/truewheel/presets, by machine, model and engine. There the engines of
+    truewheel's wheels find it when they load that model; TRUEWHEEL_PRESET=off does without.
+
     \b
     Examples:
       truewheel tune
@@ -71,10 +74,12 @@ def command(
     import msgspec
 
     from truewheel.cli.bench_ import refuse_unwritable, write_text
+    from truewheel.config.found import fingerprint
     from truewheel.console import Console
     from truewheel.cpu.host import detect_host
+    from truewheel.errors import StoreError
     from truewheel.inference.models import find_model
-    from truewheel.tune.preset import default_target, make_preset, write_found
+    from truewheel.tune.preset import default_target, found_target, make_preset, write_found
     from truewheel.tune.run import Order, run_tuning
 
     if as_json and as_markdown:
@@ -84,10 +89,17 @@ def command(
     chosen = wheel or pick_wheel(console)
     found = find_model(model)
     tuning = run_tuning(Order(chosen, goal, minutes * 60), found, host, console)
-    preset = make_preset(tuning, host)
+    preset = make_preset(tuning, host, fingerprint(found.path))
     path = target or default_target(host, found.name, goal)
     write_found(path, preset)
     console.say(f"the preset is {path}")
+    try:
+        place = found_target(host, preset)
+        write_found(place, preset)
+    except StoreError as error:
+        console.warn(f"{error.message}: the engine will not find the preset by itself")
+    else:
+        console.say(f"and {place}, where {preset.purpose.engine} finds it by itself; TRUEWHEEL_PRESET=off does without")
     if save is not None:
         write_text(save, msgspec.json.format(msgspec.json.encode(tuning), indent=2).decode() + "\n")
     if html is not None:

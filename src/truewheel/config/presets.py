@@ -23,6 +23,7 @@ Size = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Count = Annotated[int, Meta(ge=0)]
 Amount = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+Fingerprint = Annotated[str, Meta(pattern=r"^([0-9a-f]{16})?$", description="16 hexadecimal digits")]
 CacheType = Literal["f16", "q8_0", "q4_0"]
 
 _INLINE = ("machine", "model", "prefill", "decode", "first", "peak")
@@ -51,12 +52,14 @@ class PresetModel(Table, frozen=True, kw_only=True):
         architecture: of the GGUF header.
         quantization: of the GGUF header, e.g. `Q4_K_M`.
         parameters: number of weights.
+        fingerprint: hash of the file's size, its first 64 KiB and its last, by which an engine finds the preset.
     """
 
     name: str = ""
     architecture: str = ""
     quantization: str = ""
     parameters: Count | None = None
+    fingerprint: Fingerprint = ""
 
 
 class Purpose(Table, frozen=True, kw_only=True):
@@ -64,7 +67,7 @@ class Purpose(Table, frozen=True, kw_only=True):
 
     Attributes:
         machine: which machine: `cpu`, `cores`, `memory` (bytes).
-        model: which model: `name`, `architecture`, `quantization`, `parameters`.
+        model: which model: `name`, `architecture`, `quantization`, `parameters`, `fingerprint`.
         engine: project name of the engine, e.g. `llama-cpp-python`.
         version: of the engine.
         goal: what it was made best at.

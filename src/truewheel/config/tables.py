@@ -16,7 +16,13 @@ Positive = Annotated[float, Meta(gt=0)]
 Define = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 Level = Literal["native", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"]
-ToolchainKind = Literal["clang", "gcc", "zig"]
+Compiler = Annotated[
+    str,
+    Meta(
+        pattern=r"^(clang|gcc|zig)(>=[0-9]{1,3}(\.[0-9]{1,3}){0,2})?$",
+        description="clang, gcc or zig, with the oldest version that is meant where not all are, e.g. clang>=19",
+    ),
+]
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
@@ -226,7 +232,8 @@ class Profile(Table, frozen=True, kw_only=True):
         features: CPU features that it must have beyond the level.
         dispatch: build every backend that the recipe names, and let the wheel choose at run time.
         glibc: oldest glibc that the wheel runs with; left out, it runs with this machine's.
-        toolchain: compilers in order of preference; the first that is here and fit is used.
+        toolchain: compilers in order of preference, `zig`, `clang>=19`; the first that is here and fit is used, and
+            zig is fetched when the list comes to it.
         openmp: link an OpenMP run-time instead of the engine's own thread pool.
         lto: link-time optimization.
         define: further CMake definitions of this variant.
@@ -240,7 +247,7 @@ class Profile(Table, frozen=True, kw_only=True):
     features: tuple[str, ...] = ()
     dispatch: bool = False
     glibc: Glibc = ""
-    toolchain: Annotated[tuple[ToolchainKind, ...], Meta(min_length=1)]
+    toolchain: Annotated[tuple[Compiler, ...], Meta(min_length=1)]
     openmp: bool = False
     lto: bool = False
     define: dict[Define, bool | int | str] = {}

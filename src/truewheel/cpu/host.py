@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from truewheel.cpu.cores import count_usable
 from truewheel.cpu.features import feature_table
 from truewheel.cpu.levels import highest_level
 
@@ -69,7 +70,7 @@ def detect_host() -> Host:
         features=tuple(sorted(features)),
         physical_cores=count_physical_cores(cpuinfo) or logical,
         logical_cores=logical,
-        usable_cores=_usable_cores(logical),
+        usable_cores=count_usable(),
         memory_bytes=_memory_bytes(),
         libc=" ".join(platform.libc_ver()).strip() or ("musl" if list(_LOADERS.glob("ld-musl-*")) else "unknown"),
     )
@@ -95,22 +96,6 @@ def count_physical_cores(blocks: list[dict[str, str]]) -> int:
     """Count distinct (socket, core) pairs; 0 where the kernel names none."""
     pairs = {(block.get("physical id", "0"), block["core id"]) for block in blocks if "core id" in block}
     return len(pairs)
-
-
-def parse_cpu_max(text: str) -> float | None:
-    """Return the CPUs that a cgroup v2 `cpu.max` allows, or None for no limit."""
-    quota, _, period = text.strip().partition(" ")
-    if not quota.isdecimal() or not period.isdecimal() or int(period) == 0:
-        return None
-    return int(quota) / int(period)
-
-
-def _usable_cores(logical: int) -> int:
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else logical
-    limit = parse_cpu_max(_read(_own_cgroup() / "cpu.max"))
-    if limit is not None:
-        allowed = min(allowed, max(1, int(limit)))
-    return max(1, allowed)
 
 
 def _own_cgroup() -> Path:

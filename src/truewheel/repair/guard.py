@@ -76,6 +76,7 @@ def guard_table(plan: Plan, hashes: Mapping[str, str]) -> dict[str, Any]:
     beyond = sorted(set(plan.features) - level_features(plan.level))
     level = f"{plan.level} with {', '.join(beyond)}" if beyond and not native else plan.level
     return {
+        "engine": plan.engine,
         "profile": plan.profile,
         "made_for": f"the CPU of the machine that built it ({cpu}, {plan.level})" if native else f"{level} CPUs",
         "features": {

@@ -1,12 +1,16 @@
 """Look at this CPU before any code of the wheel runs: refuse it in words, or load the kernels that were made for it.
 
 `backend()` says which CPU backend was loaded and why. The environment variable TRUEWHEEL_BACKEND names another one
-of the wheel. Written by truewheel; standard library only. The table below comes from the build's plan.
+of the wheel. `threads()` says how many threads a model gets when nobody names a number, and `preset()` which preset
+of this machine a model is run under; TRUEWHEEL_PRESET=off does without. Written by truewheel; standard library only.
+The table below comes from the build's plan.
 """
 
 import ctypes
+import functools
 import hashlib
 import os
+import sys
 from collections import namedtuple
 
 TABLE = {}  # truewheel fills this in
@@ -187,6 +191,46 @@ def _start():
 def backend():
     """Return the CPU backend that was loaded when the package was imported, and why."""
     return _BACKEND
+
+
+def threads(cpus=None):
+    """Return how many threads a model gets here when nobody names a number: `decode`, `prompt`, and the `reason`.
+
+    cpus: numbers of the CPUs that may be used; None asks the system.
+    """
+    from .truewheel_cores import fit_threads
+
+    return fit_threads(cpus)
+
+
+def _find_preset(model_path):
+    from .truewheel_cores import count_usable
+    from .truewheel_found import find_preset
+
+    return find_preset(model_path, TABLE["engine"], count_usable)
+
+
+def preset(model_path):
+    """Return the path of the preset that a model is run under here; None where there is none, or it is switched off."""
+    found = _find_preset(model_path)
+    return found[0] if found else None
+
+
+def with_preset(construct):
+    """Let the constructor of an engine take what it is not told from this machine's preset for the model."""
+
+    @functools.wraps(construct)
+    def construct_with_preset(self, *args, **given):
+        found = _find_preset(args[0] if args else given.get("model_path"))
+        if not found or given.get("vocab_only"):
+            construct(self, *args, **given)
+            return
+        from .truewheel_preset import follow
+
+        follow(sys.modules[__package__], functools.partial(construct, self, *args), self, given, found)
+
+    construct_with_preset.truewheel_plain = construct
+    return construct_with_preset
 
 
 _BACKEND = _start()

@@ -59,8 +59,10 @@ _CPU_DEVICE = 0  # ggml's GGML_BACKEND_DEVICE_TYPE_CPU
 # What is asked for
 
 
-def read_preset(preset):
+def read_preset(preset, purpose=None):
     """Return the settings of a preset: the path of a TOML file, or settings by name.
+
+    purpose: what a file must be for, where it says what it is for: cpu, cores, fingerprint, engine.
 
     Raises OSError for a file that cannot be read, ValueError for what is wrong in it, TypeError for neither of both.
     """
@@ -79,9 +81,26 @@ def read_preset(preset):
     with open(preset, "rb") as stream:
         content = stream.read()
     try:
-        return _read_tables(tomllib.loads(content.decode("utf-8")))
+        tables = tomllib.loads(content.decode("utf-8"))
+        if purpose is not None:
+            _refuse_foreign(tables.get("for", {}), purpose)
+        return _read_tables(tables)
     except ValueError as error:
         raise ValueError("%s: %s" % (os.fspath(preset), error)) from None
+
+
+def _refuse_foreign(stated, purpose):
+    """Raise ValueError for a preset that states another purpose than it was found for; it need not state any."""
+    machine, model = stated.get("machine", {}), stated.get("model", {})
+    pairs = {
+        "CPU": (machine.get("cpu"), purpose.cpu),
+        "number of CPUs": (machine.get("cores"), purpose.cores),
+        "model": (model.get("fingerprint"), purpose.fingerprint),
+        "engine": (stated.get("engine"), purpose.engine),
+    }
+    for what, (own, wanted) in pairs.items():
+        if own not in {None, wanted}:
+            raise ValueError("it is for another %s: %s, not %s" % (what, own, wanted))
 
 
 def _read_tables(tables):
@@ -492,10 +511,25 @@ def open_engine(package, model_path, settings, **overrides):
     for name in set(overrides) & set(SETTINGS) - _parameters_of(_find_engine(package)):
         kept[name] = overrides.pop(name)
     way = Way(package, kept, given=overrides)
+    return _open_under(way, lambda: _construct(way.engine, model_path, dict(way.arguments, **overrides)))
+
+
+def _construct(engine, model_path, arguments):
+    """Make an engine without this machine's own preset, where the package follows one by itself."""
+    plain = getattr(engine.__init__, "truewheel_plain", None)
+    if plain is None:
+        return engine(model_path, **arguments)
+    made = engine.__new__(engine)
+    plain(made, model_path, **arguments)
+    return made
+
+
+def _open_under(way, make):
+    """Make an engine, do around it what is no argument of it, and put on it what was followed."""
     pin = Pin(way)
     try:
         with filled_in(way.bindings, way.fields):
-            engine = way.engine(model_path, **dict(way.arguments, **overrides))
+            engine = make()
     except BaseException:
         pin.undo()
         raise
@@ -506,7 +540,7 @@ def open_engine(package, model_path, settings, **overrides):
         engine.close()
         pin.undo()
         raise
-    followed = {name: value for name, value in kept.items() if name not in way.not_followed}
+    followed = {name: value for name, value in way.settings.items() if name not in way.not_followed}
     if way.not_followed.get("cpus") and (way.cpus or way.arguments.get("cpus")):
         followed["cpus"] = way.cpus or way.arguments["cpus"]
     engine.truewheel_settings = {
@@ -516,6 +550,81 @@ def open_engine(package, model_path, settings, **overrides):
         "huge_page_errors": errors,
     }
     return engine
+
+
+# The preset that is found
+
+
+_SAID = set()
+
+
+def follow(package, construct, engine, given, found):
+    """Construct an engine under this machine's preset for its model, or without it where it cannot be followed.
+
+    construct: takes the arguments. given: a person's own, which win. found: where the preset lies, and its purpose.
+    """
+    path, purpose = found
+    named = {name: value for name, value in given.items() if not _says_nothing(name, value)}
+    try:
+        settings = leave_room(read_preset(path, purpose), named, _parameters_of(_find_engine(package)))
+        way = Way(package, settings, given=named)
+    except Exception as error:  # noqa: BLE001 -- whatever is wrong with it, the model is to be loaded
+        construct(**given)
+        _say_once(package, "a preset is passed over: %s" % _in_one_line(error, path))
+        return
+    if not settings:
+        construct(**given)
+        return
+    try:
+        _open_under(way, lambda: construct(**dict(way.arguments, **named)) or engine)
+    except Exception as error:  # noqa: BLE001 -- the same
+        with contextlib.suppress(Exception):
+            engine.close()
+        construct(**given)  # what is a person's own fault is raised here
+        _say_once(package, "a preset cannot be followed: %s" % _in_one_line(error, path))
+        return
+    engine.truewheel_settings["preset"] = path
+    _say_once(package, "run under the preset %s; TRUEWHEEL_PRESET=off does without" % path)
+
+
+def _says_nothing(name, value):
+    """Return whether an argument leaves a setting to the engine: no number of threads, no CPUs, no patience."""
+    if name in {"n_threads", "n_threads_batch"}:
+        return not value
+    return (name == "cpus" and not value) or (name == "poll" and value is None)
+
+
+def leave_room(settings, given, parameters):
+    """Return the settings that a person's own arguments leave room for.
+
+    parameters: of the engine. One that takes no `cpus` would pin the person's own thread, which nobody asked for.
+    """
+    out = set(given)
+    if "cpus" not in parameters or out & {"n_threads", "n_threads_batch"}:
+        out.add("cpus")
+    if "cpus" in given:
+        out |= {"n_threads", "n_threads_batch"}
+    if out & {"n_batch", "n_ubatch"}:
+        out |= {"n_batch", "n_ubatch"}
+    if "use_extra_bufts" in given:
+        out.add("repack")
+    if given.get("flash_attn", True) is False and settings.get("type_v", "f16") != "f16":
+        out.add("type_v")
+    if "type_v" in given and settings.get("flash_attn") == "off":
+        out.add("flash_attn")
+    return {name: value for name, value in settings.items() if name not in out}
+
+
+def _in_one_line(error, path):
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if str(path) in text else "%s: %s" % (path, text)
+
+
+def _say_once(package, text):
+    line = "%s: %s\n" % (package.__name__, text)
+    if line not in _SAID and sys.stderr is not None:
+        _SAID.add(line)
+        sys.stderr.write(line)
 
 
 def _use_huge_pages(way):

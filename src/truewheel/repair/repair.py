@@ -1,4 +1,4 @@
-"""BuiltWheel to RepairedWheel: guard, loader of presets, licences, provenance, bill of materials, tags."""
+"""BuiltWheel to RepairedWheel: guard, modules that wheels carry, licences, provenance, bill of materials, tags."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from truewheel.build.evidence import Evidence
 from truewheel.build.product import BuiltWheel
 from truewheel.errors import CheckError, RepairError
 from truewheel.plan import Plan
+from truewheel.repair.carried import add_carried
 from truewheel.repair.guard import add_guard
-from truewheel.repair.preset import add_preset_loader
 from truewheel.repair.sbom import Crate, make_sbom, read_crates
 from truewheel.wheel.archive import Member, WheelFile, read_all, read_wheel
 from truewheel.wheel.name import WheelName
@@ -60,7 +60,7 @@ def repair_wheel(built: BuiltWheel, folder: Path) -> RepairedWheel:
     except CheckError as error:
         raise RepairError(f"the backend made a wheel that cannot be read: {error.message}", hint=error.hint) from error
     plan = built.plan
-    members = add_preset_loader(add_guard(content, plan, built.cpuid_library), plan)
+    members = add_carried(add_guard(content, plan, built.cpuid_library), plan)
     members |= _licences(built, wheel.dist_info)
     libraries = {
         path: hashlib.sha256(member.data).hexdigest() for path, member in members.items() if is_elf(member.data)

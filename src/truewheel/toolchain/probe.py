@@ -24,6 +24,7 @@ from truewheel.config.locations import cache_root
 from truewheel.cpu.features import features_of_macros
 from truewheel.cpu.host import Host
 from truewheel.cpu.levels import LEVELS, level_features
+from truewheel.errors import FetchError
 from truewheel.toolchain import tools
 from truewheel.toolchain.targets import zig_target
 
@@ -72,31 +73,60 @@ class Toolchain(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
 
 
 def find_toolchain(
-    kinds: tuple[str, ...], host: Host, say: tools.Say, *, native: bool
+    wanted: tuple[str, ...], host: Host, say: tools.Say, *, native: bool, fetch: bool = True
 ) -> tuple[Toolchain | None, list[Toolchain]]:
-    """Return the first fit compiler in the order of `kinds`, and those passed over before it.
+    """Return the first fit compiler in the order of `wanted`, and those passed over before it.
 
-    Zig is fetched from the package index when the list comes to it and it is not here.
+    Zig is fetched from the package index when the list comes to it and it is not here. Where it cannot be had, that is
+    said, and the list goes on.
 
     Args:
-        kinds: `clang`, `gcc` and `zig`.
+        wanted: `clang`, `gcc` and `zig`, with the oldest version that is meant, as in `clang>=19`.
         host: the machine.
         say: is told what takes a while.
         native: whether it must know this very CPU; a portable wheel does not ask that of it.
+        fetch: whether zig may be fetched.
 
     Raises:
         FetchError: zig was needed and cannot be had.
     """
     passed: list[Toolchain] = []
-    for kind in kinds:
-        if kind == "zig":
-            tools.fetch_tool("ziglang", say)
-        for candidate in candidates(kind):
+    missing: FetchError | None = None
+    for wish in wanted:
+        kind, _ = split_wish(wish)
+        if kind == "zig" and fetch and missing is None:
+            try:
+                tools.fetch_tool("ziglang", say)
+            except FetchError as error:
+                missing = error
+                passed.append(_unfetched(error))
+        seen = {(tried.cc, tried.cxx) for tried in passed}
+        for candidate in wished(wish):
+            if (candidate.cc, candidate.cxx) in seen:
+                continue
             tried = try_toolchain(candidate, host, say, native=native)
             if not tried.refusal:
                 return tried, passed
             passed.append(tried)
+    if missing is not None:
+        raise missing
     return None, passed
+
+
+def split_wish(wish: str) -> tuple[str, str]:
+    """Return kind and oldest version of `clang>=19`; the version is 0 where none is named."""
+    kind, _, least = wish.partition(">=")
+    return kind, least or "0"
+
+
+def wished(wish: str) -> Iterator[Toolchain]:
+    """Yield the compilers on this machine that `clang>=19` means, the best first, untried."""
+    kind, least = split_wish(wish)
+    return (candidate for candidate in candidates(kind) if Version(candidate.version) >= Version(least))
+
+
+def _unfetched(error: FetchError) -> Toolchain:
+    return Toolchain(kind="zig", version=tools.tool_pins()["ziglang"].version, cc="", cxx="", refusal=error.message)
 
 
 def candidates(kind: str) -> Iterator[Toolchain]:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from truewheel.bench.result import Benchmark, Figure, Subject, Tuning
+from truewheel.config.found import Wanted, machine_words, preset_folder, preset_name
 from truewheel.config.locations import checkout
 from truewheel.config.presets import (
     Measured,
@@ -32,10 +33,22 @@ _NOTHING = "nothing that was tried was better than the engine's own settings bey
 def default_target(host: Host, model: str, goal: str) -> Path:
     """Return where a preset is written when nobody says: `presets/MACHINE-MODEL-GOAL.toml`."""
     folder = (checkout() or Path.cwd()) / "presets"
-    words = re.sub(r"\(r\)|\(tm\)|\bcpu\b|\bprocessor\b|@.*", " ", host.model.lower())
-    name = "-".join([*re.findall(r"[a-z0-9]+", words), f"{host.usable_cores}-core"])
+    name = machine_words(host.model, host.usable_cores)
     stem = "-".join(re.findall(r"[a-z0-9.]+", model.lower().removesuffix(".gguf")))
     return folder / f"{name}-{stem}-{goal}.toml"
+
+
+def found_target(host: Host, preset: Preset) -> Path:
+    """Return where the engine finds a preset by itself, on this machine and with this model.
+
+    Raises:
+        StoreError: this person has no folder for settings.
+    """
+    folder, model = preset_folder(), preset.purpose.model
+    if not folder:
+        raise StoreError("there is no folder for presets that are found", hint="set HOME or XDG_CONFIG_HOME")
+    fingerprint = model.fingerprint if model else ""
+    return Path(folder) / preset_name(Wanted(host.model, host.usable_cores, fingerprint, preset.purpose.engine))
 
 
 def write_found(path: Path, preset: Preset) -> None:
@@ -51,12 +64,13 @@ def write_found(path: Path, preset: Preset) -> None:
         raise StoreError(f"cannot write {path}: {error.strerror or error}", hint="name another file") from error
 
 
-def make_preset(tuning: Tuning, host: Host) -> Preset:
+def make_preset(tuning: Tuning, host: Host, fingerprint: str = "") -> Preset:
     """Return the preset: the winner's settings; none at all where the defaults won.
 
     Args:
         tuning: what was found.
         host: this machine.
+        fingerprint: of the model's file.
     """
     subjects = _numbered(tuning.final)
     winner = subjects[tuning.winner] if tuning.winner != DEFAULTS else None
@@ -71,6 +85,7 @@ def make_preset(tuning: Tuning, host: Host) -> Preset:
                 architecture=model.architecture,
                 quantization=model.quantization,
                 parameters=model.parameters,
+                fingerprint=fingerprint,
             ),
             engine=project,
             version=version,

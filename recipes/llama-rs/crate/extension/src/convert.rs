@@ -117,7 +117,7 @@ fn read_biases(biases: &Bound<'_, PyDict>) -> PyResult<Vec<(i32, f32)>> {
 
 /// When a completion ends.
 pub fn read_options(settings: &Bound<'_, PyDict>) -> PyResult<Options> {
-    let mut options = Options { max_tokens: None, stop: Vec::new(), logprobs: None, group: Some(4) };
+    let mut options = Options { max_tokens: None, stop: Vec::new(), logprobs: None, group: Some(1) };
     for (name, value) in settings {
         let name: String = name.extract()?;
         let (name, value) = (name.as_str(), &value);

@@ -101,8 +101,8 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a GGUF file")
-    parser.add_argument("--threads", type=int, help="threads that generate (default: the usable physical cores)")
-    parser.add_argument("--threads-batch", type=int, help="threads that read the prompt (default: the usable CPUs)")
+    parser.add_argument("--threads", type=int, help="threads that generate (default: as many as fit here)")
+    parser.add_argument("--threads-batch", type=int, help="threads that read the prompt (default: as many as fit)")
     parser.add_argument(
         "--flash-attn", choices=("on", "off", "auto"), default="auto", help="default: llama.cpp decides"
     )

@@ -6,7 +6,7 @@ import os
 
 from .constants import LLAMA_ROPE_SCALING_TYPE_UNSPECIFIED, LLAMA_SPLIT_MODE_LAYER
 from .sampling import read_float, read_int
-from .threads import count_physical_cores, usable_cpus
+from .threads import default_threads, usable_cpus
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -140,12 +140,12 @@ def _read_threads(given: Mapping[str, Any]) -> dict[str, Any]:
     n_threads, n_threads_batch = (
         _maybe(_read_thread_count, name, given[name]) for name in ("n_threads", "n_threads_batch")
     )
-    mine = set(cpus) or usable
+    fit, fit_batch = default_threads(set(cpus) or usable)
     return {
         "cpus": cpus,
         # llama_cpp takes 0 for None as well.
-        "n_threads": n_threads or min(count_physical_cores(mine), _MOST_THREADS),
-        "n_threads_batch": n_threads_batch or min(len(mine), _MOST_THREADS),
+        "n_threads": n_threads or min(fit, _MOST_THREADS),
+        "n_threads_batch": n_threads_batch or min(fit_batch, _MOST_THREADS),
     }
 
 

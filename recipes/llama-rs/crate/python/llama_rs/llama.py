@@ -15,6 +15,7 @@ from .completion import Completion
 from .embedding import embed
 from .generation import generate
 from .grammar import LlamaGrammar
+from .presets import with_preset
 from .prompt import read_tokens
 from .sampling import draw_seed, make_sampling, read_int
 from .scores import read_scores
@@ -45,14 +46,17 @@ class Llama:
 
     Arguments have llama_cpp's names, order and defaults. These differ:
 
-    - n_threads: None takes all usable physical cores, where llama_cpp takes half of the CPUs: decoding is then half
-      as fast on a machine without hyper-threading. n_threads_batch: None takes all usable CPUs.
+    - n_threads, n_threads_batch: None takes the physical cores that affinity and control groups leave, for decoding
+      on hybrid CPUs the performance cores alone; llama_rs.truewheel.threads() says how many, and why.
     - flash_attn: None lets llama.cpp decide.
     - check_tensors, use_extra_bufts, cpus and poll are llama.cpp's own, and llama_cpp has none of them: check the
       model's figures while loading; repack weights for this CPU; CPUs that threads may run on; how long idle threads
       spin, 0 to 100.
+    - What `truewheel tune` has found for this machine and model takes the place of the defaults, as in llama_cpp's
+      wheel; TRUEWHEEL_PRESET=off does without.
     - The threads stay from token to token, where llama_cpp's are started anew for each.
-    - stream_group: how many tokens a chunk of a stream has; the first token comes by itself, at once.
+    - stream_group: how many tokens a chunk of a stream has; more than one spares Python's time. The first token comes
+      by itself, at once.
     - logprobs need no logits_all, but those of an echoed prompt do.
 
     Raises:
@@ -62,6 +66,7 @@ class Llama:
         EngineError: llama.cpp cannot load the file.
     """
 
+    @with_preset
     def __init__(
         self,
         model_path: str | os.PathLike[str],
@@ -114,7 +119,7 @@ class Llama:
         use_extra_bufts: bool = True,
         cpus: Sequence[int] = (),
         poll: int | None = None,
-        stream_group: int = 4,
+        stream_group: int = 1,
         **kwargs: object,
     ) -> None:
         given = dict(locals())

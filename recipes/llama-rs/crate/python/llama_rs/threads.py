@@ -6,9 +6,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-_SIBLINGS = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+    from collections.abc import Collection
 
 
 def usable_cpus() -> set[int]:
@@ -16,14 +14,14 @@ def usable_cpus() -> set[int]:
     return os.sched_getaffinity(0)
 
 
-def count_physical_cores(cpus: Iterable[int]) -> int:
-    """Count cores, not hardware threads: two threads of a core share the units that decoding keeps busy."""
-    return len({_read_siblings(cpu) for cpu in cpus}) or 1
+def default_threads(cpus: Collection[int]) -> tuple[int, int]:
+    """Return how many threads decode and read prompts on these CPUs: what the wheel's own module says.
 
-
-def _read_siblings(cpu: int) -> str:
+    A build that truewheel did not make has no such module; there each CPU gets a thread.
+    """
     try:
-        with open(_SIBLINGS.format(cpu), encoding="ascii") as file:  # noqa: PTH123 -- pathlib is slow to import
-            return file.read()
-    except OSError:
-        return str(cpu)
+        from .truewheel_cores import fit_threads
+    except ImportError:
+        return len(cpus), len(cpus)
+    found = fit_threads(cpus)
+    return found.decode, found.prompt
