@@ -57,6 +57,7 @@ def end_to_end(session: nox.Session) -> None:
         session.run("pytest", "tests/smoke", "--wheelhouse", wheelhouse, "--model", "smollm2")
     session.run("truewheel", "list", "--wheelhouse", wheelhouse)
     session.notify("compatibility", posargs=[])
+    session.notify("kernels", posargs=[])
 
 
 @nox.session(venv_backend="venv")
@@ -69,6 +70,13 @@ def compatibility(session: nox.Session) -> None:
     session.run("pytest", suite, *both, "--engine", "llama_rs", "--model", "smollm2")
     alone = (f"tests/compatibility/test_{name}.py" for name in ("threads", "hostile_calls", "leaks"))
     session.run("pytest", *alone, *both)
+
+
+@nox.session(venv_backend="venv")
+def kernels(session: nox.Session) -> None:
+    """Compile the kernels for each instruction set and hold them against sums in double precision."""
+    install(session, TESTS)
+    session.run("pytest", "tests/kernels", *session.posargs)
 
 
 @nox.session(venv_backend="venv")
