@@ -322,7 +322,7 @@ int main(int argc, char ** argv) {
             check_product(k, pick(16, columns > 100 ? 70 : 200), depth, columns, batches, one_of({ 0, 0, 1, 32 }));
         } else {
             const int experts = pick(1, 5), used = pick(1, experts);
-            check_experts(k, pick(16, 80), depth, experts, used, pick(6 * experts / used + 1, 40 + 6 * experts / used), pick(0, 1));
+            check_experts(k, pick(16, 80), depth, experts, used, pick(0, 2) ? pick(1, 40) : 1, pick(0, 1));
         }
         done++;
     }

@@ -71,7 +71,6 @@ const format * find_format(ggml_type type) {
     return nullptr;
 }
 
-constexpr int64_t LEAST_OF_EXPERT = 4;          // columns of an expert in the mean; with fewer, a panel is mostly padding
 constexpr size_t  FETCHED_AHEAD = 32 << 10;     // bytes of a vector of rows: shorter rows are over before the CPU fetches ahead by itself
 constexpr int     TILE_DEPTH = 18432 / ROWS;    // columns of the weights in a tile: 18 KB of codes
 constexpr size_t  TILE_BYTES = (size_t) ROWS * TILE_DEPTH + 2 * sizeof(float) * ROWS * TILE_DEPTH / 16;
@@ -209,6 +208,18 @@ void multiply_rows(const product & p, int64_t row, int64_t begin, int64_t end, u
     }
 }
 
+// Rows row to row + LANES, where there are up to FEW columns.
+void multiply_vector(const product & p, int64_t row) {
+    const int64_t count = std::min<int64_t>(LANES, p.rows - row);
+    const bool fetch = LANES * p.row_bytes <= FETCHED_AHEAD;
+    const uint8_t * rows[LANES];
+    for (int i = 0; i < LANES; i++) rows[i] = row_at(p, row + i, 0);
+    float beside[FEW * LANES];
+    p.f->multiply_few[p.columns - 1](rows, (int) (p.depth / 32), p.right.codes, p.right.scales, p.right.sums,
+                                     fetch ? (const char *) rows[0] + LANES * p.row_bytes : nullptr, beside);
+    for (int c = 0; c < p.columns; c++) memcpy(p.result.at(c) + row, beside + c * LANES, count * sizeof(float));
+}
+
 int64_t panels_of(int64_t columns) { return (columns + WIDTH - 1) / WIDTH; }
 int64_t row_panels_of(int64_t rows) { return (rows + ROWS - 1) / ROWS; }
 
@@ -243,7 +254,7 @@ const float * column_of(const ggml_tensor * b, int64_t n) {
     return (const float *) ((const char *) b->data + i1 * b->nb[1] + i2 * b->nb[2] + i3 * b->nb[3]);
 }
 
-// Up to FEW columns.
+// A MUL_MAT of up to FEW columns.
 void mul_mat_few(const ggml_compute_params * params, ggml_tensor * dst, const format & f, const activations & right) {
     const ggml_tensor * a = dst->src[0], * b = dst->src[1];
     const int64_t depth = a->ne[0], rows = a->ne[1];
@@ -255,17 +266,9 @@ void mul_mat_few(const ggml_compute_params * params, ggml_tensor * dst, const fo
     ggml_barrier(params->threadpool);
 
     const int64_t vectors = (rows + LANES - 1) / LANES, share = std::max<int64_t>(1, std::min<int64_t>(vectors / (nth * 8), 8));
-    const bool fetch = LANES * a->nb[1] <= FETCHED_AHEAD;
-    float beside[FEW * LANES], * out = (float *) dst->data;
+    const product p = { &f, (const uint8_t *) a->data, a->nb[1], rows, depth, columns, right, { (float *) dst->data, (size_t) rows, nullptr } };
     for (int64_t piece = params->ith; piece * share < vectors; piece = ggml_threadpool_chunk_add(params->threadpool, 1)) {
-        for (int64_t v = piece * share; v < std::min(vectors, (piece + 1) * share); v++) {
-            const int64_t row = v * LANES, count = std::min<int64_t>(LANES, rows - row);
-            const uint8_t * from[LANES];
-            for (int i = 0; i < LANES; i++) from[i] = (const uint8_t *) a->data + std::min(row + i, rows - 1) * a->nb[1];
-            f.multiply_few[columns - 1](from, (int) (depth / 32), right.codes, right.scales, right.sums,
-                                        fetch ? (const char *) from[0] + LANES * a->nb[1] : nullptr, beside);
-            for (int c = 0; c < columns; c++) memcpy(out + c * rows + row, beside + c * LANES, count * sizeof(float));
-        }
+        for (int64_t v = piece * share; v < std::min(vectors, (piece + 1) * share); v++) multiply_vector(p, v * LANES);
     }
 }
 
@@ -327,9 +330,8 @@ expert_layout lay_out_experts(const ggml_tensor * dst) {
 }
 
 bool takes_mul_mat_id(const ggml_tensor * dst) {
-    const ggml_tensor * a = dst->src[0], * ids = dst->src[2];
-    return find_format(a->type) && common_conditions(dst) && a->ne[3] == 1 &&
-        ids->ne[0] * ids->ne[1] >= LEAST_OF_EXPERT * a->ne[2];
+    const ggml_tensor * a = dst->src[0];
+    return find_format(a->type) && common_conditions(dst) && a->ne[3] == 1;
 }
 
 // Sort what was chosen by expert: counts[e] of them, the first at starts[e].
@@ -385,14 +387,17 @@ void mul_mat_id(const ggml_compute_params * params, ggml_tensor * dst) {
     };
     int64_t turn = 0;
     for (int64_t expert = 0; expert < experts; expert++) {
-        for (int64_t first = 0; first < counts[expert]; first += WIDTH) {
+        const bool few = counts[expert] <= FEW;
+        const int most = few ? FEW : WIDTH;
+        for (int64_t first = 0; first < counts[expert]; first += most) {
             if (turn++ % params->nth != params->ith) continue;
-            const float * x[WIDTH] = {};
-            for (int c = 0; c < std::min<int64_t>(WIDTH, counts[expert] - first); c++) {
+            const float * x[std::max(FEW, WIDTH)] = {};
+            const int count = (int) std::min<int64_t>(most, counts[expert] - first);
+            for (int c = 0; c < count; c++) {
                 const choice & which = chosen[starts[expert] + first + c];
                 x[c] = (const float *) ((const char *) b->data + which.slot % b->ne[1] * b->nb[1] + which.token * b->nb[2]);
             }
-            const int width = first + WIDTH <= counts[expert] ? WIDTH : last_width(counts[expert]);
+            const int width = few || count == WIDTH ? count : last_width(counts[expert]);
             quantize_panel(f, x, width, depth, panels_from(expert), first);
         }
     }
@@ -404,7 +409,12 @@ void mul_mat_id(const ggml_compute_params * params, ggml_tensor * dst) {
         if (counts[expert] == 0) continue;
         const product p = { &f, (const uint8_t *) a->data + expert * a->nb[2], a->nb[1], rows, depth, counts[expert],
                             panels_from(expert), { nullptr, 0, result + starts[expert] } };
-        multiply_rows(p, piece % row_panels * ROWS, 0, panels_of(counts[expert]), tile);
+        const int64_t row = piece % row_panels * ROWS;
+        if (counts[expert] > FEW) {
+            multiply_rows(p, row, 0, panels_of(counts[expert]), tile);
+        } else {
+            for (int64_t v = row; v < std::min(row + ROWS, rows); v += LANES) multiply_vector(p, v);
+        }
     }
 }
 
