@@ -410,7 +410,12 @@ def test_saved_state_goes_on_with_the_same_tokens(make):
     def go_on(model):
         return [token for token, _ in zip(model.generate(prompt, temp=0.0), range(8), strict=False)]
 
+    at_once = go_on(llama)
+    # A state holds no logits, so the last token is evaluated again, alone. Attention rounds otherwise there than in a
+    # prompt, and after some tokens a near tie falls the other way: from here on, like is compared with like.
+    llama.load_state(state)
     expected = go_on(llama)
+    assert expected[:3] == at_once[:3]
     llama("Something else", max_tokens=5)
     llama.load_state(state)
     assert llama.n_tokens == len(prompt)
@@ -570,6 +575,8 @@ def test_chat_answers_with_a_json_object(chat):
 
 def test_chat_takes_stop_seed_and_logprobs(chat):
     given = {"max_tokens": 20, "temperature": 0.9, "seed": 3, "logprobs": True, "top_logprobs": 2}
+    # Once before: a prompt at once and the last token of one that was kept do not round alike.
+    chat.create_chat_completion(MESSAGES, max_tokens=1)
     results = [chat.create_chat_completion(MESSAGES, stop=["zzzz"], **given) for _ in range(2)]
     first, second = (result["choices"][0] for result in results)
     assert first["message"] == second["message"]

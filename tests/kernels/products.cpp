@@ -229,6 +229,24 @@ void check_experts(const kind & k, int rows, int depth, int experts, int used, i
     check_bounds(where, codes, values);
 }
 
+// A column has the same bits alone and among others: who goes on from a kept prompt must get the same text.
+void check_alone(const kind & k) {
+    const int rows = 50, depth = k.scaled == 32 ? 32 * one_of({ 1, 18, 48, 61 }) : 256 * one_of({ 1, 3, 8 }), columns = 13;
+    const std::string where = std::string(ggml_type_name(k.type)) + " alone";
+    matrix w(k.type, rows, depth, 0.1f);
+    std::vector<float> x((size_t) depth * columns), all((size_t) rows * columns), some((size_t) rows * columns);
+    for (auto & v : x) v = std::normal_distribution<float>()(random_source);
+    ggml_tensor a = tensor(k.type, depth, rows, 1, w.memory.data);
+    for (int n : { columns, 1, 2, 3, 4, 5, 6 }) {
+        std::vector<float> & y = n == columns ? all : some;
+        ggml_tensor b = tensor(GGML_TYPE_F32, depth, n, 1, x.data()), d = tensor(GGML_TYPE_F32, rows, n, 1, y.data());
+        d.op = GGML_OP_MUL_MAT;
+        d.src[0] = &a, d.src[1] = &b;
+        run(2, ggml_panel_work_size(2, &d), [&](const ggml_compute_params * p) { return ggml_panel_mul_mat(p, &d); }, where);
+        if (memcmp(all.data(), y.data(), (size_t) rows * n * sizeof(float))) fault(where, "other bits with %d columns than with %d", n, columns);
+    }
+}
+
 // All codes and activations as large as they get, where sums come closest to overflowing.
 void check_extremes(const kind & k) {
     const int rows = 17, depth = 512, columns = 6;
@@ -310,6 +328,7 @@ int main(int argc, char ** argv) {
     for (const kind & k : KINDS) {
         check_odd_values(k);
         check_extremes(k);
+        check_alone(k);
         const int unit = k.scaled;
         for (int columns : { 1, 2, 3, 4, 5, 6, 7, 13, 33 }) check_product(k, one_of({ 16, 17, 31, 47 }), one_of({ 2, 3, 7 }) * unit, columns, 1, 0), done++;
         done++;

@@ -10,8 +10,8 @@
 //   MINIMUM whether it has one: value = scale x code + minimum.
 //
 // run() goes through `blocks` times 32 columns and hands a sink one group after the other: GROUP / 4 vectors, whose
-// word r holds four codes of row r; and the scale and minimum of each row. After 256 columns of a K quant it calls
-// sink.scaled().
+// word r holds four codes of row r; and the scale and minimum of each row. Groups come in the order of their columns,
+// because sums are built in it everywhere. After 256 columns of a K quant it calls sink.scaled().
 
 #include "vector.h"
 
@@ -166,13 +166,14 @@ struct q2_K {
             words(rows, start + 68, x);
             const floats scale = low_halves(x[3]), minimum = times(high_halves(x[3]), all_floats(-1.0f));
             words(rows, start, parts);
-            PANEL_UNROLL for (int half = 0; half < 2; half++) PANEL_UNROLL for (int end = 0; end < 2; end++) {
-                ints q[4];
-                words(rows, start + 16 + 32 * half + 16 * end, q);
-                PANEL_UNROLL for (int j = 0; j < 4; j++) {
-                    const int u = half * 8 + j * 2 + end;
+            PANEL_UNROLL for (int half = 0; half < 2; half++) {
+                ints q[8];
+                words(rows, start + 16 + 32 * half, q);
+                words(rows, start + 32 + 32 * half, q + 4);
+                PANEL_UNROLL for (int j = 0; j < 8; j++) {
+                    const int u = half * 8 + j;
                     ints codes[4];
-                    PANEL_UNROLL for (int i = 0; i < 4; i++) codes[i] = take_bits(q[i], 2 * j, 3, 0);
+                    PANEL_UNROLL for (int i = 0; i < 4; i++) codes[i] = take_bits(q[j % 2 * 4 + i], j / 2 * 2, 3, 0);
                     const floats low = byte_to_floats(low_nibbles(parts[u / 4]), u % 4), high = byte_to_floats(high_nibbles(parts[u / 4]), u % 4);
                     sink.group(s * 16 + u, codes, times(scale, low), times(minimum, high));
                 }
@@ -198,15 +199,19 @@ struct q3_K {
             parts[1] = either(low_nibbles(b), take_bits(c, 2, 3, 4));
             parts[2] = either(high_nibbles(a), take_bits(c, 4, 3, 4));
             parts[3] = either(high_nibbles(b), take_bits(c, 6, 3, 4));
-            PANEL_UNROLL for (int half = 0; half < 2; half++) PANEL_UNROLL for (int end = 0; end < 2; end++) {
-                ints q[4], third[4];
-                words(rows, start + 32 + 32 * half + 16 * end, q);
-                words(rows, start + 16 * end, third);
-                PANEL_UNROLL for (int j = 0; j < 4; j++) {
-                    const int u = half * 8 + j * 2 + end;
+            ints third[8];
+            words(rows, start, third);
+            words(rows, start + 16, third + 4);
+            PANEL_UNROLL for (int half = 0; half < 2; half++) {
+                ints q[8];
+                words(rows, start + 32 + 32 * half, q);
+                words(rows, start + 48 + 32 * half, q + 4);
+                PANEL_UNROLL for (int j = 0; j < 8; j++) {
+                    const int u = half * 8 + j;
                     ints codes[4];
                     PANEL_UNROLL for (int i = 0; i < 4; i++) {
-                        codes[i] = either(take_bits(q[i], 2 * j, 3, 0), take_bits(third[i], 4 * half + j, 1, 2));
+                        const int from = j % 2 * 4 + i;
+                        codes[i] = either(take_bits(q[from], j / 2 * 2, 3, 0), take_bits(third[from], 4 * half + j / 2, 1, 2));
                     }
                     const floats part = add(byte_to_floats(parts[u / 4], u % 4), all_floats(-32.0f));
                     sink.group(s * 16 + u, codes, times(scale, part), no_floats());
@@ -267,20 +272,19 @@ struct q6_K {
             words(rows, start + 192, parts);
             words(rows, start + 194, x);
             const floats scale = high_halves(x[3]);
-            PANEL_UNROLL for (int half = 0; half < 2; half++) PANEL_UNROLL for (int end = 0; end < 2; end++) {
-                ints a[4], b[4], high[4], codes[4][4];
-                words(rows, start + 64 * half + 16 * end, a);
-                words(rows, start + 64 * half + 32 + 16 * end, b);
-                words(rows, start + 128 + 32 * half + 16 * end, high);
-                PANEL_UNROLL for (int i = 0; i < 4; i++) {
-                    codes[0][i] = either(low_nibbles(a[i]), take_bits(high[i], 0, 3, 4));
-                    codes[1][i] = either(low_nibbles(b[i]), take_bits(high[i], 2, 3, 4));
-                    codes[2][i] = either(high_nibbles(a[i]), take_bits(high[i], 4, 3, 4));
-                    codes[3][i] = either(high_nibbles(b[i]), take_bits(high[i], 6, 3, 4));
-                }
-                PANEL_UNROLL for (int j = 0; j < 4; j++) {
-                    const int u = half * 8 + j * 2 + end;
-                    sink.group(s * 16 + u, codes[j], times(scale, signed_byte_to_floats(parts[u / 4], u % 4)), no_floats());
+            PANEL_UNROLL for (int half = 0; half < 2; half++) {
+                ints nibbles[16], high[8];
+                PANEL_UNROLL for (int i = 0; i < 4; i++) words(rows, start + 64 * half + 16 * i, nibbles + 4 * i);
+                words(rows, start + 128 + 32 * half, high);
+                words(rows, start + 144 + 32 * half, high + 4);
+                PANEL_UNROLL for (int j = 0; j < 8; j++) {
+                    const int u = half * 8 + j;
+                    ints codes[4];
+                    PANEL_UNROLL for (int i = 0; i < 4; i++) {
+                        const ints from = nibbles[j % 4 * 4 + i];
+                        codes[i] = either(j < 4 ? low_nibbles(from) : high_nibbles(from), take_bits(high[j % 2 * 4 + i], j / 2 * 2, 3, 4));
+                    }
+                    sink.group(s * 16 + u, codes, times(scale, signed_byte_to_floats(parts[u / 4], u % 4)), no_floats());
                 }
             }
             sink.scaled(s);
