@@ -400,7 +400,9 @@ def test_scores_are_the_logits(llama):
 
 
 def test_saved_state_goes_on_with_the_same_tokens(make):
-    llama = make()
+    # A state holds no logits, so the last token is evaluated again, alone. With flash attention alone that has the very
+    # bits that it has in a prompt; otherwise a near tie may fall the other way.
+    llama = make(flash_attn=True)
     prompt = llama.tokenize((PROMPT + " there was a").encode())
     llama.eval(prompt)
     state = llama.save_state()
@@ -410,17 +412,12 @@ def test_saved_state_goes_on_with_the_same_tokens(make):
     def go_on(model):
         return [token for token, _ in zip(model.generate(prompt, temp=0.0), range(8), strict=False)]
 
-    at_once = go_on(llama)
-    # A state holds no logits, so the last token is evaluated again, alone. Attention rounds otherwise there than in a
-    # prompt, and after some tokens a near tie falls the other way: from here on, like is compared with like.
-    llama.load_state(state)
     expected = go_on(llama)
-    assert expected[:3] == at_once[:3]
     llama("Something else", max_tokens=5)
     llama.load_state(state)
     assert llama.n_tokens == len(prompt)
     assert go_on(llama) == expected
-    fresh = make()
+    fresh = make(flash_attn=True)
     fresh.load_state(state)
     assert go_on(fresh) == expected
 
@@ -573,10 +570,10 @@ def test_chat_answers_with_a_json_object(chat):
     assert content.lstrip().startswith("{")
 
 
-def test_chat_takes_stop_seed_and_logprobs(chat):
+def test_chat_takes_stop_seed_and_logprobs(chat, make):
+    # The second time, the prompt is kept but for its last token: see the test of the saved state.
+    chat = make(n_ctx=512, logits_all=True, flash_attn=True)
     given = {"max_tokens": 20, "temperature": 0.9, "seed": 3, "logprobs": True, "top_logprobs": 2}
-    # Once before: a prompt at once and the last token of one that was kept do not round alike.
-    chat.create_chat_completion(MESSAGES, max_tokens=1)
     results = [chat.create_chat_completion(MESSAGES, stop=["zzzz"], **given) for _ in range(2)]
     first, second = (result["choices"][0] for result in results)
     assert first["message"] == second["message"]
