@@ -76,18 +76,18 @@ def code_of(*functions, **options):
 
 @contextlib.contextmanager
 def within(seconds):
-    """Fail when what is done takes longer; the failure passes through handlers of ordinary errors."""
+    """Fail when what is done takes more CPU time; the failure passes through handlers of ordinary errors."""
 
     def late(_number, _frame):
-        pytest.fail(f"it took more than {seconds} seconds")
+        pytest.fail(f"it took more than {seconds} seconds of CPU")
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    before = signal.signal(signal.SIGPROF, late)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def read_or_refuse(data, seconds=20):
