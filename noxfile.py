@@ -105,7 +105,7 @@ def prove(session: nox.Session) -> None:
 def figures(session: nox.Session) -> None:
     """Measure the default build against `pip wheel` of the same engine: about half an hour on 2 cores."""
     install(session, TESTS)
-    session.run("python", "-m", "truewheel.figures", *session.posargs)
+    session.run("python", "-m", "tools.figures", *session.posargs)
 
 
 @nox.session(venv_backend="venv")
@@ -129,14 +129,14 @@ def survey(session: nox.Session) -> None:
     local = ("--wheel", str(next(built.glob("llama_cpp_python-*.whl"))))
     for name, more in (("peers", local), ("corpus", ())):
         wanted, page = ROOT / "tests" / "data" / f"{name}.toml", ROOT / "docs" / "concepts" / f"{name}.md"
-        session.run("python", "-m", "truewheel.survey", str(wanted), str(folder), str(page), *more)
+        session.run("python", "-m", "tools.survey", str(wanted), str(folder), str(page), *more)
 
 
 @nox.session(venv_backend="venv")
 def docs(session: nox.Session) -> None:
     """Write the reference pages anew from the code."""
     install(session, RUNTIME)
-    session.run("python", "-m", "truewheel.reference", str(ROOT / "docs" / "reference"))
+    session.run("python", "-m", "tools.reference", str(ROOT / "docs" / "reference"))
 
 
 @nox.session(venv_backend="venv")

@@ -1,4 +1,4 @@
-"""What was proven of one wheel: the account as data; `account/` shows it to people."""
+"""What was proven of one wheel: the account as data; `pages/` shows it to people."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import msgspec
 from truewheel.checks.finding import Facts, Finding
 from truewheel.checks.isa_account import IsaAccount, account_of
 from truewheel.checks.size import Space, space_of
+from truewheel.child.emulated_run import EmulatedRun
+from truewheel.child.smoke import SmokeRecord
+from truewheel.child.system_info import SystemInfo
 from truewheel.config.schema import SCHEMA_DIALECT
-from truewheel.inference.emulated_run import EmulatedRun
-from truewheel.inference.smoke import SmokeRecord
-from truewheel.inference.system_info import SystemInfo
-from truewheel.plan import Plan
+from truewheel.plan.plan import Plan
 from truewheel.wheel.container import hash_stream
 
 

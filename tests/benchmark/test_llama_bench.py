@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from truewheel.bench.llama_bench import compare_with_llama_bench, to_lines
+from tools.llama_bench import compare_with_llama_bench, to_lines
 from truewheel.cli.bench_ import pick_subjects
 from truewheel.console import Console
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from truewheel.inference.environment import fresh_environment
-from truewheel.inference.models import find_model
+from truewheel.child.environment import fresh_environment
+from truewheel.models.models import find_model
+from truewheel.store.wheelhouse import Wheelhouse
 from truewheel.wheel.archive import read_wheel
-from truewheel.wheelhouse.store import Wheelhouse
 
 ENGINES = ("llama-rs", "llama-cpp-python")
 _OPEN = pytest.StashKey[contextlib.ExitStack]()

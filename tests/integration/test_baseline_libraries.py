@@ -12,8 +12,8 @@ from truewheel.binary.elf import is_elf
 from truewheel.checks.isa_account import account_of
 from truewheel.checks.isa_rules import needles
 from truewheel.checks.run import gather
-from truewheel.inspection.child import read_library
-from truewheel.inspection.facts import WheelFacts
+from truewheel.examine.child import read_library
+from truewheel.examine.facts import WheelFacts
 from truewheel.wheel.archive import Entry, WheelFile
 from truewheel.wheel.name import parse_wheel_name
 

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from bench_reports import make_benchmark, make_floor, make_other, make_peer, make_tuning
 from msgspec.structs import replace
 
-from truewheel.bench.page import to_html
+from truewheel.pages.bench_page import to_html
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is here")

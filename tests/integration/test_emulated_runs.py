@@ -17,16 +17,16 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from factories import make_facts
 from test_planted_code import compiler
 
-import truewheel.inference.drivers
+import truewheel.child.drivers
 from truewheel.checks.emulation import check
+from truewheel.child.emulated_cpus import EmulatedCpu, Order, Target, canary_codes, emulated_cpus
+from truewheel.child.emulation import find_emulator, run_emulated
 from truewheel.config.tables import Engine
 from truewheel.console import Console
 from truewheel.cpu.features import feature_table
 from truewheel.cpu.host import detect_host
 from truewheel.cpu.levels import level_features
-from truewheel.inference.emulated_cpus import EmulatedCpu, Order, Target, canary_codes, emulated_cpus
-from truewheel.inference.emulation import find_emulator, run_emulated
-from truewheel.inference.models import Model
+from truewheel.models.models import Model
 from truewheel.wheel.archive import Member, read_wheel
 from truewheel.wheel.writer import write_wheel
 
@@ -156,7 +156,7 @@ def test_an_emulated_cpu_is_as_the_table_says(cpu):
         name: (place.leaf, place.subleaf, ("eax", "ebx", "ecx", "edx").index(place.register), place.bit, place.state)
         for name, place in feature_table().items()
     }
-    drivers = str(Path(truewheel.inference.drivers.__file__).parent)
+    drivers = str(Path(truewheel.child.drivers.__file__).parent)
     code = f"""
 import sys; sys.path.insert(0, {drivers!r})
 import emulate

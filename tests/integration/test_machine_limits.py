@@ -13,8 +13,6 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from truewheel.bench.limits import KERNELS, choose_kernels, measure_limits
-from truewheel.bench.limits_program import OPTIONAL, build_program, find_compiler
 from truewheel.binary.code import read_code
 from truewheel.binary.decode import find_stretches
 from truewheel.binary.image import ElfImage
@@ -23,7 +21,9 @@ from truewheel.console import Console
 from truewheel.cpu.features import with_implied
 from truewheel.cpu.host import detect_host
 from truewheel.errors import TruewheelError
-from truewheel.toolchain.probe import candidates
+from truewheel.machine.probe import candidates
+from truewheel.measure.limits import KERNELS, choose_kernels, measure_limits
+from truewheel.measure.limits_program import OPTIONAL, build_program, find_compiler
 
 QUIET = Console(quiet=True)
 HOST = detect_host()

@@ -15,7 +15,7 @@ from truewheel.binary.image import ElfImage
 from truewheel.config.locations import cache_root
 from truewheel.cpu.features import feature_table
 from truewheel.errors import TruewheelError
-from truewheel.toolchain.tools import find_tool
+from truewheel.machine.tools import find_tool
 
 _SSE = {"sse3", "ssse3", "sse4_1", "sse4_2"}
 _AVX = _SSE | {"avx", "popcnt"}

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from truewheel.child.smoke import SmokeRecord, engine_for, run_smoke
 from truewheel.console import Console
 from truewheel.cpu.host import detect_host
 from truewheel.errors import TruewheelError
-from truewheel.inference.models import Model, find_model
-from truewheel.inference.smoke import SmokeRecord, engine_for, run_smoke
+from truewheel.models.models import Model, find_model
+from truewheel.store.wheelhouse import Wheelhouse
 from truewheel.wheel.archive import WheelFile, read_wheel
-from truewheel.wheelhouse.store import Wheelhouse
 
 
 def pytest_addoption(parser):

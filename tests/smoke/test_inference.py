@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from truewheel.inference.smoke import STEPS
+from truewheel.child.smoke import STEPS
 
 
 @pytest.mark.parametrize("step", STEPS)

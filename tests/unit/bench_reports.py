@@ -1,6 +1,6 @@
 """Benchmarks and tunings for tests: made-up figures of a made-up machine, with all that a page must be able to show."""
 
-from truewheel.bench.result import (
+from truewheel.measure.result import (
     SCHEMA,
     Benchmark,
     Cost,

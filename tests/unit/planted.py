@@ -23,9 +23,9 @@ from planted_linkage import PLANTED_LINKAGE
 from planted_metadata import planted as planted_metadata
 
 from truewheel.build.evidence import CompileUnit, CrateUnit, Evidence
-from truewheel.inference.models import find_model
-from truewheel.inference.smoke import SmokeRecord, judge, unproven
-from truewheel.inference.system_info import SystemInfo
+from truewheel.child.smoke import SmokeRecord, judge, unproven
+from truewheel.child.system_info import SystemInfo
+from truewheel.models.models import find_model
 from truewheel.wheel.archive import Member
 
 

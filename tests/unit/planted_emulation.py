@@ -5,8 +5,8 @@ import json
 import msgspec
 from factories import DIST_INFO, make_facts, make_wheel, wheel_members
 
+from truewheel.child.emulated_run import EmulatedRun
 from truewheel.cpu.levels import level_features
-from truewheel.inference.emulated_run import EmulatedRun
 from truewheel.wheel.archive import Member
 
 BACKENDS = [

@@ -20,15 +20,15 @@ from factories import (
 )
 from planted import PLANTED
 
-from truewheel.account.html import to_html
-from truewheel.account.markdown import to_markdown
-from truewheel.account.terminal import to_lines
 from truewheel.checks.archive import findings_of
 from truewheel.checks.finding import Finding
 from truewheel.checks.run import run_checks
-from truewheel.inference.models import find_model
-from truewheel.inference.smoke import unproven
-from truewheel.inference.system_info import SystemInfo
+from truewheel.child.smoke import unproven
+from truewheel.child.system_info import SystemInfo
+from truewheel.models.models import find_model
+from truewheel.pages.report_html import to_html
+from truewheel.pages.report_markdown import to_markdown
+from truewheel.pages.report_terminal import to_lines
 from truewheel.report import Report, make_report, report_of_malformed, to_dict, to_json
 from truewheel.wheel.archive import Member
 from truewheel.wheel.container import Fault

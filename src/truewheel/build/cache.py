@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from truewheel import process
 from truewheel.cpu.host import Host
-from truewheel.toolchain.tools import Say, Tool, fetch_tool, on_machine
+from truewheel.machine.tools import Say, Tool, fetch_tool, on_machine
 
 _MAX_SIZE = "5G"
 

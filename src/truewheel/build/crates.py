@@ -13,9 +13,9 @@ import msgspec
 from truewheel import process
 from truewheel.build.product import process_reason
 from truewheel.errors import BuildError, FetchError
-from truewheel.placeholders import CRATES_PLACEHOLDER
-from truewheel.toolchain.rust import cargo_home, rust_environment
-from truewheel.toolchain.tools import Say
+from truewheel.machine.rust import cargo_home, rust_environment
+from truewheel.machine.tools import Say
+from truewheel.plan.placeholders import CRATES_PLACEHOLDER
 
 _NAME = re.compile(r"(?:un)?licen[cs]e|copying|notice", re.IGNORECASE)
 _MOST_BYTES = 1 << 20

@@ -13,8 +13,8 @@ import msgspec
 
 from truewheel.build.evidence import CompileUnit, CrateUnit, Evidence
 from truewheel.build.product import BuiltWheel
-from truewheel.plan import Plan
-from truewheel.source import SourceTree
+from truewheel.fetch.source import SourceTree
+from truewheel.plan.plan import Plan
 
 _MOST = 24
 """Builds that are kept, the newest; each is a few MiB."""

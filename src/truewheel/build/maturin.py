@@ -18,12 +18,12 @@ from truewheel.build.objects import build_cpuid, build_note, compiler_line
 from truewheel.build.product import BuildTools, BuiltWheel, process_reason
 from truewheel.console import Console
 from truewheel.errors import BuildError
-from truewheel.placeholders import BUILD_PLACEHOLDER, CRATES_PLACEHOLDER, NOTE_PLACEHOLDER, SOURCE_PLACEHOLDER
-from truewheel.plan import Plan
-from truewheel.rust_plan import PlannedLibraries, PlannedRust
-from truewheel.source import SourceTree
-from truewheel.toolchain.rust import TARGET, RustToolchain, header_folders, rust_environment
-from truewheel.toolchain.tools import Tool, search_path
+from truewheel.fetch.source import SourceTree
+from truewheel.machine.rust import TARGET, RustToolchain, header_folders, rust_environment
+from truewheel.machine.tools import Tool, search_path
+from truewheel.plan.placeholders import BUILD_PLACEHOLDER, CRATES_PLACEHOLDER, NOTE_PLACEHOLDER, SOURCE_PLACEHOLDER
+from truewheel.plan.plan import Plan
+from truewheel.plan.rust import PlannedLibraries, PlannedRust
 
 _COMPILING = re.compile(r"^\s*Compiling (?P<what>\S+ v\S+)")
 _ERROR = re.compile(r"^(?P<text>(?:error(?:\[E\d+\])?: .*|.*panicked at .*|💥 .*))$")

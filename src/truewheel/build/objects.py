@@ -8,7 +8,7 @@ from truewheel import process
 from truewheel.build.product import process_reason
 from truewheel.cpu.levels import LEVELS
 from truewheel.errors import BuildError
-from truewheel.toolchain.probe import Toolchain
+from truewheel.machine.probe import Toolchain
 
 
 def build_note(toolchain: Toolchain, level: str, target: Path, environment: dict[str, str], log: Path) -> None:
@@ -40,7 +40,7 @@ def build_cpuid(toolchain: Toolchain, work: Path, environment: dict[str, str], l
     from importlib import resources
 
     source = work / "cpuid.c"
-    source.write_bytes(resources.files("truewheel.repair").joinpath("cpuid.c").read_bytes())
+    source.write_bytes(resources.files("truewheel.carried").joinpath("cpuid.c").read_bytes())
     library = work / "cpuid.so"
     flags = ["-shared", "-fPIC", "-O2", "-march=x86-64", "-nostdlib", "-s", "-Wl,--build-id=none"]
     if toolchain.kind == "zig":

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from truewheel.build.cache import CompileCache
 from truewheel.build.evidence import Evidence
-from truewheel.plan import Plan
-from truewheel.source import SourceTree
-from truewheel.toolchain.probe import Toolchain
-from truewheel.toolchain.tools import Tool
+from truewheel.fetch.source import SourceTree
+from truewheel.machine.probe import Toolchain
+from truewheel.machine.tools import Tool
+from truewheel.plan.plan import Plan
 
 
 class BuiltWheel(NamedTuple):

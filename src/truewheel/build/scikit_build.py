@@ -16,10 +16,10 @@ from truewheel.build.product import BuildTools, BuiltWheel, process_reason
 from truewheel.build.progress import BuildReader
 from truewheel.console import Console
 from truewheel.errors import BuildError, TruewheelError
-from truewheel.placeholders import BUILD_PLACEHOLDER, NOTE_PLACEHOLDER, SOURCE_PLACEHOLDER
-from truewheel.plan import Plan
-from truewheel.source import SourceTree
-from truewheel.toolchain.tools import search_path
+from truewheel.fetch.source import SourceTree
+from truewheel.machine.tools import search_path
+from truewheel.plan.placeholders import BUILD_PLACEHOLDER, NOTE_PLACEHOLDER, SOURCE_PLACEHOLDER
+from truewheel.plan.plan import Plan
 
 
 def build_wheel(

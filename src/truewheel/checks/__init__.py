@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from truewheel.verify import check_wheel
+    from truewheel.corridor.verify import check_wheel
 
 __all__ = ["check_wheel"]
 
@@ -16,7 +16,7 @@ __all__ = ["check_wheel"]
 def __getattr__(name: str) -> Any:
     # The checks know nothing of reports and children; whoever asks for the whole gets it from where it is put together.
     if name == "check_wheel":
-        from truewheel.verify import check_wheel
+        from truewheel.corridor.verify import check_wheel
 
         return check_wheel
     raise AttributeError(name)

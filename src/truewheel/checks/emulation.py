@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from truewheel.checks.equivalence import NEAR_TIE
 from truewheel.checks.finding import Facts, Finding
 from truewheel.checks.isa_account import embedded_plan, read_claims
-from truewheel.inference.emulated_cpus import Target
-from truewheel.inference.emulated_run import EmulatedRun
+from truewheel.child.emulated_cpus import Target
+from truewheel.child.emulated_run import EmulatedRun
 
 CODES = {
     "EMULATE-ILLEGAL": "The process died of an illegal instruction on a CPU that has everything that the wheel claims "

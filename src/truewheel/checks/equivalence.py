@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from truewheel.checks.finding import Finding
-from truewheel.inference.logits import Answer
+from truewheel.child.logits import Answer
 
 if TYPE_CHECKING:
     import numpy as np

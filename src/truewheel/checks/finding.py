@@ -10,10 +10,10 @@ import msgspec
 from truewheel.binary.code import CodeFacts
 from truewheel.binary.elf import ElfFacts
 from truewheel.build.evidence import Evidence
-from truewheel.inference.emulated_run import EmulatedRun
-from truewheel.inference.smoke import SmokeRecord
-from truewheel.inference.system_info import SystemInfo
-from truewheel.plan import Plan
+from truewheel.child.emulated_run import EmulatedRun
+from truewheel.child.smoke import SmokeRecord
+from truewheel.child.system_info import SystemInfo
+from truewheel.plan.plan import Plan
 from truewheel.wheel.archive import WheelFile
 from truewheel.wheel.sources import SourceFacts
 

@@ -6,11 +6,11 @@ import fnmatch
 import re
 from collections.abc import Iterator
 
-from truewheel.backends import PlannedBackend
 from truewheel.build.evidence import CompileUnit
 from truewheel.checks.finding import Facts, Finding
 from truewheel.cpu.features import engine_names, feature_table
-from truewheel.plan import Plan
+from truewheel.plan.backends import PlannedBackend
+from truewheel.plan.plan import Plan
 
 CODES = {
     "FLAGS-CACHE": "CMake's cache holds another value than the plan asked for: the engine or the environment "

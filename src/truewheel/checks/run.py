@@ -26,10 +26,10 @@ from truewheel.checks import (
 from truewheel.checks.finding import Check, Facts, Finding
 from truewheel.checks.isa_account import embedded_plan
 from truewheel.checks.policy import Policy, default_policy
-from truewheel.inference.smoke import SmokeRecord
-from truewheel.inference.system_info import SystemInfo
-from truewheel.inspection.facts import WheelFacts
-from truewheel.plan import Plan
+from truewheel.child.smoke import SmokeRecord
+from truewheel.child.system_info import SystemInfo
+from truewheel.examine.facts import WheelFacts
+from truewheel.plan.plan import Plan
 
 CHECKS: dict[str, Check] = {
     "archive": archive.check,

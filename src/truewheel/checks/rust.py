@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from truewheel.build.evidence import CrateUnit
 from truewheel.checks.finding import Facts, Finding
-from truewheel.rust_plan import PlannedRust
+from truewheel.plan.rust import PlannedRust
 
 CODES = {
     "RUST-LOST": "A crate of the wheel was compiled without the plan's target CPU or target features.",

@@ -12,9 +12,9 @@ from truewheel.cli import VERBS
 from truewheel.cli.common import json_option, print_json
 
 if TYPE_CHECKING:
-    from truewheel.bench.result import Benchmark, Tuning
-    from truewheel.bench.subjects import Asked
     from truewheel.console import Console
+    from truewheel.measure.result import Benchmark, Tuning
+    from truewheel.measure.subjects import Asked
 
 
 _MOST = 131_072
@@ -93,12 +93,12 @@ def command(context: click.Context, /, subjects: tuple[str, ...], model: str, *,
       truewheel bench ours.whl@defaults ours.whl@presets/this-machine.toml
       truewheel bench ours.whl pypi:xllamacpp==2026.10.1 --model qwen2.5-1.5b:q4_k_m --html page.html
     """
-    from truewheel.bench.metrics import make_plan
-    from truewheel.bench.run import Method, run_benchmark
-    from truewheel.bench.subjects import parse_subject
     from truewheel.console import Console
     from truewheel.cpu.host import detect_host
-    from truewheel.inference.models import find_model
+    from truewheel.measure.metrics import make_plan
+    from truewheel.measure.run import Method, run_benchmark
+    from truewheel.measure.subjects import parse_subject
+    from truewheel.models.models import find_model
 
     if as_json and options["as_markdown"]:
         raise click.UsageError("--json and --markdown both want stdout; choose one")
@@ -121,20 +121,20 @@ def command(context: click.Context, /, subjects: tuple[str, ...], model: str, *,
     if as_json:
         print_json(console, benchmark)
     elif options["as_markdown"]:
-        from truewheel.bench.markdown import to_markdown
+        from truewheel.pages.bench_markdown import to_markdown
 
         console.data(to_markdown(benchmark))
     else:
-        from truewheel.bench.terminal import to_lines
+        from truewheel.pages.bench_terminal import to_lines
 
         console.data("\n".join(to_lines(benchmark)))
 
 
 def pick_subjects(console: Console) -> list[Asked]:
     """Return the wheels of the wheelhouse that `pick` would take, of engines that can be measured."""
-    from truewheel.bench.subjects import known_engines, parse_subject
     from truewheel.config.locations import wheelhouse_root
     from truewheel.errors import LoadError
+    from truewheel.measure.subjects import known_engines, parse_subject
     from truewheel.pick.run import pick_wheels
     from truewheel.pick.target import find_target
 
@@ -149,8 +149,8 @@ def pick_subjects(console: Console) -> list[Asked]:
 
 def _measure_limits(host: Any, console: Console) -> tuple[Any, str]:
     """Return the machine's limits, or why they are not known: a benchmark without them is still one."""
-    from truewheel.bench.limits import choose_threads, measure_limits
     from truewheel.errors import TruewheelError
+    from truewheel.measure.limits import choose_threads, measure_limits
 
     try:
         return measure_limits(choose_threads(host.usable_cores), host, console), ""
@@ -162,8 +162,8 @@ def _measure_limits(host: Any, console: Console) -> tuple[Any, str]:
 def _read_tuning(path: Path | None) -> Tuning | None:
     import msgspec
 
-    from truewheel.bench.result import Tuning
     from truewheel.errors import LoadError
+    from truewheel.measure.result import Tuning
 
     if path is None:
         return None
@@ -177,7 +177,7 @@ def _write(benchmark: Benchmark, tuning: Tuning | None, options: dict[str, Any],
     import msgspec
 
     if options["html"] is not None:
-        from truewheel.bench.page import to_html
+        from truewheel.pages.bench_page import to_html
 
         write_text(options["html"], to_html(benchmark, tuning))
         console.say(f"the page is {options['html']}")

@@ -19,8 +19,8 @@ from truewheel.cli.common import (
 
 if TYPE_CHECKING:
     from truewheel.console import Console
-    from truewheel.prepare import Order
-    from truewheel.wheelhouse.store import Wheelhouse
+    from truewheel.corridor.prepare import Order
+    from truewheel.store.wheelhouse import Wheelhouse
 
 
 @click.command("build", short_help=VERBS["build"])
@@ -59,14 +59,14 @@ def command(
       truewheel build --model smollm2 --json
       truewheel build llama-cpp-python --all
     """
-    from truewheel.account.terminal import to_lines
     from truewheel.config.locations import wheelhouse_root
     from truewheel.console import Console
-    from truewheel.pipeline import build
-    from truewheel.prepare import Order
+    from truewheel.corridor.pipeline import build
+    from truewheel.corridor.prepare import Order
+    from truewheel.pages.report_terminal import to_lines
     from truewheel.process import quote
     from truewheel.report import to_dict
-    from truewheel.wheelhouse.store import Wheelhouse
+    from truewheel.store.wheelhouse import Wheelhouse
 
     console = Console()
     order = Order(engine, profile, toolchain or "", jobs or 0, not no_cache, keep_work, model, emulate)
@@ -93,9 +93,9 @@ def command(
 
 def _build_every(order: Order, house: Wheelhouse, console: Console, *, as_json: bool) -> int:
     from truewheel.cli.compare_ import to_lines
+    from truewheel.corridor.series import build_all, compare_results
     from truewheel.errors import CheckError
     from truewheel.report import to_dict
-    from truewheel.series import build_all, compare_results
 
     results = build_all(order, house, console)
     rows = []

@@ -60,11 +60,11 @@ def command(
     """
     from truewheel.checks.policy import load_policy
     from truewheel.checks.run import CODES
+    from truewheel.child.emulation import find_emulator
     from truewheel.console import Console
+    from truewheel.corridor.verify import check_wheel
     from truewheel.errors import CheckError, StoreError
-    from truewheel.inference.emulation import find_emulator
     from truewheel.report import to_dict
-    from truewheel.verify import check_wheel
 
     if as_json and as_markdown:
         raise click.UsageError("--json and --markdown both want stdout; choose one")
@@ -95,15 +95,15 @@ def command(
     elif as_markdown:
         console.data(_markdown(reports))
     elif len(wheels) == 1:
-        from truewheel.account.terminal import to_lines
+        from truewheel.pages.report_terminal import to_lines
 
         console.data("\n".join(to_lines(reports[0], verbose=verbose)))
     else:
-        from truewheel.account.terminal import to_table_lines
+        from truewheel.pages.report_terminal import to_table_lines
 
         console.data("\n".join(to_table_lines(reports)))
     if html is not None:
-        from truewheel.account.html import to_html
+        from truewheel.pages.report_html import to_html
 
         try:
             html.write_text(to_html(reports), encoding="utf-8")
@@ -114,6 +114,6 @@ def command(
 
 
 def _markdown(reports: list[Report]) -> str:
-    from truewheel.account.markdown import to_markdown, to_markdown_table
+    from truewheel.pages.report_markdown import to_markdown, to_markdown_table
 
     return to_markdown(reports[0]) if len(reports) == 1 else to_markdown_table(reports)

@@ -12,7 +12,7 @@ from truewheel.cli.common import json_option, print_json
 
 if TYPE_CHECKING:
     from truewheel.checks.equivalence import Row
-    from truewheel.compare import Comparison
+    from truewheel.compare.run import Comparison
 
 _HEADINGS = ("verdict", "mean KL", "max KL", "same best token", "tokens part at", "variant")
 
@@ -47,7 +47,7 @@ def command(wheels: tuple[Path, ...], model: str, reference: str, as_json: bool,
       truewheel compare wheelhouse/llama_cpp_python-*.whl
       truewheel compare ours.whl theirs.whl --model smollm2 --markdown
     """
-    from truewheel.compare import compare_wheels
+    from truewheel.compare.run import compare_wheels
     from truewheel.console import Console
     from truewheel.cpu.host import detect_host
     from truewheel.errors import CheckError
@@ -69,7 +69,7 @@ def command(wheels: tuple[Path, ...], model: str, reference: str, as_json: bool,
 
 def to_lines(comparison: Comparison) -> list[str]:
     """Return a comparison for a terminal: a table, the names last, then the findings."""
-    from truewheel.account.text import clean
+    from truewheel.text import clean
 
     rows = [_HEADINGS, *(_cells(row) for row in comparison.rows)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -86,7 +86,7 @@ def to_lines(comparison: Comparison) -> list[str]:
 
 def to_markdown_lines(comparison: Comparison) -> list[str]:
     """Return a comparison as Markdown; names and messages come from strangers' wheels and become no markup."""
-    from truewheel.account.markdown import escape, quote
+    from truewheel.pages.report_markdown import escape, quote
 
     lines = [f"{escape(_about(comparison))}.", ""]
     lines += [f"| {' | '.join(_HEADINGS)} |", "| --- | ---: | ---: | ---: | ---: | --- |"]
@@ -102,7 +102,7 @@ def to_markdown_lines(comparison: Comparison) -> list[str]:
 
 
 def _about(comparison: Comparison) -> str:
-    from truewheel.account.text import clean
+    from truewheel.text import clean
 
     return (
         f"{comparison.engine} on {clean(comparison.model)}, {comparison.positions} positions, {comparison.threads} "
@@ -112,7 +112,7 @@ def _about(comparison: Comparison) -> str:
 
 def _cells(row: Row) -> tuple[str, ...]:
     """Return a row of the table; what was not measured is a dash."""
-    from truewheel.account.text import clean
+    from truewheel.text import clean
 
     mean = largest = agreement = parted = "-"
     if row.mean_divergence is not None:

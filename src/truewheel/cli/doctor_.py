@@ -20,9 +20,9 @@ def command(as_json: bool) -> None:
     Example:
       truewheel doctor --json
     """
+    from truewheel.child.emulation import emulated_here
     from truewheel.console import Console
-    from truewheel.doctor import diagnose
-    from truewheel.inference.emulation import emulated_here
+    from truewheel.machine.doctor import diagnose
 
     console = Console()
     found = diagnose(emulated_here(), console.say)
@@ -52,7 +52,7 @@ def command(as_json: bool) -> None:
 
 
 def _compiler_line(tried: object) -> str:
-    from truewheel.toolchain.probe import Toolchain
+    from truewheel.machine.probe import Toolchain
 
     assert isinstance(tried, Toolchain)
     if tried.refusal:

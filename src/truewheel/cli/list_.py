@@ -23,7 +23,7 @@ def command(wheelhouse: Path | None, as_json: bool) -> None:
     """
     from truewheel.config.locations import wheelhouse_root
     from truewheel.console import Console
-    from truewheel.wheelhouse.store import Wheelhouse
+    from truewheel.store.wheelhouse import Wheelhouse
 
     console = Console()
     house = Wheelhouse(wheelhouse or wheelhouse_root())

@@ -21,10 +21,10 @@ def command(as_json: bool) -> None:
       truewheel matrix
       truewheel matrix --json
     """
+    from truewheel.child.emulation import emulated_here
     from truewheel.console import Console
     from truewheel.cpu.host import detect_host
-    from truewheel.inference.emulation import emulated_here
-    from truewheel.matrix import make_matrix
+    from truewheel.machine.matrix import make_matrix
 
     console = Console()
     matrix = make_matrix(detect_host(), emulated_here(), console.say)

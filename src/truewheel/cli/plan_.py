@@ -24,7 +24,7 @@ def command(engine: str, profile: str, toolchain: str | None, as_json: bool) -> 
       truewheel plan llama-cpp-python native --json
     """
     from truewheel.console import Console
-    from truewheel.prepare import Order, prepare
+    from truewheel.corridor.prepare import Order, prepare
 
     console = Console()
     ready = prepare(Order(engine, profile, toolchain or ""), console)

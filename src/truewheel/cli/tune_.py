@@ -73,12 +73,12 @@ def command(
     """
     import msgspec
 
+    from truewheel.carried.found import fingerprint
     from truewheel.cli.bench_ import refuse_unwritable, write_text
-    from truewheel.config.found import fingerprint
     from truewheel.console import Console
     from truewheel.cpu.host import detect_host
     from truewheel.errors import StoreError
-    from truewheel.inference.models import find_model
+    from truewheel.models.models import find_model
     from truewheel.tune.preset import default_target, found_target, make_preset, write_found
     from truewheel.tune.run import Order, run_tuning
 
@@ -103,17 +103,17 @@ def command(
     if save is not None:
         write_text(save, msgspec.json.format(msgspec.json.encode(tuning), indent=2).decode() + "\n")
     if html is not None:
-        from truewheel.bench.page import to_html
+        from truewheel.pages.bench_page import to_html
 
         write_text(html, to_html(tuning.final, tuning))
     if as_json:
         print_json(console, tuning)
     elif as_markdown:
-        from truewheel.bench.markdown import tuning_to_markdown
+        from truewheel.pages.bench_markdown import tuning_to_markdown
 
         console.data(tuning_to_markdown(tuning))
     else:
-        from truewheel.bench.terminal import tuning_to_lines
+        from truewheel.pages.bench_terminal import tuning_to_lines
 
         console.data("\n".join(tuning_to_lines(tuning)))
 

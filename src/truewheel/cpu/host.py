@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from truewheel.cpu.cores import count_usable
+from truewheel.carried.cores import count_usable
 from truewheel.cpu.features import feature_table
 from truewheel.cpu.levels import highest_level
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 from packaging.version import Version
 
-from truewheel.account.text import cut, join_words
 from truewheel.cpu.features import feature_table
 from truewheel.pick.candidate import QUESTIONS, Candidate, Choice
+from truewheel.text import cut, join_words
 
 _SHOWN = 3
 

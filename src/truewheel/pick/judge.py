@@ -9,7 +9,6 @@ import msgspec
 from msgspec.structs import replace
 from packaging.specifiers import SpecifierSet
 
-from truewheel.account.text import clean, cut, join_words, number_words
 from truewheel.checks.isa_account import IsaAccount, account_of
 from truewheel.checks.isa_rules import needles
 from truewheel.checks.python_tags import MAX_VALUE, show_value
@@ -18,11 +17,12 @@ from truewheel.config.tables import Label
 from truewheel.cpu.features import feature_table
 from truewheel.cpu.host import Host
 from truewheel.errors import CheckError
-from truewheel.inspection.facts import WheelFacts
-from truewheel.inspection.run import inspect_wheel
+from truewheel.examine.facts import WheelFacts
+from truewheel.examine.run import inspect_wheel
 from truewheel.pick.candidate import Candidate
 from truewheel.pick.target import Target, explain_tags
 from truewheel.report import Report
+from truewheel.text import clean, cut, join_words, number_words
 from truewheel.wheel.archive import MalformedWheelError, WheelFile
 from truewheel.wheel.name import parse_wheel_name
 

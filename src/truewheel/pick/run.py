@@ -9,12 +9,12 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from truewheel.account.text import clean, join_words
 from truewheel.errors import LoadError, PlanError
 from truewheel.pick.candidate import Candidate, Choice
 from truewheel.pick.choose import choose
 from truewheel.pick.judge import REJECTED, identify, judge
 from truewheel.pick.target import Target
+from truewheel.text import clean, join_words
 
 
 def find_wheels(paths: Iterable[Path]) -> list[Path]:

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 import msgspec
 from packaging.tags import Tag, compatible_tags, cpython_tags, platform_tags, sys_tags
 
-from truewheel.account.text import cut, join_words
-from truewheel.account.words import read_glibc
 from truewheel.cpu.host import Host, detect_host
 from truewheel.errors import LoadError
+from truewheel.targets.manylinux import read_glibc
+from truewheel.text import cut, join_words
 from truewheel.wheel.name import WheelName
 
 _VERSION = re.compile(r"3\.(\d{1,2})(?:\.\d{1,2})?")

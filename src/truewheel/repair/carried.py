@@ -6,17 +6,17 @@ from importlib import resources
 from types import MappingProxyType
 
 from truewheel.errors import RepairError
-from truewheel.plan import Plan
+from truewheel.plan.plan import Plan
 from truewheel.wheel.archive import Member
 
 MODULES = MappingProxyType(
     {
-        "truewheel_cores": ("truewheel.cpu", "cores.py"),
-        "truewheel_found": ("truewheel.config", "found.py"),
-        "truewheel_preset": ("truewheel.repair", "preset_template.py"),
+        "truewheel_cores": "cores.py",
+        "truewheel_found": "found.py",
+        "truewheel_preset": "preset_template.py",
     }
 )
-"""Package and file of each, by its name in the wheel."""
+"""The file of each, by its name in the wheel."""
 
 
 def add_carried(members: dict[str, Member], plan: Plan) -> dict[str, Member]:
@@ -26,9 +26,9 @@ def add_carried(members: dict[str, Member], plan: Plan) -> dict[str, Member]:
         RepairError: the package has a module of such a name.
     """
     added = {}
-    for name, (package, file) in MODULES.items():
+    for name, file in MODULES.items():
         path = f"{plan.import_name}/{name}.py"
         if path in members:
             raise RepairError(f"the wheel has a {path} of its own", hint="truewheel's own module takes that name")
-        added[path] = Member(resources.files(package).joinpath(file).read_bytes())
+        added[path] = Member(resources.files("truewheel.carried").joinpath(file).read_bytes())
     return {**members, **added}

@@ -13,7 +13,7 @@ from typing import Any
 from truewheel.cpu.features import feature_table
 from truewheel.cpu.levels import LEVELS, level_features
 from truewheel.errors import RepairError
-from truewheel.plan import Plan
+from truewheel.plan.plan import Plan
 from truewheel.wheel.archive import Member
 
 _REGISTERS = ("eax", "ebx", "ecx", "edx")
@@ -60,7 +60,7 @@ def guard_source(plan: Plan, hashes: Mapping[str, str]) -> str:
         hashes: SHA-256 of each backend's library, by its path in the wheel.
     """
     # Not quoted from a template engine: one assignment is replaced, and checked to stand there once.
-    source = resources.files("truewheel.repair").joinpath("guard_template.py").read_text()
+    source = resources.files("truewheel.carried").joinpath("guard_template.py").read_text()
     if source.count(_BLANK) != 1 or not source.endswith(_START):
         raise RepairError(f"the guard template lacks the line {_BLANK!r} or {_START!r}")
     return source.replace(_BLANK, f"TABLE = {pprint.pformat(guard_table(plan, hashes), width=110, sort_dicts=False)}")

@@ -15,7 +15,7 @@ from truewheel.binary.elf import is_elf
 from truewheel.build.evidence import Evidence
 from truewheel.build.product import BuiltWheel
 from truewheel.errors import CheckError, RepairError
-from truewheel.plan import Plan
+from truewheel.plan.plan import Plan
 from truewheel.repair.carried import add_carried
 from truewheel.repair.guard import add_guard
 from truewheel.repair.sbom import Crate, make_sbom, read_crates

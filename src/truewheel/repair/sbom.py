@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from truewheel.errors import RepairError
-from truewheel.plan import Plan
+from truewheel.plan.plan import Plan
 
 
 class _LockedCrate(msgspec.Struct):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from truewheel.bench.result import Benchmark, Figure, Subject, Tuning
-from truewheel.config.found import Wanted, machine_words, preset_folder, preset_name
+from truewheel.carried.found import Wanted, machine_words, preset_folder, preset_name
 from truewheel.config.locations import checkout
 from truewheel.config.presets import (
     Measured,
@@ -22,6 +21,7 @@ from truewheel.config.presets import (
 )
 from truewheel.cpu.host import Host
 from truewheel.errors import StoreError
+from truewheel.measure.result import Benchmark, Figure, Subject, Tuning
 
 _HOW = "defaults, winner and runner-up in turn, in fresh processes each round; ratios against the defaults beside them"
 _PREFIXES = {"decode": "tg", "prefill": "pp", "latency": "answer-whole", "memory": "peak"}

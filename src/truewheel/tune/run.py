@@ -12,23 +12,23 @@ from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from truewheel.bench.child import Runner, Session, open_session, run_child
-from truewheel.bench.install import open_subject
-from truewheel.bench.machine import describe_machine, read_clock
-from truewheel.bench.metrics import Plan, Work, make_plan, read_event
-from truewheel.bench.result import SCHEMA, Benchmark, Machine, Trial, Tuning
-from truewheel.bench.run import Method, run_benchmark
-from truewheel.bench.subjects import Asked, parse_subject
 from truewheel.checks.equivalence import DIVERGES_ABOVE, compare
+from truewheel.child.logits import Answer
+from truewheel.child.logits import Runner as LogitsRunner
+from truewheel.child.smoke import engine_for
 from truewheel.config.presets import Settings
 from truewheel.console import Console
 from truewheel.cpu.host import Host
 from truewheel.errors import CheckError, LoadError
-from truewheel.inference.cost import model_facts
-from truewheel.inference.logits import Answer
-from truewheel.inference.logits import Runner as LogitsRunner
-from truewheel.inference.models import Model
-from truewheel.inference.smoke import engine_for
+from truewheel.measure.child import Runner, Session, open_session, run_child
+from truewheel.measure.cost import model_facts
+from truewheel.measure.install import open_subject
+from truewheel.measure.machine import describe_machine, read_clock
+from truewheel.measure.metrics import Plan, Work, make_plan, read_event
+from truewheel.measure.result import SCHEMA, Benchmark, Machine, Trial, Tuning
+from truewheel.measure.run import Method, run_benchmark
+from truewheel.measure.subjects import Asked, parse_subject
+from truewheel.models.models import Model
 from truewheel.tune.halving import Candidate, Seen, halve, plan_rungs, rank, score, turns_of
 from truewheel.tune.preset import name_trial, settle
 from truewheel.tune.space import (

@@ -1,0 +1,1 @@
+"""What is put into wheels: guard, threads that fit, presets. The standard library alone."""

@@ -1,0 +1,200 @@
+"""Run one wheel on other CPUs than this one, which qemu emulates: those that it is for, and the best that it is not.
+
+The emulator translates one process and no others, and /proc/cpuinfo shows this machine all the same: so everything
+happens in one process, and what counts is CPUID. It has no AVX-512, AVX-VNNI and AMX; what needs those is run on this
+machine, where that has them.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from truewheel import process
+from truewheel.child.emulated_cpus import Order, Target, canary_codes, emulated_cpus
+from truewheel.child.emulated_run import THIS_MACHINE, EmulatedRun, judge_run
+from truewheel.child.environment import Environment, InstallError, fresh_environment
+from truewheel.child.smoke import make_request, read_events
+from truewheel.config.tables import Engine
+from truewheel.console import Console
+from truewheel.cpu.features import feature_table
+from truewheel.cpu.host import Host
+from truewheel.cpu.levels import highest_level
+from truewheel.errors import CheckError
+from truewheel.models.models import Model
+from truewheel.wheel.archive import WheelFile
+
+BACKEND_VARIABLE = "TRUEWHEEL_BACKEND"
+"""The environment variable by which a wheel's import guard can be told which backend to take."""
+
+_PROGRAM = "qemu-x86_64"
+_REGISTERS = ("eax", "ebx", "ecx", "edx")
+_PREFILL = 16
+_WALL_SECONDS = 3600.0
+_CPU_SECONDS = 3600
+_EMULATOR_MEMORY = 1 << 30
+_AT_ONCE = 2
+_FIXED = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
+_DRIVERS = Path(__file__).resolve().parent / "drivers"
+_PYTHON_OPTIONS = ("-I", "-S", "-B", "-X", "faulthandler")
+
+
+class Emulator(NamedTuple):
+    """The emulator: its path, and its version as it says."""
+
+    path: str
+    version: str
+
+
+def emulated_here() -> tuple[tuple[str, frozenset[str]], ...]:
+    """Return names and features of the CPUs that can be emulated on this machine, from the least; often none."""
+    if platform.machine() != "x86_64" or shutil.which(_PROGRAM) is None:
+        return ()
+    return tuple((cpu.name, cpu.features) for cpu in emulated_cpus())
+
+
+def find_emulator() -> Emulator:
+    """Return the emulator of this machine.
+
+    Raises:
+        CheckError: it has none.
+    """
+    if platform.machine() != "x86_64":
+        raise CheckError(
+            f"this Python is for {platform.machine()}, and other CPUs are emulated for x86-64 alone",
+            hint="run it on an x86-64 machine",
+        )
+    path = shutil.which(_PROGRAM)
+    if path is None:
+        raise CheckError(f"{_PROGRAM} is not here, and nothing else emulates CPUs", hint="`apt-get install qemu-user`")
+    match = re.search(r"version (\S+)", process.run([path, "--version"], timeout=30).output)
+    return Emulator(path, f"{_PROGRAM} {match[1] if match else 'of no known version'}")
+
+
+def run_emulated(
+    wheel: WheelFile,
+    model: Model,
+    engine: Engine,
+    target: Target,
+    orders: Sequence[Order],
+    *,
+    host: Host,
+    console: Console,
+) -> tuple[EmulatedRun, ...]:
+    """Install a wheel into a fresh environment and run one inference from it for each order, locked down.
+
+    Args:
+        wheel: the wheel, ours or anybody's.
+        model: a model whose header was checked.
+        engine: how it is imported and driven.
+        target: what the wheel promises.
+        orders: what to run.
+        host: this machine.
+        console: shows each run when it has ended.
+
+    Raises:
+        CheckError: there is no emulator, or the wheel's METADATA cannot be followed.
+        FetchError: a dependency cannot be had.
+    """
+    emulator = find_emulator()
+    runs: dict[int, EmulatedRun] = {}
+    try:
+        with fresh_environment(wheel) as environment:
+            session = _Session(environment, model, engine, target, host, emulator)
+            for number, run in session.run_all(orders):
+                runs[number] = run
+                what = " ".join(filter(None, (run.outcome, run.backend and f"on {run.backend}")))
+                console.say(f"         {run.cpu:<12} {run.seconds:6.2f} s  {what}")
+    except InstallError as error:
+        level, ending = highest_level(host.features), error.message
+        return (EmulatedRun(cpu=THIS_MACHINE, level=level, outcome="failed", ending=ending, canary="not needed"),)
+    return tuple(runs[number] for number in range(len(orders)))
+
+
+class _Session(NamedTuple):
+    """An installed wheel, and everything that its runs share."""
+
+    environment: Environment
+    model: Model
+    engine: Engine
+    target: Target
+    host: Host
+    emulator: Emulator
+
+    def run_all(self, orders: Sequence[Order]) -> Iterator[tuple[int, EmulatedRun]]:
+        """Yield each order's number and run; those of emulated CPUs two at a time."""
+        there: list[tuple[bool, int]] = []
+        for number, order in enumerate(orders):
+            if order.cpu is None:
+                yield number, self._run_here(order)
+            else:
+                there.append((self.target.floor <= order.cpu.features, number))
+        # A refusal ends soon: those go first, and in company.
+        waiting = [number for _, number in sorted(there)]
+        size = min(_AT_ONCE, self.host.usable_cores)
+        for start in range(0, len(waiting), size):
+            yield from self._run_there({number: orders[number] for number in waiting[start : start + size]})
+
+    def _run_here(self, order: Order) -> EmulatedRun:
+        request = self._request()
+        scratch = request["events"].rpartition("/")[0]
+        asked = {BACKEND_VARIABLE: order.backend} if order.backend else {}
+        done = process.run(
+            [self.environment.python, *_PYTHON_OPTIONS, _DRIVERS / f"{self.engine.driver}.py"],
+            env={**_FIXED, "HOME": scratch, "TMPDIR": scratch, **asked},
+            cwd=Path(scratch),
+            timeout=_WALL_SECONDS,
+            stdin=msgspec.json.encode(request),
+        )
+        return self._judge(order, request, done)
+
+    def _run_there(self, orders: dict[int, Order]) -> Iterator[tuple[int, EmulatedRun]]:
+        requests = {number: self._request() for number in orders}
+        for number, order in orders.items():
+            requests[number] |= self._emulation(order, requests[number])
+        command = [str(self.environment.python), "-I", "-S", "-B", str(_DRIVERS / "emulate.py")]
+        jobs = [process.Job(command, msgspec.json.encode(request)) for request in requests.values()]
+        results = process.run_together(jobs, env=_FIXED, timeout=_WALL_SECONDS)
+        for (number, order), result in zip(orders.items(), results, strict=True):
+            output = (result.stdout + result.stderr).decode("utf-8", "replace")
+            done = process.Completed("", result.returncode, output, result.timed_out, _WALL_SECONDS)
+            yield number, self._judge(order, requests[number], done)
+
+    def _request(self) -> dict[str, Any]:
+        # Of a name that no run before could know, and occupy.
+        scratch = Path(tempfile.mkdtemp(dir=self.environment.scratch))
+        environment = self.environment._replace(scratch=scratch)
+        # One thread: several wait for each other in a loop, which takes minutes where two emulators share two cores.
+        return make_request(environment, self.model, self.engine, 1, in_process=True)
+
+    def _emulation(self, order: Order, request: dict[str, Any]) -> dict[str, Any]:
+        assert order.cpu is not None
+        driver = _DRIVERS / f"{self.engine.driver}.py"
+        # check=off: otherwise it complains of features that do not matter here.
+        emulator = [self.emulator.path, "-cpu", f"{order.cpu.name},check=off"]
+        return {
+            "cpu-seconds": _CPU_SECONDS,
+            "memory-bytes": request["memory-bytes"] + _EMULATOR_MEMORY,
+            "prefill": _PREFILL,
+            "emulated": {
+                "command": [*emulator, str(self.environment.python), *_PYTHON_OPTIONS, str(driver)],
+                "scratch": request["events"].rpartition("/")[0],
+                "features": {
+                    name: (place.leaf, place.subleaf, _REGISTERS.index(place.register), place.bit, place.state)
+                    for name, place in feature_table().items()
+                },
+                "canary": canary_codes()[order.cpu.canary],
+            },
+        }
+
+    def _judge(self, order: Order, request: dict[str, Any], done: process.Completed) -> EmulatedRun:
+        events, here = read_events(Path(request["events"])), frozenset(self.host.features)
+        emulator = self.emulator.version if order.cpu else ""
+        return judge_run(order, self.target, here, events, done, emulator=emulator)

@@ -1,0 +1,1 @@
+"""One model through every variant of a wheel, and the answers compared."""

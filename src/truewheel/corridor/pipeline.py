@@ -1,0 +1,188 @@
+"""The one way through the house: load, plan, fetch, build, repair, check, store."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
+
+from truewheel.build.environment import ignored_variables
+from truewheel.build.product import BuiltWheel
+from truewheel.checks.isa_rules import needles
+from truewheel.checks.policy import default_policy
+from truewheel.checks.run import gather, rate, run_checks
+from truewheel.child.smoke import SmokeRecord, engine_for, run_smoke, unproven
+from truewheel.config.locations import cache_root
+from truewheel.config.tables import Engine
+from truewheel.console import Console
+from truewheel.corridor.obtain import Place, obtain_build
+from truewheel.corridor.prepare import Order, Prepared, prepare
+from truewheel.corridor.verify import emulate_wheel
+from truewheel.cpu.host import Host, detect_host
+from truewheel.errors import BuildError, CheckError, RepairError, StoreError
+from truewheel.examine.run import inspect_wheel
+from truewheel.models.models import Model, find_model
+from truewheel.pages.report_terminal import to_lines
+from truewheel.plan.plan import Plan
+from truewheel.repair.repair import RepairedWheel, repair_wheel
+from truewheel.report import Report, make_report
+from truewheel.stages import stage, timed
+from truewheel.store.wheelhouse import Stored, Wheelhouse
+from truewheel.wheel.archive import WheelFile
+
+
+class Outcome(NamedTuple):
+    """What a build came to.
+
+    Attributes:
+        stored: the wheel and its report.
+        fresh: whether it was built now, rather than found.
+    """
+
+    stored: Stored
+    fresh: bool
+
+
+def build(order: Order, house: Wheelhouse, console: Console) -> Outcome:
+    """Carry an order through the whole house.
+
+    Raises:
+        TruewheelError: of the family of the stage that failed; a refused wheel is a CheckError, and lies
+            in the wheelhouse's `rejected` folder with its report.
+    """
+    seconds: dict[str, float] = {}
+    with timed(seconds, "plan"):
+        ready = prepare(order, console)
+    if order.cache and (found := _find(order, ready, house)):
+        return Outcome(found, fresh=False)
+    house.prepare()
+    _announce(ready, console)
+    with _exclusive(console):
+        # Whoever held the lock may have built just this.
+        if order.cache and (found := _find(order, ready, house)):
+            return Outcome(found, fresh=False)
+        return _build(order, ready, house, console, seconds)
+
+
+def _build(order: Order, ready: Prepared, house: Wheelhouse, console: Console, seconds: dict[str, float]) -> Outcome:
+    plan, place = ready.plan, Place(cache_root(), console, seconds)
+    work, log = place.work(ready), place.log(ready)
+    try:
+        model = find_model(order.model)
+        built = obtain_build(order, ready, place)
+        with stage(console, seconds, RepairError, "repair", built.path.name):
+            repaired = _repair(built, work)
+        with stage(console, seconds, CheckError, "check", f"smoke on {order.model}, then every check"):
+            engine = ready.recipe.recipe.engine
+            if lacks := _lacking(plan, ready.host):
+                record = unproven(model, f"not provable here: this CPU lacks {', '.join(lacks)}")
+                console.say(f"         {record.ending}")
+            else:
+                record = _smoke(repaired.wheel, model, engine, ready.host, console, log, in_process=plan.in_process)
+            read = inspect_wheel(repaired.wheel.path, needles=needles(), cache=False)
+            facts = gather(read, plan=plan, evidence=repaired.evidence, record=record)
+            if order.emulate:
+                facts = facts._replace(emulation=emulate_wheel(facts, order.model, console))
+            findings = run_checks(facts)
+        report = make_report(facts, findings, seconds)
+        with stage(console, {}, StoreError, "store", str(house.root)):
+            stored = house.add(repaired.wheel.path, report)
+    finally:
+        if order.keep_work:
+            console.say(f"         the work folder is {work}")
+        else:
+            shutil.rmtree(work, ignore_errors=True)
+            shutil.rmtree(place.cache / "work" / "base", ignore_errors=True)
+    if not report.sound:
+        for line in to_lines(report):
+            console.say(line)
+        raise refusal(report, stored.path)
+    return Outcome(stored, fresh=True)
+
+
+def _find(order: Order, ready: Prepared, house: Wheelhouse) -> Stored | None:
+    provable = not _lacking(ready.plan, ready.host)
+    return house.find(ready.plan.digest, order.model, emulated=order.emulate, provable=provable)
+
+
+def _lacking(plan: Plan, host: Host) -> list[str]:
+    """Return the features that a wheel demands and this CPU lacks; Linux does not tell of all that a native one has."""
+    return [] if plan.march == "native" else [name for name in plan.features if name not in host.features]
+
+
+def _repair(built: BuiltWheel, work: Path) -> RepairedWheel:
+    folder = work / "repaired"
+    folder.mkdir(parents=True, exist_ok=True)
+    return repair_wheel(built, folder)
+
+
+def _smoke(
+    wheel: WheelFile, model: Model, engine: Engine, host: Host, console: Console, log: Path | None, *, in_process: bool
+) -> SmokeRecord:
+    return run_smoke(wheel, model, engine, threads=host.usable_cores, console=console, in_process=in_process, log=log)
+
+
+def smoke_wheel(path: Path, model: str, console: Console) -> Report:
+    """Run the smoke test on any wheel and report what it showed.
+
+    Raises:
+        LoadError: no driver knows it, or the model is no sound GGUF.
+        CheckError: it cannot be installed here.
+        FetchError: a dependency or the model cannot be had.
+    """
+    from truewheel.checks import smoke as smoke_check
+
+    seconds: dict[str, float] = {}
+    with stage(console, seconds, CheckError, "check", f"{path.name} on {model}"):
+        read = inspect_wheel(path, needles=needles())
+        wheel = read.wheel
+        engine = engine_for(wheel.name.project)
+        record = _smoke(wheel, find_model(model), engine, detect_host(), console, None, in_process=True)
+    facts = gather(read, record=record)
+    return make_report(facts, rate(smoke_check.check(facts), default_policy(), own=False), seconds)
+
+
+def refusal(report: Report, path: Path) -> CheckError:
+    """Return the error for a wheel that a check refused."""
+    first = report.errors[0]
+    more = f" (and {len(report.errors) - 1} more)" if len(report.errors) > 1 else ""
+    return CheckError(
+        f"the wheel was refused: {first.code}: {first.where}: {first.message}{more}",
+        hint=f"{first.hint + '; ' if first.hint else ''}the report is {path}.report.md",
+    )
+
+
+def _announce(ready: Prepared, console: Console) -> None:
+    for tried in ready.passed_over:
+        console.say(f"         passed over {tried.kind} {tried.version}: {tried.refusal}")
+    ignored = ignored_variables(os.environ)
+    if ignored:
+        console.warn(f"{', '.join(ignored)}: set in your environment, kept out of the build; use a profile instead")
+
+
+@contextlib.contextmanager
+def _exclusive(console: Console) -> Iterator[None]:
+    """Let one build at a time use the work folder; say so when another one has it."""
+    folder = cache_root()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".build.lock")
+        try:
+            lock.acquire(timeout=0.1)
+        except Timeout:
+            console.say("         another build is running; waiting for it")
+            lock.acquire()
+    except OSError as error:
+        raise BuildError(
+            f"cannot use the cache folder {folder}: {error.strerror or error}",
+            hint="set TRUEWHEEL_CACHE_DIR to a folder that can be written to",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,157 @@
+"""The locked-down child: it reads an open wheel and writes facts, and can do nothing else.
+
+Run as `python -I -B child.py FOLDER` with FOLDER on the import path; the request comes on standard input. Everything
+is imported before the process gives up opening files.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+if __name__ == "__main__":
+    sys.path.insert(0, sys.argv[1])
+
+import msgspec
+
+from truewheel.binary.code import read_code
+from truewheel.binary.decode import code_table
+from truewheel.binary.elf import elf_facts
+from truewheel.binary.image import ElfImage
+from truewheel.child.drivers import lockdown
+from truewheel.errors import CheckError
+from truewheel.examine.facts import LibraryFacts, decode, encode
+from truewheel.wheel.archive import MalformedWheelError, WheelFile, WheelReader, read_wheel
+from truewheel.wheel.sources import scan_sources
+
+_OUTPUT_BYTES = 1 << 30
+_PRELOADED = (
+    "elftools.elf.dynamic",
+    "elftools.elf.elffile",
+    "elftools.elf.gnuversions",
+    "elftools.elf.segments",
+    "iced_x86",
+    "packaging.tags",
+)
+"""What is imported at its first use elsewhere, and could not be once files can no longer be opened."""
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What the child is to do.
+
+    Attributes:
+        descriptor: number of the open file.
+        path: what the file is called.
+        wheel: the wheel as it was accepted; None when it is to be accepted.
+        libraries: ELF files to read, in this order.
+        sources: whether to read the Python files.
+        needles: texts to look for in each library, by the rule that asks.
+        memory_bytes: address space that it may use.
+        cpu_seconds: processor time that it may use.
+    """
+
+    descriptor: int
+    path: Path
+    wheel: WheelFile | None = None
+    libraries: tuple[str, ...] = ()
+    sources: bool = False
+    needles: dict[str, tuple[str, ...]] = {}
+    memory_bytes: int = 4 << 30
+    cpu_seconds: int = 900
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One fault of a wheel that is not accepted."""
+
+    code: str
+    where: str
+    message: str
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the child's answer; what is None is not what the line is about."""
+
+    locked: str | None = None
+    wheel: WheelFile | None = None
+    faults: tuple[Fault, ...] | None = None
+    refusal: str | None = None
+    library: str | None = None
+    facts: LibraryFacts | None = None
+    sources: bytes | None = None
+    done: bool = False
+
+
+def work(request: Request, stream: BinaryIO) -> Iterator[Answer]:
+    """Yield the answers to a request."""
+    try:
+        if request.wheel is None:
+            yield Answer(wheel=read_wheel(request.path, stream=stream))
+        else:
+            yield from _read_contents(request, request.wheel, stream)
+    except MalformedWheelError as error:
+        yield Answer(faults=tuple(Fault(*fault) for fault in error.faults))
+    except CheckError as error:
+        yield Answer(refusal=error.message)
+
+
+def _read_contents(request: Request, wheel: WheelFile, stream: BinaryIO) -> Iterator[Answer]:
+    reader = WheelReader(stream, wheel)
+    for path in request.libraries:
+        yield Answer(library=path, facts=read_library(reader.read(path), request.needles))
+    if request.sources:
+        files = [name for name in wheel.entries if name.endswith((".py", ".pyw", ".so", ".pyd"))]
+        # Of an extension module it is enough to know that it is there.
+        scanned = scan_sources((name, reader.read(name) if ".py" in name[-4:] else b"") for name in files)
+        yield Answer(sources=msgspec.json.encode(scanned))
+
+
+def read_library(data: bytes, needles: dict[str, tuple[str, ...]]) -> LibraryFacts:
+    """Read one library from memory; a damaged one gives the reason, as far as it could be read."""
+    try:
+        image = ElfImage(data)
+        marks = _find_marks(data, image.undebugged(), needles)
+        elf = elf_facts(image)
+    except ValueError as error:
+        marks = _find_marks(data, [(0, len(data))], needles)
+        return LibraryFacts(elf=None, code=None, marks=marks, damage=str(error))
+    if not image.x86_64:
+        return LibraryFacts(elf=elf, code=None, marks=marks, damage=image.damage)
+    try:
+        code = read_code(image)
+    except Exception as error:  # noqa: BLE001 - hostile bytes can fail anywhere, and the finding is that they do
+        return LibraryFacts(elf=elf, code=None, marks=marks, damage=f"{type(error).__name__}: {error}")
+    return LibraryFacts(elf=elf, code=code, marks=marks, damage=image.damage)
+
+
+def _find_marks(data: bytes, where: list[tuple[int, int]], needles: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the rules all of whose texts stand somewhere in these stretches of a file."""
+    texts = {text for wanted in needles.values() for text in wanted}
+    found = {text for text in texts if any(data.find(text.encode(), start, end) >= 0 for start, end in where)}
+    return tuple(sorted(rule for rule, wanted in needles.items() if found.issuperset(wanted)))
+
+
+def main() -> None:
+    """Lock down, read the request, write the answers."""
+    data = sys.stdin.buffer.read()
+    request: Request = decode(data, Request)
+    for name in _PRELOADED:
+        importlib.import_module(name)
+    code_table()
+    stream = os.fdopen(request.descriptor, "rb")
+    lockdown.limit(request.cpu_seconds, request.memory_bytes, _OUTPUT_BYTES)  # type: ignore[no-untyped-call]
+    reason: str = lockdown.confine()  # type: ignore[no-untyped-call]
+    sink = sys.stdout.buffer
+    sink.write(encode(Answer(locked=reason)) + b"\n")
+    for answer in work(request, stream):
+        sink.write(encode(answer) + b"\n")
+        sink.flush()
+    sink.write(encode(Answer(done=True)) + b"\n")
+    sink.flush()
+
+
+if __name__ == "__main__":
+    main()

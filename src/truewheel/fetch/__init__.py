@@ -1,0 +1,1 @@
+"""Sources by name, version and hash: fetched, unpacked, patched."""

@@ -1,0 +1,134 @@
+"""cmake, ninja, zig and compile caches: the machine's own where fit, else from the package index."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import re
+import shutil
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from packaging.version import Version
+
+from truewheel import process
+from truewheel.config.locations import cache_root
+from truewheel.errors import FetchError
+from truewheel.machine import index
+
+Say = Callable[[str], None]
+"""Who is told, in one line, what takes a while."""
+
+
+class Tool(NamedTuple):
+    """A program that a build calls.
+
+    Attributes:
+        name: e.g. `cmake`.
+        path: the program.
+        version: as it says itself.
+        origin: `machine` or `package index`.
+    """
+
+    name: str
+    path: Path
+    version: str
+    origin: str
+
+
+class ToolPin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `tools.toml` says of a tool."""
+
+    version: str = ""
+    sha256: str = ""
+    program: str = ""
+    mebibytes: int = 0
+    minimum: str = ""
+
+
+@functools.cache
+def tool_pins() -> dict[str, ToolPin]:
+    """Return the pinned tools by name."""
+    text = resources.files("truewheel.machine").joinpath("tools.toml").read_bytes()
+    return msgspec.toml.decode(text, type=dict[str, ToolPin])
+
+
+def on_machine(name: str) -> Tool | None:
+    """Return the machine's own tool if it is there and new enough."""
+    found = shutil.which(name)
+    if found is None:
+        return None
+    done = process.run([found, "--version"], timeout=20)
+    match = re.search(r"\d+(\.\d+)+", done.output)
+    if done.returncode != 0 or match is None:
+        return None
+    if Version(match[0]) < Version(tool_pins()[name].minimum or "0"):
+        return None
+    return Tool(name, Path(found), match[0], "machine")
+
+
+def in_cache(name: str) -> Tool | None:
+    """Return a tool that was fetched before."""
+    pin = tool_pins()[name]
+    path = _folder(name) / pin.program
+    return Tool(name, path, pin.version, "package index") if pin.program and path.is_file() else None
+
+
+def fetch_tool(name: str, say: Say) -> Tool:
+    """Return a tool from the cache, fetching it from the package index when it is not there.
+
+    Args:
+        name: a tool of `tools.toml`.
+        say: is told before anything is fetched.
+
+    Raises:
+        FetchError: it cannot be had.
+    """
+    if tool := in_cache(name):
+        return tool
+    pin = tool_pins()[name]
+    if not pin.program:
+        raise FetchError(f"{name} is not on this machine, and no package provides it")
+    say(f"         fetching {name} {pin.version} ({pin.mebibytes} MiB) from the package index")
+    index.install_tool(name, pin.version, pin.sha256, _folder(name))
+    program = _folder(name) / pin.program
+    program.chmod(program.stat().st_mode | 0o755)
+    return Tool(name, program, pin.version, "package index")
+
+
+def find_tool(name: str, say: Say) -> Tool:
+    """Return the machine's own tool, else the fetched one, else fetch it."""
+    return on_machine(name) or fetch_tool(name, say)
+
+
+def _folder(name: str) -> Path:
+    pin = tool_pins()[name]
+    return cache_root() / "tools" / f"{name}-{pin.version}-{pin.sha256[:12]}"
+
+
+def planned_versions(backend: str) -> dict[str, str]:
+    """Return the versions of the build's helpers, the machine's own where fit, else the pinned; nothing is fetched.
+
+    Args:
+        backend: the engine's build backend.
+    """
+    versions, names = {}, ["cmake", "ninja"]
+    if backend == "maturin":
+        names.append("maturin")
+        versions["libclang"] = tool_pins()["libclang"].version
+    else:
+        versions[backend] = importlib.metadata.version(backend)
+    for name in names:
+        tool = on_machine(name)
+        versions[name] = tool.version if tool else tool_pins()[name].version
+    return versions
+
+
+def search_path(*tools: Tool) -> str:
+    """Return a PATH with the folders of these tools before the machine's own."""
+    folders = dict.fromkeys(str(tool.path.parent) for tool in tools)
+    return os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)])

@@ -1,0 +1,69 @@
+"""Install what is measured, each into an environment of its own, and say how large it is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from packaging.utils import canonicalize_name
+
+from truewheel.child.environment import Environment, fetch_wheels, fresh_environment, open_environment
+from truewheel.config.presets import Settings
+from truewheel.measure.child import Runner
+from truewheel.measure.subjects import Asked, find_site
+from truewheel.wheel.archive import read_wheel
+
+
+class Installed(NamedTuple):
+    """A subject that can be run.
+
+    Attributes:
+        runner: how.
+        wheel: bytes of its wheel; 0 where it came from none.
+        size: bytes of what is installed, with what it depends on; 0 where others share the environment.
+    """
+
+    runner: Runner
+    wheel: int
+    size: int
+
+
+@contextlib.contextmanager
+def open_subject(asked: Asked, settings: Settings) -> Iterator[Installed]:
+    """Install a subject, and delete it afterwards; an environment that was there stays as it is.
+
+    Raises:
+        InstallError: it cannot be installed on this machine.
+        CheckError: its metadata cannot be followed.
+        FetchError: it cannot be had.
+    """
+    with contextlib.ExitStack() as stack:
+        wheel = size = 0
+        if asked.kind == "environment":
+            assert asked.place is not None
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="truewheel-bench-")))
+            environment = Environment(asked.place / "bin" / "python", find_site(asked.place), scratch)
+        elif asked.kind == "wheel":
+            assert asked.place is not None
+            environment = stack.enter_context(fresh_environment(read_wheel(asked.place)))
+            wheel, size = asked.place.stat().st_size, measure_folder(environment.site)
+        else:
+            wanted = [f"{asked.project}=={asked.version}", *asked.engine.extra]
+            links = fetch_wheels(wanted, f"{asked.project} {asked.version}")
+            environment = stack.enter_context(open_environment(wanted, links, asked.project))
+            own = (path for path in links.glob("*.whl") if canonicalize_name(path.name.split("-")[0]) == asked.project)
+            wheel, size = next(own).stat().st_size, measure_folder(environment.site)
+        yield Installed(Runner(environment, asked.engine, settings), wheel, size)
+
+
+def measure_folder(folder: Path) -> int:
+    """Return the bytes of all files in a folder and below; links are not followed."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            total += os.lstat(os.path.join(place, name)).st_size  # noqa: PTH118 - many thousand files
+    return total

@@ -1,0 +1,1 @@
+"""GGUF headers, shapes, made-up and pinned models."""

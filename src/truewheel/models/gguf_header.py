@@ -1,0 +1,230 @@
+"""A bounded reader of a GGUF file's header: enough to refuse a damaged or hostile file before it is loaded.
+
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (version 2 and 3, little endian).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from truewheel.errors import LoadError
+from truewheel.models.gguf_types import TENSOR_TYPES
+
+_MAX_TENSORS = 100_000
+_MAX_KEYS = 100_000
+_MAX_STRING = 16 << 20
+_MAX_ARRAY = 4 << 20
+_MAX_HEADER = 512 << 20
+_MAX_LIST = 4096
+_MAX_LISTS = 64
+_MAX_WEIGHTS = 1 << 56
+_SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+_WIDE_INTEGERS = {4, 5, 10, 11}
+_STRING, _ARRAY = 8, 9
+_MAX_DIMENSIONS = 4
+_SMALLEST = 24
+_HINT = "name a GGUF file, `tiny`, `smollm2`, or a synthetic model such as `qwen2.5-0.5b:q8_0`"
+
+
+class GgufHeader(msgspec.Struct, frozen=True):
+    """What a GGUF file's header says.
+
+    Attributes:
+        version: format version.
+        architecture: `general.architecture`, or empty.
+        name: `general.name`, or empty.
+        tensors: number of tensors.
+        size: of the file, bytes.
+    """
+
+    version: int
+    architecture: str
+    name: str
+    tensors: int
+    size: int
+
+
+class GgufTensor(msgspec.Struct, frozen=True):
+    """One tensor, as the header describes it.
+
+    Attributes:
+        name: as llama.cpp names it.
+        dimensions: the first is the length of a row.
+        kind: number of its type.
+        size: bytes; None for a type that is not known here.
+    """
+
+    name: str
+    dimensions: tuple[int, ...]
+    kind: int
+    size: int | None
+
+    @property
+    def weights(self) -> int:
+        """Return how many there are."""
+        return math.prod(self.dimensions)
+
+
+class GgufContents(msgspec.Struct, frozen=True):
+    """All that a GGUF file's header says of the model's size and shape.
+
+    Attributes:
+        header: the least.
+        numbers: the keys that are one integer or fraction.
+        lists: the first keys that are a short array of integers, such as one number a layer.
+        tensors: in the order of the file.
+    """
+
+    header: GgufHeader
+    numbers: dict[str, int | float]
+    lists: dict[str, tuple[int, ...]]
+    tensors: tuple[GgufTensor, ...]
+
+
+def read_gguf_header(path: Path) -> GgufHeader:
+    """Read and check the header of a model file; every length is bounded by the file's own size.
+
+    Raises:
+        LoadError: the file cannot be read, is no GGUF, is damaged, or is cut off.
+    """
+    return _read(path).header
+
+
+def read_gguf_contents(path: Path) -> GgufContents:
+    """Read and check the header of a model file, with its tensors and numbers; bounded as `read_gguf_header` is.
+
+    Raises:
+        LoadError: the file cannot be read, is no GGUF, is damaged, is cut off, or claims more weights than can be.
+    """
+    contents = _read(path)
+    for tensor in contents.tensors:
+        if tensor.weights > _MAX_WEIGHTS:
+            raise _damaged(path, f"tensor {tensor.name} has {tensor.weights} weights")
+    return contents
+
+
+def _read(path: Path) -> GgufContents:
+    try:
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            return _Reader(stream, size, path).contents()
+    except OSError as error:
+        raise LoadError(f"cannot read the model {path}: {error.strerror or error}", hint=_HINT) from error
+
+
+def _damaged(path: Path, reason: str) -> LoadError:
+    return LoadError(f"{path} is a damaged GGUF: {reason}", hint="download it again")
+
+
+class _Reader:
+    def __init__(self, stream: BinaryIO, size: int, path: Path) -> None:
+        self._stream = stream
+        self._size = size
+        self._path = path
+        self._read = 0
+        self._numbers: dict[str, int | float] = {}
+        self._lists: dict[str, tuple[int, ...]] = {}
+        self._texts: dict[str, str] = {}
+        self._alignment = 32
+
+    def contents(self) -> GgufContents:
+        if self._size < _SMALLEST or self._take(4) != b"GGUF":
+            raise LoadError(f"{self._path} is not a GGUF model", hint=_HINT)
+        version = self._integer("<I")
+        if version not in (2, 3):
+            raise self._damaged(f"version {version} is not known")
+        tensors, keys = self._integer("<Q"), self._integer("<Q")
+        if tensors > _MAX_TENSORS or keys > _MAX_KEYS:
+            raise self._damaged(f"it claims {tensors} tensors and {keys} keys")
+        for _ in range(keys):
+            self._key()
+        if self._alignment <= 0 or self._alignment % 8 or self._alignment > 1 << 20:
+            raise self._damaged(f"alignment {self._alignment} makes no sense")
+        found, end = [], 0
+        for _ in range(tensors):
+            tensor, offset = self._tensor()
+            found.append(tensor)
+            end = max(end, offset + (tensor.size or 0))
+        data = (self._read + self._alignment - 1) // self._alignment * self._alignment
+        if data + end > self._size:
+            raise LoadError(
+                f"{self._path} is cut off: its tensors end at byte {data + end}, the file has {self._size}",
+                hint="download it again",
+            )
+        architecture, name = self._texts.get("general.architecture", ""), self._texts.get("general.name", "")
+        header = GgufHeader(version, architecture, name, tensors, self._size)
+        return GgufContents(header, self._numbers, self._lists, tuple(found))
+
+    def _damaged(self, reason: str) -> LoadError:
+        return _damaged(self._path, reason)
+
+    def _take(self, count: int) -> bytes:
+        if self._read + count > min(self._size, _MAX_HEADER):
+            raise LoadError(f"{self._path} is cut off inside its header at byte {self._size}", hint="download it again")
+        data = self._stream.read(count)
+        if len(data) != count:
+            raise LoadError(f"{self._path} is cut off inside its header", hint="download it again")
+        self._read += count
+        return data
+
+    def _number(self, code: str) -> int | float:
+        number: int | float = struct.unpack(code, self._take(struct.calcsize(code)))[0]
+        return number
+
+    def _integer(self, code: str) -> int:
+        return int(self._number(code))
+
+    def _string(self) -> str:
+        length = self._integer("<Q")
+        if length > _MAX_STRING:
+            raise self._damaged(f"a text of {length} bytes")
+        return self._take(length).decode("utf-8", "replace")
+
+    def _key(self) -> None:
+        """Read one key with its value, and keep the value where it is a text, a number or a short list of integers."""
+        name = self._string()
+        kind = self._integer("<I")
+        if kind == _STRING:
+            self._texts[name] = self._string()
+        elif kind in _SCALARS:
+            number = self._number(_SCALARS[kind])
+            if not isinstance(number, bool):
+                self._numbers[name] = number
+            if name == "general.alignment" and kind in _WIDE_INTEGERS:
+                self._alignment = int(number)
+        elif kind == _ARRAY:
+            self._array(name)
+        else:
+            raise self._damaged(f"{name} has type {kind}")
+
+    def _array(self, name: str) -> None:
+        inner, count = self._integer("<I"), self._integer("<Q")
+        if count > _MAX_ARRAY:
+            raise self._damaged(f"{name} has {count} elements")
+        if inner in _SCALARS:
+            data = self._take(count * struct.calcsize(_SCALARS[inner]))
+            if inner in _WIDE_INTEGERS and count <= _MAX_LIST and len(self._lists) < _MAX_LISTS:
+                self._lists[name] = struct.unpack(f"<{count}{_SCALARS[inner][1]}", data)
+        elif inner == _STRING:
+            for _ in range(count):
+                self._string()
+        else:
+            raise self._damaged(f"{name} is an array of type {inner}")
+
+    def _tensor(self) -> tuple[GgufTensor, int]:
+        """Read one tensor's entry and return it with where its data starts, relative to the data's start."""
+        name = self._string()
+        count = self._integer("<I")
+        if count > _MAX_DIMENSIONS:
+            raise self._damaged(f"tensor {name} has {count} dimensions")
+        dimensions = tuple(self._integer("<Q") for _ in range(count))
+        kind, offset = self._integer("<I"), self._integer("<Q")
+        known = TENSOR_TYPES.get(kind)
+        size = math.prod(dimensions) // known.weights * known.size if known else None
+        return GgufTensor(name, dimensions, kind, size), offset

@@ -1,0 +1,157 @@
+"""The wheelhouse: locked, atomic, found again by digest."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from truewheel.errors import StoreError
+from truewheel.pages.report_markdown import to_markdown
+from truewheel.report import Report, to_json
+
+_LOCK_SECONDS = 60.0
+
+
+class Stored(NamedTuple):
+    """A wheel of the wheelhouse and its report."""
+
+    path: Path
+    report: Report
+
+
+class Wheelhouse:
+    """A folder of wheels with a report beside each.
+
+    Args:
+        root: the folder; made when the first wheel is added.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def rejected(self) -> Path:
+        """Return the folder of what failed."""
+        return self.root / "rejected"
+
+    def prepare(self) -> None:
+        """Make the folder and try to write to it, so that a build does not end at a closed door.
+
+        Raises:
+            StoreError: it cannot be written to.
+        """
+        with self._guard(), self._locked():
+            probe = self.root / f".probe.{os.getpid()}"
+            probe.write_bytes(b"x")
+            probe.unlink()
+
+    def find(self, digest: str, model: str, *, emulated: bool = False, provable: bool = True) -> Stored | None:
+        """Return the proven wheel of the plan with this digest, if it is still what its report says.
+
+        Args:
+            digest: of the plan.
+            model: the model that it must have answered with; `tiny` asks for no more than any.
+            emulated: whether it must have been run on emulated CPUs, too.
+            provable: whether this machine can run it; then one that was never run is not enough.
+        """
+        for stored in self.list():
+            report = stored.report
+            smoke = report.smoke
+            answered = smoke is not None and smoke.passed and model in ("tiny", smoke.model)
+            answered = answered or (report.verdict == "unproven" and not provable)
+            answered = answered and (not emulated or bool(report.emulation))
+            if report.digest == digest and report.sound and answered and _sha256(stored.path) == report.sha256:
+                return stored
+        return None
+
+    def list(self, *, rejected: bool = False) -> list[Stored]:
+        """Return what is stored, newest first; reports that cannot be read are passed over."""
+        found = []
+        folder = self.rejected if rejected else self.root
+        for report_path in folder.glob("*.whl.report.json"):
+            wheel = report_path.with_name(report_path.name.removesuffix(".report.json"))
+            try:
+                report = msgspec.json.decode(report_path.read_bytes(), type=Report)
+            except (OSError, msgspec.DecodeError):
+                continue
+            if wheel.is_file():
+                found.append(Stored(wheel, report))
+        return sorted(found, key=lambda stored: stored.report.created, reverse=True)
+
+    def add(self, wheel: Path, report: Report) -> Stored:
+        """Store a wheel and its report: among the proven, or among the rejected as the verdict says.
+
+        Each file is written beside its place, synced and renamed; the wheel comes last, so that a wheel
+        that is there has its report.
+
+        Raises:
+            StoreError: the wheelhouse cannot be written to, or is locked for too long.
+        """
+        folder = self.root if report.sound else self.rejected
+        with self._guard(), self._locked():
+            folder.mkdir(parents=True, exist_ok=True)
+            target = folder / wheel.name
+            _write(target.with_name(f"{target.name}.report.json"), to_json(report))
+            _write(target.with_name(f"{target.name}.report.md"), to_markdown(report).encode())
+            _copy(wheel, target)
+        return Stored(target, report)
+
+    @contextlib.contextmanager
+    def _guard(self) -> Iterator[None]:
+        try:
+            yield
+        except Timeout as error:
+            raise StoreError(
+                f"the wheelhouse {self.root} is locked by another program", hint="wait for it, or choose --wheelhouse"
+            ) from error
+        except OSError as error:
+            raise StoreError(
+                f"cannot write to the wheelhouse {self.root}: {error.strerror or error}",
+                hint="free space or permissions, or choose another folder with --wheelhouse",
+            ) from error
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.root.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.root / ".lock", timeout=_LOCK_SECONDS):
+            yield
+
+
+def _write(path: Path, data: bytes) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _copy(source: Path, path: Path) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with source.open("rb") as stream, beside.open("wb") as sink:
+            shutil.copyfileobj(stream, sink, 1 << 20)
+            sink.flush()
+            os.fsync(sink.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Platforms: tags, compiler targets, and why some are refused."""

@@ -1,0 +1,255 @@
+"""The wheelhouse: what is stored is found again, and nothing half-made is."""
+
+import hashlib
+
+import msgspec
+import pytest
+from factories import DIST_INFO, make_facts, make_stored_report, wheel_members
+from filelock import FileLock
+
+from truewheel.checks.finding import Finding
+from truewheel.errors import StoreError
+from truewheel.report import Report
+from truewheel.store import wheelhouse as store
+from truewheel.store.wheelhouse import Wheelhouse
+from truewheel.wheel.writer import write_wheel
+
+NAME = "toy_engine-1.2.3-1_native-py3-none-linux_x86_64.whl"
+UNPROVEN = Finding(code="SMOKE-UNPROVEN", severity="warning", where="model tiny", message="this CPU lacks avx512f")
+BAD = Finding(code="SIZE-LIMIT", severity="error", where="x", message="too large")
+
+
+@pytest.fixture
+def house(tmp_path):
+    return Wheelhouse(tmp_path / "house")
+
+
+@pytest.fixture
+def wheel(tmp_path):
+    path = tmp_path / NAME
+    write_wheel(path, wheel_members(), DIST_INFO)
+    return path
+
+
+def report_of(wheel, *findings, **changes):
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    return msgspec.structs.replace(make_stored_report(findings), wheel=wheel.name, sha256=digest, **changes)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir() if path.is_file())
+
+
+def test_a_proven_wheel_is_stored_with_its_reports(house, wheel):
+    stored = house.add(wheel, report_of(wheel))
+    assert stored.path == house.root / NAME
+    assert stored.path.read_bytes() == wheel.read_bytes()
+    assert names(house.root) == [".lock", NAME, f"{NAME}.report.json", f"{NAME}.report.md"]
+    report = msgspec.json.decode((house.root / f"{NAME}.report.json").read_bytes(), type=Report)
+    assert report == stored.report == report_of(wheel, created=report.created)
+    assert (house.root / f"{NAME}.report.md").read_text().startswith(f"# {NAME}")
+
+
+def test_a_refused_wheel_is_stored_among_the_rejected(house, wheel):
+    stored = house.add(wheel, report_of(wheel, BAD))
+    assert stored.path == house.root / "rejected" / NAME
+    assert [found.path for found in house.list(rejected=True)] == [stored.path]
+    assert house.list() == []
+
+
+def test_a_proven_wheel_is_found_by_its_digest(house, wheel):
+    report = report_of(wheel)
+    stored = house.add(wheel, report)
+    assert house.find(report.digest, "tiny") == stored
+    assert house.find("0" * 64, "tiny") is None
+
+
+def test_a_refused_wheel_is_not_found(house, wheel):
+    report = report_of(wheel, BAD)
+    house.add(wheel, report)
+    assert house.find(report.digest, "tiny") is None
+
+
+def test_an_unproven_wheel_is_stored_among_the_sound_and_found_again(house, wheel):
+    report = report_of(wheel, UNPROVEN)
+    stored = house.add(wheel, report)
+    assert (report.verdict, stored.path) == ("unproven", house.root / NAME)
+    assert house.list(rejected=True) == []
+    assert house.find(report.digest, "tiny", provable=False) == stored
+    assert house.find(report.digest, "smollm2", provable=False) == stored
+
+
+def test_where_it_can_be_run_an_unproven_wheel_is_not_enough(house, wheel):
+    report = msgspec.structs.replace(report_of(wheel, UNPROVEN), smoke=None)
+    house.add(wheel, report)
+    assert house.find(report.digest, "tiny") is None
+
+
+def test_an_unproven_wheel_with_an_error_is_stored_among_the_rejected(house, wheel):
+    report = report_of(wheel, UNPROVEN, BAD)
+    assert house.add(wheel, report).path == house.root / "rejected" / NAME
+    assert house.find(report.digest, "tiny") is None
+
+
+def test_an_unproven_wheel_that_was_changed_is_not_found(house, wheel):
+    report = report_of(wheel, UNPROVEN)
+    stored = house.add(wheel, report)
+    stored.path.write_bytes(stored.path.read_bytes() + b"x")
+    assert house.find(report.digest, "tiny") is None
+
+
+def test_a_proof_replaces_an_unproven_wheel(house, wheel):
+    house.add(wheel, report_of(wheel, UNPROVEN))
+    stored = house.add(wheel, report_of(wheel))
+    assert [found.report.verdict for found in house.list()] == ["passed"]
+    assert house.find(stored.report.digest, "tiny").report.passed
+
+
+def test_a_refused_report_among_the_proven_is_not_found(house, wheel):
+    report = report_of(wheel)
+    house.add(wheel, report)
+    refused = msgspec.structs.replace(report, verdict="refused")
+    (house.root / f"{NAME}.report.json").write_bytes(msgspec.json.encode(refused))
+    assert house.find(report.digest, "tiny") is None
+
+
+def test_a_wheel_that_was_changed_is_not_found(house, wheel):
+    report = report_of(wheel)
+    stored = house.add(wheel, report)
+    stored.path.write_bytes(stored.path.read_bytes() + b"x")
+    assert house.find(report.digest, "tiny") is None
+    assert len(house.list()) == 1
+
+
+def test_a_wheel_that_answered_with_tiny_is_not_found_for_another_model(house, wheel):
+    report = report_of(wheel)
+    house.add(wheel, report)
+    assert report.smoke.model == "tiny"
+    assert house.find(report.digest, "smollm2") is None
+
+
+def test_a_wheel_that_answered_with_a_real_model_is_found_for_tiny_too(house, wheel):
+    report = report_of(wheel)
+    report = msgspec.structs.replace(report, smoke=msgspec.structs.replace(report.smoke, model="smollm2"))
+    house.add(wheel, report)
+    assert house.find(report.digest, "smollm2")
+    assert house.find(report.digest, "tiny")
+
+
+def test_a_wheel_that_was_never_run_is_not_found(house, wheel):
+    report = report_of(wheel, smoke=None)
+    house.add(wheel, report)
+    assert house.find(report.digest, "tiny") is None
+
+
+def test_the_newest_comes_first(house, wheel, tmp_path):
+    for day, version in ((2, "1.0"), (3, "1.1"), (1, "1.2")):
+        other = tmp_path / f"toy_engine-{version}-py3-none-any.whl"
+        other.write_bytes(wheel.read_bytes())
+        house.add(other, report_of(other, created=f"2026-01-0{day}T00:00:00+00:00"))
+    assert [stored.path.name.split("-")[1] for stored in house.list()] == ["1.1", "1.0", "1.2"]
+
+
+def test_the_same_wheel_replaces_the_former(house, wheel):
+    house.add(wheel, report_of(wheel, created="2026-01-01T00:00:00+00:00"))
+    house.add(wheel, report_of(wheel, created="2026-01-02T00:00:00+00:00"))
+    assert [stored.report.created for stored in house.list()] == ["2026-01-02T00:00:00+00:00"]
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b'{"schema": 1}', b"\xff"])
+def test_a_report_that_cannot_be_read_is_passed_over(house, wheel, data):
+    house.add(wheel, report_of(wheel))
+    (house.root / f"{NAME}.report.json").write_bytes(data)
+    assert house.list() == []
+    assert house.find(report_of(wheel).digest, "tiny") is None
+
+
+def test_a_report_without_its_wheel_is_passed_over(house, wheel):
+    house.add(wheel, report_of(wheel)).path.unlink()
+    assert house.list() == []
+
+
+def test_a_folder_that_is_called_like_a_report_is_passed_over(house, wheel):
+    house.add(wheel, report_of(wheel))
+    (house.root / "x.whl.report.json").mkdir()
+    assert len(house.list()) == 1
+
+
+def test_an_empty_or_absent_wheelhouse_has_nothing(house):
+    assert house.list() == house.list(rejected=True) == []
+    assert house.find("0" * 64, "tiny") is None
+    assert not house.root.exists()
+
+
+def test_preparing_makes_the_folder_and_leaves_nothing_in_it(house):
+    house.prepare()
+    assert set(names(house.root)) <= {".lock"}
+
+
+@pytest.mark.parametrize(
+    "act", [lambda house, _wheel: house.prepare(), lambda house, wheel: house.add(wheel, report_of(wheel))]
+)
+def test_a_file_where_the_folder_should_be(house, wheel, act):
+    house.root.write_text("I am a file")
+    with pytest.raises(StoreError, match="cannot write to the wheelhouse") as caught:
+        act(house, wheel)
+    assert caught.value.exit_code == 8
+    assert "--wheelhouse" in caught.value.hint
+    assert house.root.read_text() == "I am a file"
+    assert house.list() == []
+
+
+def test_a_file_where_the_rejected_should_go(house, wheel):
+    house.root.mkdir()
+    (house.root / "rejected").write_text("I am a file")
+    with pytest.raises(StoreError):
+        house.add(wheel, report_of(wheel, BAD))
+
+
+def test_a_wheel_that_is_gone_leaves_nothing_half_made(house, wheel):
+    report = report_of(wheel)
+    wheel.unlink()
+    with pytest.raises(StoreError, match="No such file"):
+        house.add(wheel, report)
+    assert not [path for path in house.root.rglob("*") if path.name.endswith((".part", ".whl"))]
+    assert house.list() == []
+
+
+def test_a_full_disk_leaves_no_part_files_and_the_former_wheel(house, wheel, monkeypatch):
+    report = report_of(wheel)
+    stored = house.add(wheel, report)
+    before = stored.path.read_bytes()
+
+    def full(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store.os, "fsync", full)
+    with pytest.raises(StoreError, match="No space left on device"):
+        house.add(wheel, report_of(wheel, created="2030-01-01T00:00:00+00:00"))
+    assert not [path for path in house.root.rglob("*") if path.name.endswith(".part")]
+    assert stored.path.read_bytes() == before
+    assert house.find(report.digest, "tiny")
+
+
+def test_the_wheel_comes_after_its_reports(house, wheel, monkeypatch):
+    def fail(_source, _path):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(store, "_copy", fail)
+    with pytest.raises(StoreError):
+        house.add(wheel, report_of(wheel))
+    assert names(house.root) == [".lock", f"{NAME}.report.json", f"{NAME}.report.md"]
+    assert house.list() == []
+
+
+def test_a_locked_wheelhouse(house, wheel, monkeypatch):
+    monkeypatch.setattr(store, "_LOCK_SECONDS", 0.05)
+    house.prepare()
+    with FileLock(house.root / ".lock"), pytest.raises(StoreError, match="is locked by another program") as caught:
+        house.add(wheel, report_of(wheel))
+    assert caught.value.exit_code == 8
+    assert house.add(wheel, report_of(wheel)).path.is_file()
+
+
+def test_a_facts_factory_that_passes_is_what_these_tests_stand_on():
+    assert make_stored_report(facts=make_facts()).passed
