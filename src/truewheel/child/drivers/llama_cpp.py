@@ -99,7 +99,7 @@ class Driver:
         if not settings:
             return self.package.Llama(self.request["model"], seed=1, verbose=False, **given, **options)
         given.update(settings, n_ctx=max(_CONTEXT, settings.get("n_ctx", 0)))
-        helper = load_file(os.path.join(_ROOM, "repair", "preset_template.py"))
+        helper = load_file(os.path.join(_ROOM, "carried", "preset_template.py"))
         return helper.open_engine(self.package, self.request["model"], given, seed=1, verbose=False, **options)
 
     def do_load(self):

@@ -40,7 +40,7 @@ def load_file(path):
 
 def load_presets():
     """Load the helper that opens an engine of llama_cpp's shape under a preset: the one that wheels carry."""
-    return load_file(os.path.join(_ROOM, "repair", "preset_template.py"))
+    return load_file(os.path.join(_ROOM, "carried", "preset_template.py"))
 
 
 def read_ticks():
