@@ -224,7 +224,8 @@ class Way:
 
     def _follow_threads(self):
         self.cpus = self.settings.get("cpus", [])
-        info = self.bindings.llama_print_system_info() if _library_of(self.bindings) else b""
+        tell = getattr(self.bindings, "llama_print_system_info", None)
+        info = tell() if tell and _library_of(self.bindings) else b""
         stay = b"THREADS_STAY = 1" in info
         if stay and not self.settings.get("own_pool", True):
             self.not_followed["own_pool"] = "the threads of this engine stay between calls in any case"

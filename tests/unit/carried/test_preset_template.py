@@ -450,6 +450,12 @@ def test_an_engine_whose_pool_cannot_be_made_goes_on_without(pooled, fail_at, fr
     assert library.events[-1][0] == "context freed"
 
 
+def test_bindings_that_leave_the_system_info_out_are_opened_all_the_same(pooled):
+    package, _ = pooled()
+    del package.llama_cpp.llama_print_system_info
+    assert open_with({"n_ctx": 64}, package).truewheel_settings["followed"] == {"n_ctx": 64}
+
+
 def test_a_forked_process_computes_without_the_pools_and_does_not_wait_for_their_threads(pooled, monkeypatch):
     package, library = pooled()
     engine = open_with({"own_pool": True}, package)
