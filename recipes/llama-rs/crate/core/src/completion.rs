@@ -3,14 +3,14 @@
 use std::time::Instant;
 
 use llama_cpp_2::token::LlamaToken;
+use llama_rs_logic::cancel;
+use llama_rs_logic::error::{Error, Result};
+use llama_rs_logic::logprobs::{self, TokenLogprobs};
+use llama_rs_logic::select::Candidate;
+use llama_rs_logic::text::Text;
 
-use crate::cancel;
 use crate::choose::Chooser;
-use crate::error::{Error, Result};
-use crate::logprobs::{self, TokenLogprobs};
-use crate::select::Candidate;
 use crate::sequence::{to_ms, Sequence};
-use crate::text::Text;
 use crate::vocabulary::append_piece;
 
 /// When a completion ends, and what is said about it.

@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
+use llama_rs_logic::cancel::Flag;
+use llama_rs_logic::error::{Error, Result};
+use llama_rs_logic::load_log::LoadFacts;
+use llama_rs_logic::sampling::Sampling;
+use llama_rs_logic::settings::{ContextSettings, ModelSettings};
 
-use crate::cancel::Flag;
 use crate::choose::Chooser;
 use crate::completion::{Completion, Options, Part};
-use crate::error::{Error, Result};
-use crate::load_log::LoadFacts;
-use crate::sampling::Sampling;
 use crate::sequence::{Bench, Sequence};
-use crate::settings::{ContextSettings, ModelSettings};
 use crate::vocabulary::{self, check_tokens, Description};
 use crate::worker::{self, Job, Pending};
 

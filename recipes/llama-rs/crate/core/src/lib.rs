@@ -5,36 +5,24 @@
 
 #![deny(unsafe_code)]
 
-mod cancel;
-mod chat;
 mod choose;
 mod completion;
 mod engine;
-mod error;
 mod load;
-mod load_log;
-mod log;
-mod logprobs;
-mod machine;
 mod raw;
-mod sampling;
-mod select;
 mod sequence;
-mod settings;
-mod state;
-mod text;
 mod vocabulary;
 mod worker;
 
-pub use chat::{render_chat, Clock};
 pub use completion::{FinishReason, Options, Part, Timings};
 pub use engine::{Engine, Loaded, Stream};
-pub use error::{Error, Result};
-pub use load_log::LoadFacts;
-pub use logprobs::TokenLogprobs;
+pub use llama_rs_logic::chat::{render_chat, Clock};
+pub use llama_rs_logic::error::{Error, Result};
+pub use llama_rs_logic::load_log::LoadFacts;
+pub use llama_rs_logic::logprobs::TokenLogprobs;
+pub use llama_rs_logic::sampling::Sampling;
+pub use llama_rs_logic::settings::{ContextSettings, ModelSettings, Override};
 pub use raw::system_info;
-pub use sampling::Sampling;
 pub use sequence::Bench;
-pub use settings::{ContextSettings, ModelSettings, Override};
 pub use vocabulary::Description;
 pub use worker::Pending;

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use llama_cpp_2::model::LlamaModel;
+use llama_rs_logic::error::{Error, Result};
+use llama_rs_logic::load_log::LoadFacts;
+use llama_rs_logic::settings::{ContextSettings, ModelSettings};
+use llama_rs_logic::{cancel, log, machine};
 
 use crate::engine::Loaded;
-use crate::error::{Error, Result};
-use crate::load_log::LoadFacts;
 use crate::raw::{self, Context, ModelFacts};
 use crate::sequence::{join, to_ms, Sequence};
-use crate::settings::{ContextSettings, ModelSettings};
 use crate::vocabulary::{read_metadata, Description};
-use crate::{cancel, log, machine};
 
 const MAGIC: &[u8; 4] = b"GGUF";
 

@@ -15,10 +15,9 @@ use std::sync::OnceLock;
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_sys_2 as sys;
-
-use crate::error::{Error, Result};
-use crate::settings::{ModelSettings, Override};
-use crate::{cancel, log};
+use llama_rs_logic::error::{Error, Result};
+use llama_rs_logic::settings::{ModelSettings, Override};
+use llama_rs_logic::{cancel, log};
 
 mod context;
 mod pool;

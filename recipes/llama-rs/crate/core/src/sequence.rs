@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use llama_cpp_2::model::LlamaModel;
+use llama_rs_logic::error::{Error, Result};
+use llama_rs_logic::sampling::Sampling;
+use llama_rs_logic::settings::{check_threads, ContextSettings};
+use llama_rs_logic::{cancel, log, state};
 
 use crate::choose::Chooser;
-use crate::error::{Error, Result};
 use crate::raw::{Context, DecodeError, ModelFacts, Outputs};
-use crate::sampling::Sampling;
-use crate::settings::{check_threads, ContextSettings};
 use crate::vocabulary::check_tokens;
-use crate::{cancel, log, state};
 
 mod bench;
 mod embedding;

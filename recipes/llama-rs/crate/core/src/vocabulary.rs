@@ -2,8 +2,8 @@
 
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
+use llama_rs_logic::error::{Error, Result};
 
-use crate::error::{Error, Result};
 use crate::raw::{self, ModelFacts};
 
 const NO_VOCABULARY: u32 = llama_cpp_sys_2::LLAMA_VOCAB_TYPE_NONE;

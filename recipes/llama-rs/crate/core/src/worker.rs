@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::cancel::{self, Command, Flag};
-use crate::error::{Error, Result};
+use llama_rs_logic::cancel::{self, Command, Flag};
+use llama_rs_logic::error::{Error, Result};
+
 use crate::sequence::Sequence;
 
 /// llama.cpp's grammar parser is recursive; the memory is only used as far as it is touched.

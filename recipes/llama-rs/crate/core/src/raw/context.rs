@@ -5,11 +5,36 @@ use std::sync::Arc;
 
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_sys_2 as sys;
+use llama_rs_logic::error::{Error, Result};
+use llama_rs_logic::settings::{ContextSettings, PLAIN_TYPES, QUANTIZED_TYPES};
 
 use super::pool::ThreadPool;
 use super::{model_pointer, should_abort};
-use crate::error::{Error, Result};
-use crate::settings::ContextSettings;
+
+// settings.rs knows these types by their numbers, without llama.cpp's headers
+const _: () = assert!(are(PLAIN_TYPES, [sys::GGML_TYPE_F32, sys::GGML_TYPE_F16, sys::GGML_TYPE_BF16]));
+const _: () = assert!(are(
+    QUANTIZED_TYPES,
+    [
+        sys::GGML_TYPE_Q4_0,
+        sys::GGML_TYPE_Q4_1,
+        sys::GGML_TYPE_Q5_0,
+        sys::GGML_TYPE_Q5_1,
+        sys::GGML_TYPE_Q8_0,
+        sys::GGML_TYPE_IQ4_NL
+    ]
+));
+
+const fn are<const N: usize>(numbers: [i64; N], types: [sys::ggml_type; N]) -> bool {
+    let mut index = 0;
+    while index < N {
+        if numbers[index] != types[index] as i64 {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
 
 /// Which positions of a batch llama.cpp computes logits (or embeddings) for.
 #[derive(Clone, Copy, PartialEq, Eq)]

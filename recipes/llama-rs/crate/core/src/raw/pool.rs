@@ -4,8 +4,7 @@ use std::ffi::{c_void, CStr};
 use std::ptr::NonNull;
 
 use llama_cpp_sys_2 as sys;
-
-use crate::error::{Error, Result};
+use llama_rs_logic::error::{Error, Result};
 
 // settings.rs allows CPUs up to 511
 const _: () = assert!(size_of::<sys::ggml_threadpool_params>() > 512);

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use llama_rs_logic::error::{Error, Result};
+
 use super::{to_ms, Sequence};
-use crate::error::{Error, Result};
 
 /// Milliseconds of one pass without sampling.
 #[derive(Clone, Copy, Debug)]

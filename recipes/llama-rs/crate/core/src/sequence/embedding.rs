@@ -1,10 +1,11 @@
 //! Embeddings: each input alone in an empty context.
 
+use llama_rs_logic::error::{Error, Result};
+use llama_rs_logic::{cancel, log};
+
 use super::{explain, Sequence};
-use crate::error::{Error, Result};
 use crate::raw::Outputs;
 use crate::vocabulary::check_tokens;
-use crate::{cancel, log};
 
 const POOLING_NONE: i32 = llama_cpp_sys_2::LLAMA_POOLING_TYPE_NONE;
 const POOLING_RANK: i32 = llama_cpp_sys_2::LLAMA_POOLING_TYPE_RANK;

@@ -1,9 +1,10 @@
 //! The context's state as bytes, and back.
 
+use llama_rs_logic::error::{Error, Result};
+use llama_rs_logic::{log, state};
+
 use super::{join, Sequence};
-use crate::error::{Error, Result};
 use crate::vocabulary::check_tokens;
-use crate::{log, state};
 
 impl Sequence {
     /// The state of the context's memory.

@@ -89,7 +89,7 @@ impl Sampling {
     }
 
     /// Say whether the penalties change nothing.
-    pub(crate) fn has_no_penalties(&self) -> bool {
+    pub fn has_no_penalties(&self) -> bool {
         let is_neutral = |number: f64, neutral: f32| (number as f32 - neutral).abs() < f32::MIN_POSITIVE;
         self.penalty_last_n <= 0
             || (is_neutral(self.repeat_penalty, 1.0)
@@ -98,7 +98,7 @@ impl Sampling {
     }
 
     /// Say whether the logits go to the last samplers as the model gave them.
-    pub(crate) fn leaves_logits(&self) -> bool {
+    pub fn leaves_logits(&self) -> bool {
         self.has_no_penalties() && self.logit_bias.is_empty() && self.grammar.is_none()
     }
 }

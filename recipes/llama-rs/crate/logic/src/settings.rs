@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use llama_cpp_sys_2 as sys;
-
 use crate::error::{Error, Result};
 use crate::machine;
 
@@ -12,16 +10,10 @@ const LARGEST_COUNT: i64 = 1 << 30;
 const MOST_THREADS: i64 = 512;
 /// What a key or a text may have in `llama_model_kv_override`, without the byte that ends it.
 const LONGEST_OVERRIDE: usize = 127;
-/// The types that llama.cpp keeps keys and values in.
-const PLAIN_TYPES: [i64; 3] = [sys::GGML_TYPE_F32 as i64, sys::GGML_TYPE_F16 as i64, sys::GGML_TYPE_BF16 as i64];
-const QUANTIZED_TYPES: [i64; 6] = [
-    sys::GGML_TYPE_Q4_0 as i64,
-    sys::GGML_TYPE_Q4_1 as i64,
-    sys::GGML_TYPE_Q5_0 as i64,
-    sys::GGML_TYPE_Q5_1 as i64,
-    sys::GGML_TYPE_Q8_0 as i64,
-    sys::GGML_TYPE_IQ4_NL as i64,
-];
+/// The numbers of the types that llama.cpp keeps keys and values in: F32, F16 and BF16.
+pub const PLAIN_TYPES: [i64; 3] = [0, 1, 30];
+/// `Q4_0`, `Q4_1`, `Q5_0`, `Q5_1`, `Q8_0` and `IQ4_NL`.
+pub const QUANTIZED_TYPES: [i64; 6] = [2, 3, 6, 7, 8, 20];
 
 /// A value that replaces one of the file's metadata.
 #[derive(Clone, Debug, PartialEq)]
