@@ -7,11 +7,9 @@ use llama_cpp_2::token::data_array::LlamaTokenDataArray;
 use llama_cpp_2::token::logit_bias::LlamaLogitBias;
 use llama_cpp_2::token::LlamaToken;
 use llama_rs_logic::error::{Error, Result};
-use llama_rs_logic::log;
+use llama_rs_logic::log::{self, join};
 use llama_rs_logic::sampling::Sampling;
 use llama_rs_logic::select::{arg_max, select_top, Candidate};
-
-use crate::sequence::join;
 
 /// Up to here llama.cpp's sampler `top_k` sorts by a heap, which `select_top` does the same way.
 const MOST_SELECTED: i64 = 128;

@@ -10,28 +10,15 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use llama_rs_logic::cancel::Flag;
 use llama_rs_logic::error::{Error, Result};
-use llama_rs_logic::load_log::LoadFacts;
 use llama_rs_logic::sampling::Sampling;
 use llama_rs_logic::settings::{ContextSettings, ModelSettings};
 
 use crate::choose::Chooser;
 use crate::completion::{Completion, Options, Part};
+use crate::load::{load, Loaded};
 use crate::sequence::{Bench, Sequence};
-use crate::vocabulary::{self, check_tokens, Description};
+use crate::vocabulary::{self, check_tokens};
 use crate::worker::{self, Job, Pending};
-
-/// What is known once a model is loaded and does not change.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)]
-pub struct Loaded {
-    pub description: Description,
-    pub metadata: Vec<(String, String)>,
-    pub log: String,
-    pub facts: LoadFacts,
-    pub load_ms: f64,
-    /// None without a context: `n_ctx`, `n_batch`, `n_ubatch`, `n_seq_max`, and the pooling type.
-    pub sizes: Option<([usize; 4], i32)>,
-}
 
 /// A model with its context behind one thread.
 pub struct Engine {
@@ -92,14 +79,14 @@ impl Engine {
         });
         // the thread must not keep its own handle alive
         let weak = Arc::downgrade(&shared);
-        let load = move || {
-            let (sequence, facts) = crate::load::load(&model, context)?;
+        let work = move || {
+            let (sequence, facts) = load(&model, context)?;
             let shared = weak.upgrade().ok_or(Error::Cancelled)?;
             *shared.model.write().unwrap_or_else(PoisonError::into_inner) = Some(sequence.model.clone());
             let _ = shared.loaded.set(facts);
             Ok(sequence)
         };
-        let (sender, thread) = worker::start(shared.closing.clone(), load, loaded, command)?;
+        let (sender, thread) = worker::start(shared.closing.clone(), work, loaded, command)?;
         *lock(&shared.jobs) = Some(sender);
         *lock(&shared.thread) = Some(thread);
         Ok((Self { shared }, pending))

@@ -15,13 +15,14 @@ mod vocabulary;
 mod worker;
 
 pub use completion::{FinishReason, Options, Part, Timings};
-pub use engine::{Engine, Loaded, Stream};
+pub use engine::{Engine, Stream};
 pub use llama_rs_logic::chat::{render_chat, Clock};
 pub use llama_rs_logic::error::{Error, Result};
 pub use llama_rs_logic::load_log::LoadFacts;
 pub use llama_rs_logic::logprobs::TokenLogprobs;
 pub use llama_rs_logic::sampling::Sampling;
 pub use llama_rs_logic::settings::{ContextSettings, ModelSettings, Override};
+pub use load::Loaded;
 pub use raw::system_info;
 pub use sequence::Bench;
 pub use vocabulary::Description;

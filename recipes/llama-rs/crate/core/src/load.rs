@@ -9,15 +9,28 @@ use std::time::Instant;
 use llama_cpp_2::model::LlamaModel;
 use llama_rs_logic::error::{Error, Result};
 use llama_rs_logic::load_log::LoadFacts;
+use llama_rs_logic::log::{self, join};
 use llama_rs_logic::settings::{ContextSettings, ModelSettings};
-use llama_rs_logic::{cancel, log, machine};
+use llama_rs_logic::{cancel, machine};
 
-use crate::engine::Loaded;
 use crate::raw::{self, Context, ModelFacts};
-use crate::sequence::{join, to_ms, Sequence};
+use crate::sequence::{to_ms, Sequence};
 use crate::vocabulary::{read_metadata, Description};
 
 const MAGIC: &[u8; 4] = b"GGUF";
+
+/// What is known once a model is loaded and does not change.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Loaded {
+    pub description: Description,
+    pub metadata: Vec<(String, String)>,
+    pub log: String,
+    pub facts: LoadFacts,
+    pub load_ms: f64,
+    /// None without a context: `n_ctx`, `n_batch`, `n_ubatch`, `n_seq_max`, and the pooling type.
+    pub sizes: Option<([usize; 4], i32)>,
+}
 
 /// Load a model and, unless only the vocabulary is wanted, make its context.
 pub fn load(settings: &ModelSettings, context: ContextSettings) -> Result<(Sequence, Loaded)> {

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use llama_cpp_2::model::LlamaModel;
 use llama_rs_logic::error::{Error, Result};
+use llama_rs_logic::log::{self, join};
 use llama_rs_logic::sampling::Sampling;
 use llama_rs_logic::settings::{check_threads, ContextSettings};
-use llama_rs_logic::{cancel, log, state};
+use llama_rs_logic::{cancel, state};
 
 use crate::choose::Chooser;
 use crate::raw::{Context, DecodeError, ModelFacts, Outputs};
@@ -286,14 +287,5 @@ fn explain(error: &DecodeError, reason: &str) -> Error {
         DecodeError::Aborted => Error::Cancelled,
         DecodeError::NoRoom => Error::engine(join("the context's memory has no room for the tokens", reason)),
         DecodeError::Refused(code) => Error::engine(join(&format!("llama.cpp could not decode (code {code})"), reason)),
-    }
-}
-
-/// A message with the reason that llama.cpp logged, if any.
-pub fn join(message: &str, reason: &str) -> String {
-    if reason.is_empty() {
-        message.to_owned()
-    } else {
-        format!("{message}: {reason}")
     }
 }

@@ -73,6 +73,15 @@ pub fn take_errors() -> String {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
+/// A message with the reason that llama.cpp logged, if any.
+pub fn join(message: &str, reason: &str) -> String {
+    if reason.is_empty() {
+        message.to_owned()
+    } else {
+        format!("{message}: {reason}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

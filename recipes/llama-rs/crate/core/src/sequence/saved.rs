@@ -1,9 +1,10 @@
 //! The context's state as bytes, and back.
 
 use llama_rs_logic::error::{Error, Result};
-use llama_rs_logic::{log, state};
+use llama_rs_logic::log::{self, join};
+use llama_rs_logic::state;
 
-use super::{join, Sequence};
+use super::Sequence;
 use crate::vocabulary::check_tokens;
 
 impl Sequence {
