@@ -1,5 +1,6 @@
 //! The handle of an engine: what other threads hold while the worker has the sequence.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -64,9 +65,13 @@ impl Stream {
 
 impl Engine {
     /// Begin to load a model; the pending result says how it went.
-    pub fn load(model: ModelSettings, context: ContextSettings) -> Result<(Self, Pending<()>)> {
-        model.check()?;
+    pub fn load(path: PathBuf, model: ModelSettings, context: ContextSettings) -> Result<(Self, Pending<()>)> {
+        if path.as_os_str().as_encoded_bytes().contains(&0) {
+            return Err(Error::value("the path of the model has a zero byte"));
+        }
+        model.check_bounds()?;
         context.check()?;
+        let context = context.fit_sizes();
         let (loaded, command, pending) = Pending::new();
         let shared = Arc::new(Shared {
             jobs: Mutex::new(None),
@@ -80,7 +85,7 @@ impl Engine {
         // the thread must not keep its own handle alive
         let weak = Arc::downgrade(&shared);
         let work = move || {
-            let (sequence, facts) = load(&model, context)?;
+            let (sequence, facts) = load(&path, &model, context)?;
             let shared = weak.upgrade().ok_or(Error::Cancelled)?;
             *shared.model.write().unwrap_or_else(PoisonError::into_inner) = Some(sequence.model.clone());
             let _ = shared.loaded.set(facts);

@@ -10,7 +10,7 @@ use llama_cpp_2::model::LlamaModel;
 use llama_rs_logic::error::{Error, Result};
 use llama_rs_logic::load_log::LoadFacts;
 use llama_rs_logic::log::{self, join};
-use llama_rs_logic::settings::{ContextSettings, ModelSettings};
+use llama_rs_logic::settings::{CacheType, ContextSettings, ModelSettings};
 use llama_rs_logic::{cancel, machine};
 
 use crate::raw::{self, Context, ModelFacts};
@@ -33,12 +33,12 @@ pub struct Loaded {
 }
 
 /// Load a model and, unless only the vocabulary is wanted, make its context.
-pub fn load(settings: &ModelSettings, context: ContextSettings) -> Result<(Sequence, Loaded)> {
-    check_file(&settings.path)?;
+pub fn load(path: &Path, settings: &ModelSettings, context: ContextSettings) -> Result<(Sequence, Loaded)> {
+    check_file(path)?;
     raw::start_backend()?;
     log::begin();
     let started = Instant::now();
-    let made = make(settings, context);
+    let made = make(path, settings, context);
     let text = log::take();
     let (mut sequence, metadata) =
         made.map_err(|error| if cancel::is_requested() { Error::Cancelled } else { error })?;
@@ -56,10 +56,9 @@ pub fn load(settings: &ModelSettings, context: ContextSettings) -> Result<(Seque
     Ok((sequence, loaded))
 }
 
-fn make(settings: &ModelSettings, context: ContextSettings) -> Result<(Sequence, Vec<(String, String)>)> {
-    let path = settings.path.display();
-    let model = raw::load_model(settings)?
-        .ok_or_else(|| Error::engine(join(&format!("llama.cpp cannot load {path}"), &log::take_errors())))?;
+fn make(path: &Path, settings: &ModelSettings, context: ContextSettings) -> Result<(Sequence, Vec<(String, String)>)> {
+    let refused = || Error::engine(join(&format!("llama.cpp cannot load {}", path.display()), &log::take_errors()));
+    let model = raw::load_model(path, settings)?.ok_or_else(refused)?;
     let model = Arc::new(model);
     let facts = raw::read_facts(&model);
     let metadata = read_metadata(&model);
@@ -138,8 +137,8 @@ fn check_memory(
 }
 
 /// The bytes of one number, at least.
-fn bytes_of(kind: Option<i64>) -> f64 {
-    match kind {
+fn bytes_of(kind: Option<CacheType>) -> f64 {
+    match kind.map(|kind| kind.0) {
         Some(0) => 4.0,
         None | Some(1 | 30) => 2.0,
         _ => 0.5,

@@ -9,6 +9,7 @@
 use std::ffi::{c_void, CStr, CString};
 use std::os::raw::c_char;
 use std::panic::catch_unwind;
+use std::path::Path;
 use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
 
@@ -69,10 +70,10 @@ pub fn system_info() -> Result<String> {
 }
 
 /// Load a model; None where llama.cpp refused it, with the reason in the log.
-pub fn load_model(settings: &ModelSettings) -> Result<Option<LlamaModel>> {
+pub fn load_model(path: &Path, settings: &ModelSettings) -> Result<Option<LlamaModel>> {
     use std::os::unix::ffi::OsStrExt;
-    let path = CString::new(settings.path.as_os_str().as_bytes())
-        .map_err(|_| Error::value("the path of the model has a zero byte"))?;
+    let path =
+        CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::value("the path of the model has a zero byte"))?;
     let overrides = write_overrides(&settings.kv_overrides);
     // SAFETY: returns a structure by value.
     let mut params = unsafe { sys::llama_model_default_params() };

@@ -6,7 +6,7 @@ use llama_cpp_2::model::LlamaModel;
 use llama_rs_logic::error::{Error, Result};
 use llama_rs_logic::log::{self, join};
 use llama_rs_logic::sampling::Sampling;
-use llama_rs_logic::settings::{check_threads, ContextSettings};
+use llama_rs_logic::settings::ContextSettings;
 use llama_rs_logic::{cancel, state};
 
 use crate::choose::Chooser;
@@ -73,7 +73,9 @@ impl Sequence {
         let settings = &self.settings;
         let n_ctx = self.context.as_ref().map_or(0, Context::n_ctx);
         let identity = (self.model.n_params(), self.model.size(), self.n_vocab(), n_ctx);
-        let kinds = (settings.type_k, settings.type_v, settings.flash_attn, settings.swa_full, settings.embedding);
+        let types = [settings.type_k, settings.type_v].map(|kind| kind.map(|kind| kind.0));
+        let flash_attn = settings.flash_attn.map_or(-1, i32::from);
+        let kinds = (types[0], types[1], flash_attn, settings.swa_full, settings.embedding);
         state::hash(format!("{identity:?}{kinds:?}").as_bytes())
     }
 
@@ -96,8 +98,8 @@ impl Sequence {
     }
 
     pub fn set_threads(&mut self, n_threads: i64, n_threads_batch: i64) -> Result<()> {
-        check_threads(n_threads, n_threads_batch)?;
         let settings = ContextSettings { n_threads, n_threads_batch, ..self.settings.clone() };
+        settings.check_bounds()?;
         self.context()?.set_threads(&settings)?;
         self.settings = settings;
         Ok(())

@@ -1,12 +1,12 @@
 //! Between Python's objects and the core's structures.
 
-use llama_rs_core::{Error, FinishReason, LoadFacts, Options, Override, Part, Sampling, Timings, TokenLogprobs};
+use llama_rs_core::{sampling, Error, FinishReason, LoadFacts, Options, Part, Sampling, Timings, TokenLogprobs, Value};
 use pyo3::exceptions::{
     PyFileNotFoundError, PyMemoryError, PyOSError, PyOverflowError, PyPermissionError, PyRuntimeError, PyTypeError,
     PyValueError,
 };
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyString};
 
 pyo3::create_exception!(llama_rs._native, EngineError, PyRuntimeError, "llama.cpp refused something.");
 
@@ -14,6 +14,7 @@ pyo3::create_exception!(llama_rs._native, EngineError, PyRuntimeError, "llama.cp
 pub fn raise(error: Error) -> PyErr {
     match error {
         Error::Value(message) => PyValueError::new_err(message),
+        Error::Type(message) => PyTypeError::new_err(message),
         Error::NotFound(message) => PyFileNotFoundError::new_err(message),
         Error::Permission(message) => PyPermissionError::new_err(message),
         Error::Io(message) => PyOSError::new_err(message),
@@ -29,10 +30,6 @@ fn bad(message: impl Into<String>) -> PyErr {
 
 /// An integer; those that no C type can hold are bad values like others.
 pub fn read_int(name: &str, value: &Bound<'_, PyAny>) -> PyResult<i64> {
-    value.extract().map_err(|error| explain(name, value, error))
-}
-
-fn read_float(name: &str, value: &Bound<'_, PyAny>) -> PyResult<f64> {
     value.extract().map_err(|error| explain(name, value, error))
 }
 
@@ -56,63 +53,53 @@ pub fn read_tokens(tokens: &Bound<'_, PyAny>) -> PyResult<Vec<i32>> {
     }
 }
 
-/// Overrides of metadata; the Python type decides which kind it is.
-pub fn read_overrides(list: Vec<(String, Bound<'_, PyAny>)>) -> PyResult<Vec<(String, Override)>> {
-    list.into_iter().map(|(key, value)| read_override(&key, &value).map(|value| (key, value))).collect()
+/// Values by name; which names there are and what is taken under each, the tables of the core say.
+pub fn read_values(given: &Bound<'_, PyDict>) -> PyResult<Vec<(String, Value)>> {
+    given.iter().map(|(name, value)| Ok((name.extract()?, read_value(&value)?))).collect()
 }
 
-fn read_override(key: &str, value: &Bound<'_, PyAny>) -> PyResult<Override> {
+fn read_value(value: &Bound<'_, PyAny>) -> PyResult<Value> {
+    if let Ok(table) = value.cast::<PyDict>() {
+        let read = |(key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>)| Ok((read_one(&key)?, read_one(&value)?));
+        return Ok(Value::Table(table.iter().map(read).collect::<PyResult<_>>()?));
+    }
+    match read_one(value)? {
+        // a sequence of numbers is one of bytes as well
+        Value::Other(kind) if kind != "bytes" && kind != "bytearray" => match value.try_iter() {
+            Ok(items) => Ok(Value::List(items.map(|item| read_one(&item?)).collect::<PyResult<_>>()?)),
+            Err(_) => Ok(Value::Other(kind)),
+        },
+        one => Ok(one),
+    }
+}
+
+/// A value that is none of several: what turns itself into a number is one, as those of numpy do.
+fn read_one(value: &Bound<'_, PyAny>) -> PyResult<Value> {
+    if value.is_none() {
+        return Ok(Value::None);
+    }
     // bool is a kind of int, so it is asked for first
     if let Ok(truth) = value.cast::<PyBool>() {
-        Ok(Override::Bool(truth.is_true()))
-    } else if value.is_instance_of::<PyInt>() {
-        Ok(Override::Int(read_int(key, value)?))
-    } else if value.is_instance_of::<PyFloat>() {
-        Ok(Override::Float(value.extract()?))
-    } else if value.is_instance_of::<PyString>() {
-        Ok(Override::Text(value.extract()?))
-    } else {
-        Err(PyTypeError::new_err(format!("the kv_override of {key} must be a bool, an int, a float or a str")))
+        return Ok(Value::Bool(truth.is_true()));
     }
+    if let Ok(text) = value.cast::<PyString>() {
+        return Ok(Value::Text(text.extract()?));
+    }
+    match value.extract::<i64>() {
+        Ok(number) => return Ok(Value::Int(number)),
+        Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => return Ok(Value::Huge(value.to_string())),
+        Err(_) => {}
+    }
+    Ok(value.extract::<f64>().map_or_else(|_| Value::Other(kind_of(value)), Value::Float))
+}
+
+fn kind_of(value: &Bound<'_, PyAny>) -> String {
+    value.get_type().name().map_or_else(|_| "an object".into(), |name| name.to_string())
 }
 
 /// The settings of the samplers; what is not named has `llama_cpp`'s default.
 pub fn read_sampling(settings: &Bound<'_, PyDict>) -> PyResult<Sampling> {
-    let mut sampling = Sampling::default();
-    for (name, value) in settings {
-        let name: String = name.extract()?;
-        let (name, value) = (name.as_str(), &value);
-        match name {
-            "temperature" => sampling.temperature = read_float(name, value)?,
-            "top_k" => sampling.top_k = read_int(name, value)?,
-            "top_p" => sampling.top_p = read_float(name, value)?,
-            "min_p" => sampling.min_p = read_float(name, value)?,
-            "typical_p" => sampling.typical_p = read_float(name, value)?,
-            "repeat_penalty" => sampling.repeat_penalty = read_float(name, value)?,
-            "frequency_penalty" => sampling.frequency_penalty = read_float(name, value)?,
-            "presence_penalty" => sampling.presence_penalty = read_float(name, value)?,
-            "penalty_last_n" => sampling.penalty_last_n = read_int(name, value)?,
-            "mirostat_mode" => sampling.mirostat_mode = read_int(name, value)?,
-            "mirostat_tau" => sampling.mirostat_tau = read_float(name, value)?,
-            "mirostat_eta" => sampling.mirostat_eta = read_float(name, value)?,
-            // llama.cpp's seed is an unsigned number of 32 bits, and -1 is its largest
-            "seed" => sampling.seed = read_int(name, value)? as u32,
-            "logit_bias" if value.is_none() => sampling.logit_bias.clear(),
-            "logit_bias" => sampling.logit_bias = read_biases(value.cast()?)?,
-            "grammar" => sampling.grammar = value.extract()?,
-            _ => return Err(bad(format!("unknown setting of the sampler: {name}"))),
-        }
-    }
-    Ok(sampling)
-}
-
-fn read_biases(biases: &Bound<'_, PyDict>) -> PyResult<Vec<(i32, f32)>> {
-    let read = |(token, bias): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
-        let number = read_int("logit_bias", &token)?;
-        let number = i32::try_from(number).map_err(|_| bad(format!("logit_bias has the token {number}")))?;
-        Ok((number, read_float("logit_bias", &bias)? as f32))
-    };
-    biases.iter().map(read).collect()
+    sampling::read(&read_values(settings)?).map_err(raise)
 }
 
 /// When a completion ends.

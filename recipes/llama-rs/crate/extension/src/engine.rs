@@ -4,12 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use llama_rs_core as core;
-use llama_rs_core::{ContextSettings, ModelSettings};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::convert::{
-    raise, read_count, read_options, read_overrides, read_sampling, read_tokens, write_bytes, write_facts, write_part,
+    raise, read_count, read_options, read_sampling, read_tokens, read_values, write_bytes, write_facts, write_part,
 };
 use crate::stream::Stream;
 use crate::wait::wait;
@@ -26,87 +25,11 @@ pub struct Engine {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (
-        path, *, vocab_only=false, use_mmap=true, use_mlock=false, check_tensors=false, use_extra_bufts=true,
-        kv_overrides=Vec::new(), n_ctx=512, n_batch=512, n_ubatch=512, n_threads=1, n_threads_batch=1,
-        rope_scaling_type=-1, pooling_type=-1, attention_type=-1, rope_freq_base=0.0, rope_freq_scale=0.0,
-        yarn_ext_factor=-1.0, yarn_attn_factor=1.0, yarn_beta_fast=32.0, yarn_beta_slow=1.0, yarn_orig_ctx=0,
-        type_k=None, type_v=None, flash_attn=0, embedding=false, logits_all=false, offload_kqv=true, op_offload=None,
-        swa_full=None, no_perf=false, cpus=Vec::new(), poll=None
-    ), text_signature = "(path, *, vocab_only=False, use_mmap=True, use_mlock=False, check_tensors=False, \
-        use_extra_bufts=True, kv_overrides=(), n_ctx=512, n_batch=512, n_ubatch=512, n_threads=1, n_threads_batch=1, \
-        rope_scaling_type=-1, pooling_type=-1, attention_type=-1, rope_freq_base=0.0, rope_freq_scale=0.0, \
-        yarn_ext_factor=-1.0, yarn_attn_factor=1.0, yarn_beta_fast=32.0, yarn_beta_slow=1.0, yarn_orig_ctx=0, \
-        type_k=None, type_v=None, flash_attn=0, embedding=False, logits_all=False, offload_kqv=True, op_offload=None, \
-        swa_full=None, no_perf=False, cpus=(), poll=None)")]
-    fn new(
-        py: Python<'_>,
-        path: PathBuf,
-        vocab_only: bool,
-        use_mmap: bool,
-        use_mlock: bool,
-        check_tensors: bool,
-        use_extra_bufts: bool,
-        kv_overrides: Vec<(String, Bound<'_, PyAny>)>,
-        n_ctx: i64,
-        n_batch: i64,
-        n_ubatch: i64,
-        n_threads: i64,
-        n_threads_batch: i64,
-        rope_scaling_type: i64,
-        pooling_type: i64,
-        attention_type: i64,
-        rope_freq_base: f64,
-        rope_freq_scale: f64,
-        yarn_ext_factor: f64,
-        yarn_attn_factor: f64,
-        yarn_beta_fast: f64,
-        yarn_beta_slow: f64,
-        yarn_orig_ctx: i64,
-        type_k: Option<i64>,
-        type_v: Option<i64>,
-        flash_attn: i64,
-        embedding: bool,
-        logits_all: bool,
-        offload_kqv: bool,
-        op_offload: Option<bool>,
-        swa_full: Option<bool>,
-        no_perf: bool,
-        cpus: Vec<i64>,
-        poll: Option<i64>,
-    ) -> PyResult<Self> {
-        let kv_overrides = read_overrides(kv_overrides)?;
-        let model =
-            ModelSettings { path, vocab_only, use_mmap, use_mlock, check_tensors, use_extra_bufts, kv_overrides };
-        let context = ContextSettings {
-            n_ctx,
-            n_batch,
-            n_ubatch,
-            n_threads,
-            n_threads_batch,
-            rope_scaling_type,
-            pooling_type,
-            attention_type,
-            rope_freq_base,
-            rope_freq_scale,
-            yarn_ext_factor,
-            yarn_attn_factor,
-            yarn_beta_fast,
-            yarn_beta_slow,
-            yarn_orig_ctx,
-            type_k,
-            type_v,
-            flash_attn,
-            embedding,
-            logits_all,
-            offload_kqv,
-            op_offload,
-            swa_full,
-            no_perf,
-            cpus,
-            poll,
-        };
-        let (engine, pending) = core::Engine::load(model, context).map_err(raise)?;
+    #[pyo3(signature = (path, **settings), text_signature = "(path, **settings)")]
+    fn new(py: Python<'_>, path: PathBuf, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let given = settings.map_or_else(|| Ok(Vec::new()), read_values)?;
+        let (model, context) = core::settings::read(&given).map_err(raise)?;
+        let (engine, pending) = core::Engine::load(path, model, context).map_err(raise)?;
         wait(py, Ok(pending))?;
         Ok(Self { engine })
     }
@@ -273,6 +196,12 @@ impl Engine {
 fn format_now(format: &str) -> Result<String, String> {
     let call = |py: Python<'_>| py.import("time")?.call_method1("strftime", (format,))?.extract::<String>();
     Python::attach(|py| call(py).map_err(|error| error.to_string()))
+}
+
+/// Refuse settings of the samplers that no model takes, before a stream begins.
+#[pyfunction]
+pub fn check_sampling(sampling: &Bound<'_, PyDict>) -> PyResult<()> {
+    read_sampling(sampling)?.check_bounds().map_err(raise)
 }
 
 /// What llama.cpp says about the CPU and its own build.

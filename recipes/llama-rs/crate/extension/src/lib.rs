@@ -28,7 +28,18 @@ mod _native {
     #[pymodule_export]
     use super::convert::EngineError;
     #[pymodule_export]
-    use super::engine::{bench, system_info, Engine};
+    use super::engine::{bench, check_sampling, system_info, Engine};
     #[pymodule_export]
     use super::stream::Stream;
+
+    use llama_rs_core::{ContextSettings, ModelSettings, Sampling};
+    use pyo3::prelude::*;
+    use pyo3::types::PyTuple;
+
+    #[pymodule_init]
+    fn name_settings(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let engine = [ModelSettings::NAMES, ContextSettings::NAMES].concat();
+        module.add("ENGINE_SETTINGS", PyTuple::new(module.py(), engine)?)?;
+        module.add("SAMPLING_SETTINGS", PyTuple::new(module.py(), Sampling::NAMES)?)
+    }
 }

@@ -10,6 +10,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Error {
     /// An argument is bad, or the engine is closed.
     Value(String),
+    /// An argument has the wrong type.
+    Type(String),
     /// A file is not there.
     NotFound(String),
     /// A file may not be read.
@@ -46,6 +48,7 @@ impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Value(message)
+            | Self::Type(message)
             | Self::NotFound(message)
             | Self::Permission(message)
             | Self::Io(message)

@@ -14,3 +14,4 @@ pub mod select;
 pub mod settings;
 pub mod state;
 pub mod text;
+pub mod value;

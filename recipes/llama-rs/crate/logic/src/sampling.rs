@@ -1,50 +1,69 @@
 //! How a token is chosen: the settings and their ranges.
 
 use crate::error::{Error, Result};
+use crate::value::{settings, Setting, Value};
 
 /// Deeper brackets than this would let llama.cpp's recursive parser run out of stack.
 const DEEPEST_GRAMMAR: usize = 512;
 const LONGEST_GRAMMAR: usize = 4 << 20;
 
-/// The settings of llama.cpp's samplers, by the names that `llama_cpp` has for them.
-#[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
-pub struct Sampling {
-    pub temperature: f64,
-    pub top_k: i64,
-    pub top_p: f64,
-    pub min_p: f64,
-    pub typical_p: f64,
-    pub repeat_penalty: f64,
-    pub frequency_penalty: f64,
-    pub presence_penalty: f64,
-    pub penalty_last_n: i64,
-    pub mirostat_mode: i64,
-    pub mirostat_tau: f64,
-    pub mirostat_eta: f64,
-    pub seed: u32,
-    pub logit_bias: Vec<(i32, f32)>,
-    pub grammar: Option<String>,
+settings! {
+    /// The settings of llama.cpp's samplers, by the names and with the defaults that `llama_cpp` has.
+    Sampling {
+        temperature: f64 = 0.8;
+        top_k: i64 = 40;
+        top_p: f64 = 0.95;
+        min_p: f64 = 0.05;
+        typical_p: f64 = 1.0;
+        repeat_penalty: f64 = 1.0;
+        frequency_penalty: f64 = 0.0;
+        presence_penalty: f64 = 0.0;
+        penalty_last_n: i64 = 64;
+        mirostat_mode: i64 = 0, in 0..=2;
+        mirostat_tau: f64 = 5.0;
+        mirostat_eta: f64 = 0.1;
+        seed: u32 = u32::MAX;
+        logit_bias: Vec<(i32, f32)> = Vec::new();
+        grammar: Option<String> = None;
+    }
 }
 
-impl Default for Sampling {
-    fn default() -> Self {
-        Self {
-            temperature: 0.8,
-            top_k: 40,
-            top_p: 0.95,
-            min_p: 0.05,
-            typical_p: 1.0,
-            repeat_penalty: 1.0,
-            frequency_penalty: 0.0,
-            presence_penalty: 0.0,
-            penalty_last_n: 64,
-            mirostat_mode: 0,
-            mirostat_tau: 5.0,
-            mirostat_eta: 0.1,
-            seed: u32::MAX,
-            logit_bias: Vec::new(),
-            grammar: None,
+/// Read settings by their names; what is not named has its default.
+pub fn read(given: &[(String, Value)]) -> Result<Sampling> {
+    let mut sampling = Sampling::default();
+    for (name, value) in given {
+        if !sampling.set(name, value)? {
+            return Err(Error::Type(format!("there is no setting {name} of the samplers")));
+        }
+    }
+    Ok(sampling)
+}
+
+impl Setting for Vec<(i32, f32)> {
+    type Bounds = ();
+
+    fn read(name: &str, value: &Value) -> Result<Self> {
+        let table = match value {
+            Value::None => return Ok(Vec::new()),
+            Value::Table(table) => table,
+            _ => return Err(value.refuse(name, "a dict of token to number")),
+        };
+        let read = |(token, bias): &(Value, Value)| {
+            // JSON has texts for keys
+            let number = match token {
+                Value::Text(text) => text.trim().parse().map_err(|_| token.refuse("a key of logit_bias", "a token"))?,
+                _ => i64::read("a key of logit_bias", token)?,
+            };
+            let token = i32::try_from(number).map_err(|_| Error::value(format!("{name} has the token {number}")))?;
+            Ok((token, f64::read("a value of logit_bias", bias)? as f32))
+        };
+        table.iter().map(read).collect()
+    }
+
+    fn check(&self, name: &str, _bounds: Option<()>) -> Result<()> {
+        match self.iter().find(|(_, bias)| bias.is_nan()) {
+            Some((token, _)) => Err(Error::value(format!("{name} has no number for the token {token}"))),
+            None => Ok(()),
         }
     }
 }
@@ -52,40 +71,16 @@ impl Default for Sampling {
 impl Sampling {
     /// Refuse what llama.cpp would take for something else or stop the process for.
     pub fn check(&self, n_vocab: i32) -> Result<()> {
-        self.check_numbers()?;
-        if !(0..=2).contains(&self.mirostat_mode) {
-            return Err(Error::value(format!("mirostat_mode must be 0, 1 or 2, and is {}", self.mirostat_mode)));
-        }
+        self.check_bounds()?;
         if self.repeat_penalty <= 0.0 {
             return Err(Error::value(format!("repeat_penalty must be above 0, and is {}", self.repeat_penalty)));
         }
-        for (token, bias) in &self.logit_bias {
+        for (token, _) in &self.logit_bias {
             if !(0..n_vocab).contains(token) {
                 return Err(Error::value(format!("logit_bias has the token {token}; the vocabulary has {n_vocab}")));
             }
-            if bias.is_nan() {
-                return Err(Error::value(format!("logit_bias has no number for the token {token}")));
-            }
         }
         self.grammar.as_deref().map_or(Ok(()), check_grammar)
-    }
-
-    fn check_numbers(&self) -> Result<()> {
-        let numbers = [
-            ("temperature", self.temperature),
-            ("top_p", self.top_p),
-            ("min_p", self.min_p),
-            ("typical_p", self.typical_p),
-            ("repeat_penalty", self.repeat_penalty),
-            ("frequency_penalty", self.frequency_penalty),
-            ("presence_penalty", self.presence_penalty),
-            ("mirostat_tau", self.mirostat_tau),
-            ("mirostat_eta", self.mirostat_eta),
-        ];
-        match numbers.iter().find(|(_, number)| !(*number as f32).is_finite()) {
-            Some((name, number)) => Err(Error::value(format!("{name} must be a finite number, and is {number}"))),
-            None => Ok(()),
-        }
     }
 
     /// Say whether the penalties change nothing.
@@ -150,6 +145,21 @@ mod tests {
         assert!(refused(|sampling| sampling.logit_bias = vec![(1, f32::NAN)]).contains("logit_bias"));
         assert!(refused(|sampling| sampling.grammar = Some("(".repeat(1000))).contains("brackets"));
         assert!(refused(|sampling| sampling.grammar = Some("root ::= \"\0\"".into())).contains("zero byte"));
+    }
+
+    #[test]
+    fn settings_are_read() {
+        let biases = Value::Table(vec![(Value::Text("7".into()), Value::Int(1)), (Value::Int(8), Value::Float(0.5))]);
+        let given = [("logit_bias".into(), biases), ("seed".into(), Value::Int(-1)), ("top_k".into(), Value::Int(5))];
+        let read_all = read(&given).unwrap();
+        assert_eq!((read_all.logit_bias, read_all.top_k), (vec![(7, 1.0), (8, 0.5)], 5));
+        let refuse = |name: &str, value: Value| read(&[(name.into(), value)]).unwrap_err();
+        let bias = |key: Value, value: Value| refuse("logit_bias", Value::Table(vec![(key, value)]));
+        assert!(matches!(bias(Value::Text("x".into()), Value::Int(1)), Error::Type(_)));
+        assert!(matches!(bias(Value::Int(1), Value::Text("x".into())), Error::Type(_)));
+        assert!(matches!(bias(Value::Int(1 << 40), Value::Int(1)), Error::Value(_)));
+        assert!(matches!(refuse("temperature", Value::None), Error::Type(_)));
+        assert!(matches!(refuse("tfs_z", Value::Float(1.0)), Error::Type(_)));
     }
 
     #[test]

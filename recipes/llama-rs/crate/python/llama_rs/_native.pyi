@@ -3,7 +3,19 @@
 from collections.abc import Sequence
 from typing import Any, final
 
-__all__ = ["Engine", "EngineError", "Stream", "bench", "system_info"]
+__all__ = [
+    "ENGINE_SETTINGS",
+    "SAMPLING_SETTINGS",
+    "Engine",
+    "EngineError",
+    "Stream",
+    "bench",
+    "check_sampling",
+    "system_info",
+]
+
+ENGINE_SETTINGS: tuple[str, ...]
+SAMPLING_SETTINGS: tuple[str, ...]
 
 class EngineError(RuntimeError):
     """llama.cpp refused something; the message says what."""
@@ -19,43 +31,16 @@ class Engine:
     def __new__(
         cls,
         path: str,
-        *,
-        # model
-        vocab_only: bool = False,
-        use_mmap: bool = True,
-        use_mlock: bool = False,
-        check_tensors: bool = False,
-        use_extra_bufts: bool = True,
-        kv_overrides: Sequence[tuple[str, bool | int | float | str]] = (),
-        # context; 0 is the model's own where llama.cpp takes it so
-        n_ctx: int = 512,
-        n_batch: int = 512,
-        n_ubatch: int = 512,
-        n_threads: int = 1,
-        n_threads_batch: int = 1,
-        rope_scaling_type: int = -1,
-        pooling_type: int = -1,
-        attention_type: int = -1,
-        rope_freq_base: float = 0.0,
-        rope_freq_scale: float = 0.0,
-        yarn_ext_factor: float = -1.0,
-        yarn_attn_factor: float = 1.0,
-        yarn_beta_fast: float = 32.0,
-        yarn_beta_slow: float = 1.0,
-        yarn_orig_ctx: int = 0,
-        type_k: int | None = None,
-        type_v: int | None = None,
-        flash_attn: int = 0,
-        embedding: bool = False,
-        logits_all: bool = False,
-        offload_kqv: bool = True,
-        op_offload: bool | None = None,
-        swa_full: bool | None = None,
-        no_perf: bool = False,
-        # threads: CPUs that the pool may use (empty: any), how long its threads spin (0 to 100; None: llama.cpp's)
-        cpus: Sequence[int] = (),
-        poll: int | None = None,
-    ) -> Engine: ...
+        **settings: Any,
+    ) -> Engine:
+        """Load a model.
+
+        settings: by the names of ENGINE_SETTINGS, which are llama_cpp's; types, defaults and ranges stand in
+            logic/src/settings.rs. flash_attn=None lets llama.cpp decide, cpus are those that the threads may use (none:
+            any), poll is how long idle threads spin.
+
+        Raises TypeError for an unknown name or a wrong type, ValueError for what is out of range.
+        """
     def close(self) -> None:
         """Free context, model and thread; a second call does nothing."""
     @property
@@ -112,10 +97,9 @@ class Engine:
     def complete(self, prompt: Sequence[int], sampling: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
         """Complete a prompt and return all of it: see `Stream.__next__`; texts and tokens are joined.
 
-        sampling: temperature, top_k, top_p, min_p, typical_p, repeat_penalty, frequency_penalty, presence_penalty,
-            penalty_last_n, mirostat_mode, mirostat_tau, mirostat_eta, seed, logit_bias (dict of int to float),
-            grammar (GBNF, or None). The same chain of llama.cpp's samplers in the same order as llama_cpp builds it,
-            so that a seed gives the same text; temperature 0 without penalties, bias and grammar is the arg-max of
+        sampling: by the names of SAMPLING_SETTINGS; logit_bias is a dict of token to number, grammar GBNF or
+            None. The same chain of llama.cpp's samplers in the same order as llama_cpp builds it, so that a seed gives
+            the same text; temperature 0 without penalties, bias and grammar is the arg-max of
             the logits, and top_k alone is chosen before the chain runs.
         options: max_tokens (below 1: until the context is full), stop (list of bytes), logprobs (None or how many
             alternatives), group (tokens that are sent at once; a first token is sent by itself).
@@ -140,6 +124,9 @@ class Stream:
         predicted_per_second, time_to_first_token_ms, load_ms.
         """
     def close(self) -> None: ...
+
+def check_sampling(sampling: dict[str, Any]) -> None:
+    """Raise TypeError or ValueError for what no model takes; `complete`, `stream` and `sample` look at the rest."""
 
 def system_info() -> str:
     """llama_print_system_info()."""

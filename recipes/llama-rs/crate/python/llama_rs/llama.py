@@ -125,7 +125,6 @@ class Llama:
         given = dict(locals())
         refuse_unknown(kwargs, given)
         refuse_unsupported(given)
-        arguments = engine_arguments(given)
         self._seed = read_int("seed", seed) or constants.LLAMA_DEFAULT_SEED
         self.last_n_tokens_size = read_int("last_n_tokens_size", last_n_tokens_size)
         self.stream_group = read_int("stream_group", stream_group)
@@ -134,16 +133,17 @@ class Llama:
         self.model_path = read_path(model_path)
         self.verbose = verbose
         self.chat_format = None
-        self.logits_all: bool = arguments["logits_all"]
-        self.embedding: bool = arguments["embedding"]
-        self.n_threads: int = arguments["n_threads"]
-        self.n_threads_batch: int = arguments["n_threads_batch"]
-        self.engine = Engine(self.model_path, **arguments)
+        settings = engine_arguments(given)
+        self.engine = Engine(self.model_path, **settings)
         _OPEN.add(self)
+        self.logits_all = bool(logits_all)
+        self.embedding = bool(embedding)
+        self.n_threads: int = settings["n_threads"]
+        self.n_threads_batch: int = settings["n_threads_batch"]
         self.facts: dict[str, Any] = self.engine.describe()
         self._settings: dict[str, Any] = self.engine.settings()
-        self._n_ctx: int = self._settings.get("n_ctx") or 0
-        self.n_batch: int = min(arguments["n_batch"], self._n_ctx or arguments["n_batch"])
+        self._n_ctx: int = self._settings["n_ctx"] or 0
+        self.n_batch: int = self._settings["n_batch"] or int(n_batch)
         self._metadata: dict[str, str] | None = None
         # Whether the last eval left logits to sample from.
         self.can_sample = False

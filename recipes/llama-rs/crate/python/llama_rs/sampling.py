@@ -1,7 +1,8 @@
-"""The settings of sampling, checked and in the form that the engine takes."""
+"""The settings of sampling in the form that the engine takes."""
 
 from __future__ import annotations
 
+from ._native import SAMPLING_SETTINGS, check_sampling
 from .grammar import read_grammar
 
 TYPE_CHECKING = False
@@ -10,26 +11,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 _SEED_MASK = 0xFFFFFFFF
-_FLOATS = frozenset({
-    "temperature",
-    "top_p",
-    "min_p",
-    "typical_p",
-    "repeat_penalty",
-    "frequency_penalty",
-    "presence_penalty",
-    "mirostat_tau",
-    "mirostat_eta",
-})  # fmt: skip
-
-
-def read_float(name: str, value: object) -> float:
-    """Return a number as a float; raises TypeError naming it."""
-    if isinstance(value, (int, float)):
-        return float(value)
-    if hasattr(value, "__float__") and not isinstance(value, str):
-        return float(value)
-    raise TypeError(f"{name} is a number, not {type(value).__name__}")
 
 
 def read_int(name: str, value: object) -> int:
@@ -39,11 +20,6 @@ def read_int(name: str, value: object) -> int:
     if hasattr(value, "__index__"):
         return int(value.__index__())
     raise TypeError(f"{name} is a whole number, not {type(value).__name__}")
-
-
-def read_seed(name: str, value: object) -> int:
-    """Return a seed as llama.cpp counts, in 32 bits: -1 is 0xFFFFFFFF, which draws one at random."""
-    return read_int(name, value) & _SEED_MASK
 
 
 def draw_seed(seed: int) -> int:
@@ -58,39 +34,18 @@ def draw_seed(seed: int) -> int:
     return drawn
 
 
-def read_logit_bias(value: object) -> dict[int, float] | None:
-    """Return a logit bias by token; keys may be strings, as JSON has them."""
-    if value is None:
-        return None
-    if not isinstance(value, dict):
-        raise TypeError(f"logit_bias is a dict of token to number, not {type(value).__name__}")
-    return {_read_token(key): read_float("a value of logit_bias", bias) for key, bias in value.items()}
-
-
-def _read_token(key: object) -> int:
-    if isinstance(key, str):
-        try:
-            return int(key)
-        except ValueError:
-            raise TypeError(f"logit_bias is keyed by token, not by {key!r}") from None
-    return read_int("a key of logit_bias", key)
-
-
 def make_sampling(given: Mapping[str, Any], last_n_tokens: int, seed: int) -> dict[str, Any]:
     """Return the engine's settings from arguments under llama_cpp's names.
 
     Raises:
         TypeError: one has the wrong type.
+        ValueError: one is out of range.
         NotImplementedError: Python is asked to take part in sampling.
     """
     refuse_callbacks(given)
-    sampling: dict[str, Any] = {name: read_float(name, given[name]) for name in _FLOATS}
-    sampling["top_k"] = read_int("top_k", given["top_k"])
-    sampling["mirostat_mode"] = read_int("mirostat_mode", given["mirostat_mode"])
-    sampling["penalty_last_n"] = last_n_tokens
-    sampling["seed"] = seed & _SEED_MASK
-    sampling["logit_bias"] = read_logit_bias(given.get("logit_bias"))
-    sampling["grammar"] = read_grammar(given["grammar"])
+    sampling = {name: given[name] for name in SAMPLING_SETTINGS if name in given}
+    sampling |= {"penalty_last_n": last_n_tokens, "seed": seed & _SEED_MASK, "grammar": read_grammar(given["grammar"])}
+    check_sampling(sampling)
     return sampling
 
 

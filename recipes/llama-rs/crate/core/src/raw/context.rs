@@ -306,10 +306,10 @@ fn write_params(settings: &ContextSettings) -> sys::llama_context_params {
     params.n_ubatch = settings.n_ubatch as u32;
     params.n_threads = settings.n_threads as i32;
     params.n_threads_batch = settings.n_threads_batch as i32;
-    params.rope_scaling_type = settings.rope_scaling_type as sys::llama_rope_scaling_type;
+    params.rope_scaling_type = settings.rope_scaling_type.unwrap_or(-1) as sys::llama_rope_scaling_type;
     params.pooling_type = settings.pooling_type as sys::llama_pooling_type;
     params.attention_type = settings.attention_type as sys::llama_attention_type;
-    params.flash_attn_type = settings.flash_attn as sys::llama_flash_attn_type;
+    params.flash_attn_type = settings.flash_attn.map_or(sys::LLAMA_FLASH_ATTN_TYPE_AUTO, i32::from);
     params.rope_freq_base = settings.rope_freq_base as f32;
     params.rope_freq_scale = settings.rope_freq_scale as f32;
     params.yarn_ext_factor = settings.yarn_ext_factor as f32;
@@ -317,8 +317,8 @@ fn write_params(settings: &ContextSettings) -> sys::llama_context_params {
     params.yarn_beta_fast = settings.yarn_beta_fast as f32;
     params.yarn_beta_slow = settings.yarn_beta_slow as f32;
     params.yarn_orig_ctx = settings.yarn_orig_ctx as u32;
-    params.type_k = settings.type_k.map_or(params.type_k, |number| number as sys::ggml_type);
-    params.type_v = settings.type_v.map_or(params.type_v, |number| number as sys::ggml_type);
+    params.type_k = settings.type_k.map_or(params.type_k, |kind| kind.0 as sys::ggml_type);
+    params.type_v = settings.type_v.map_or(params.type_v, |kind| kind.0 as sys::ggml_type);
     params.embeddings = settings.embedding;
     params.offload_kqv = settings.offload_kqv;
     params.no_perf = settings.no_perf;
