@@ -61,6 +61,12 @@ def test_the_modules_of_a_crate_make_no_circle(crate):
     assert circles(imports) == []
 
 
+def test_the_modules_of_the_package_make_no_circle():
+    imports = python_imports(PYTHON)
+    assert imports["chat"] >= {"model"}
+    assert circles(imports) == []
+
+
 def test_circles_are_found(tmp_path):
     (tmp_path / "one.rs").write_text("use crate::{two::Two, three};")
     (tmp_path / "two.rs").write_text("use crate::one::One;")

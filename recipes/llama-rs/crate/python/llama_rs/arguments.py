@@ -53,7 +53,9 @@ def refuse_unknown(unknown: Mapping[str, object], known: Mapping[str, object]) -
     for name in unknown:
         from difflib import get_close_matches
 
-        near = get_close_matches(name, [other for other in known if other not in {"self", "kwargs"}], n=1, cutoff=0.5)
+        near = get_close_matches(
+            name, [other for other in known if other not in {"self", "kwargs", "__class__"}], n=1, cutoff=0.5
+        )
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise TypeError(f"Llama() has no parameter {name!r}{hint}")
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from .grammar import JSON_OBJECT_GBNF
-from .tokenizer import encode_text
+from .text import encode_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from .llama import Llama
+    from .model import Model
 
 _REFUSED = {
     "functions": "give them as tools, which the model's template writes into the prompt",
@@ -26,7 +26,7 @@ def refuse_tool_calls(given: Mapping[str, Any]) -> None:
             raise NotImplementedError(f"{name} is not supported: {instead}")
 
 
-def chat_tokens(llama: Llama, messages: object, tools: object) -> list[int]:
+def chat_tokens(model: Model, messages: object, tools: object) -> list[int]:
     """Return the prompt of a chat as the model's own template writes it.
 
     Raises:
@@ -35,7 +35,7 @@ def chat_tokens(llama: Llama, messages: object, tools: object) -> list[int]:
     """
     from json import dumps
 
-    template = llama.metadata.get("tokenizer.chat_template")
+    template = model.metadata.get("tokenizer.chat_template")
     if not template:
         raise ValueError("this model has no chat template; write the prompt yourself and use create_completion")
     _check_dicts("messages", messages)
@@ -47,13 +47,13 @@ def chat_tokens(llama: Llama, messages: object, tools: object) -> list[int]:
         "functions": None,
         "function_call": None,
         "tool_choice": None,
-        "bos_token": llama.spell(llama.facts["bos"]),
-        "eos_token": llama.spell(llama.facts["eos"]),
+        "bos_token": model.spell(model.facts["bos"]),
+        "eos_token": model.spell(model.facts["eos"]),
         "add_generation_prompt": True,
     }
-    text = llama.engine.render_chat(template, dumps(context, ensure_ascii=False))
+    text = model.engine.render_chat(template, dumps(context, ensure_ascii=False))
     # The template writes BOS itself where the model wants one.
-    return llama.engine.tokenize(encode_text(text, llama.n_ctx()), False, True)
+    return model.engine.tokenize(encode_text(text, model.n_ctx()), False, True)
 
 
 def _check_dicts(name: str, found: object) -> None:
@@ -63,12 +63,12 @@ def _check_dicts(name: str, found: object) -> None:
         raise ValueError("messages is empty")
 
 
-def chat_stop(llama: Llama, stop: object) -> list[Any]:
+def chat_stop(model: Model, stop: object) -> list[Any]:
     """Return the caller's stop strings and the text of the model's end token."""
     found = [] if stop is None else [stop] if isinstance(stop, str) else stop
     if isinstance(found, (bytes, dict)) or not hasattr(found, "__iter__"):
         raise TypeError(f"stop is a str or a list of str, not {type(found).__name__}")
-    end = llama.spell(llama.facts["eos"])
+    end = model.spell(model.facts["eos"])
     return [*found, end] if end else list(found)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from .llama import Llama
+    from .model import Model
 
 
 def make_id(prefix: str) -> str:
@@ -29,40 +29,39 @@ def make_id(prefix: str) -> str:
 class Completion:
     """One call of create_completion: its arguments checked, ready to be run whole or in parts."""
 
-    def __init__(self, llama: Llama, given: Mapping[str, Any]) -> None:
-        model = given["model"]
-        self.llama = llama
+    def __init__(self, model: Model, given: Mapping[str, Any]) -> None:
+        self.model = model
         self.prompt = given["prompt"]
         self.suffix = given["suffix"]
         self.echo = given["echo"]
-        self.tokens = prompt_tokens(llama, self.prompt, self.suffix)
+        self.tokens = prompt_tokens(model, self.prompt, self.suffix)
         self.logprobs = _read_logprobs(given["logprobs"])
-        if self.echo and self.logprobs is not None and not llama.logits_all:
+        if self.echo and self.logprobs is not None and not model.logits_all:
             raise ValueError("logprobs of an echoed prompt need a model created with logits_all=True")
-        self.sampling = make_sampling(given, llama.last_n_tokens_size, 0)
+        self.sampling = make_sampling(given, model.last_n_tokens_size, 0)
         self.seed = None if given["seed"] is None else read_int("seed", given["seed"])
         self.options = {
-            "max_tokens": count_wanted(given["max_tokens"], len(self.tokens), llama.n_ctx()),
+            "max_tokens": count_wanted(given["max_tokens"], len(self.tokens), model.n_ctx()),
             "stop": read_stop(given["stop"]),
             "logprobs": self.logprobs,
-            "group": llama.stream_group,
+            "group": model.stream_group,
         }
         self.head = {
             "id": make_id("cmpl"),
             "object": "text_completion",
             "created": int(time.time()),
-            "model": model if model is not None else llama.model_path,
+            "model": given["model"] if given["model"] is not None else model.model_path,
         }
 
     def run(self) -> dict[str, Any]:
         """Generate all of it in one call of the engine."""
-        llama = self.llama
-        self.sampling["seed"] = llama.next_seed(self.seed)
-        part = llama.engine.complete(self.tokens, self.sampling, self.options)
+        model = self.model
+        self.sampling["seed"] = model.next_seed(self.seed)
+        part = model.engine.complete(self.tokens, self.sampling, self.options)
         text = part["text"]
         if self.echo:
             text = self._prompt_text() + text
-        if self.suffix is not None and not can_infill(llama):
+        if self.suffix is not None and not can_infill(model):
             text += self.suffix
         n_prompt, n_generated = len(self.tokens), len(part["tokens"])
         choice = {
@@ -80,10 +79,10 @@ class Completion:
 
     def stream(self) -> Iterator[dict[str, Any]]:
         """Yield chunks as text comes; the last has no text, but finish_reason and timings."""
-        llama = self.llama
-        self.sampling["seed"] = llama.next_seed(self.seed)
-        stream = llama.engine.stream(self.tokens, self.sampling, self.options)
-        shaper = None if self.logprobs is None else Logprobs(llama, self.logprobs, self._offset())
+        model = self.model
+        self.sampling["seed"] = model.next_seed(self.seed)
+        stream = model.engine.stream(self.tokens, self.sampling, self.options)
+        shaper = None if self.logprobs is None else Logprobs(model, self.logprobs, self._offset())
         head = self.head
         part: dict[str, Any] = {}
         try:
@@ -102,7 +101,7 @@ class Completion:
     def _prompt_text(self) -> str:
         if isinstance(self.prompt, str):
             return self.prompt
-        return self.llama.detokenize(self.tokens, special=True).decode("utf-8", errors="ignore")
+        return self.model.detokenize(self.tokens, special=True).decode("utf-8", errors="ignore")
 
     def _offset(self) -> int:
         # Of a prompt of tokens, llama_cpp counts the tokens.
@@ -113,7 +112,7 @@ class Completion:
     def _whole_logprobs(self, part: dict[str, Any]) -> dict[str, Any] | None:
         if self.logprobs is None:
             return None
-        shaper = Logprobs(self.llama, self.logprobs, self._offset())
+        shaper = Logprobs(self.model, self.logprobs, self._offset())
         if not self.echo:
             return shaper.shape(part)
         return shaper.shape_prompt(self.tokens, part)

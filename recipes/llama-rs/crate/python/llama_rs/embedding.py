@@ -7,23 +7,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from .llama import Llama
+    from .model import Model
 
 _POOLING_NONE = 0
 
 
-def embed(llama: Llama, texts: object, normalize: bool, truncate: bool) -> tuple[list[Any], int]:
+def embed(model: Model, texts: object, normalize: bool, truncate: bool) -> tuple[list[Any], int]:
     """Return the embeddings of texts and the number of their tokens; see `Llama.embed`."""
-    if not llama.embedding:
+    if not model.embedding:
         raise RuntimeError("Llama model must be created with embedding=True to call this method")
-    inputs = [_tokenize(llama, text, truncate) for text in _read_texts(texts)]
+    inputs = [_tokenize(model, text, truncate) for text in _read_texts(texts)]
     if not inputs:
         return [], 0
-    rows = llama.engine.embed(inputs)
+    rows = model.engine.embed(inputs)
     if normalize:
         rows = [[_normalize(row) for row in each] for each in rows]
     count = sum(map(len, inputs))
-    pooled = llama.pooling_type() != _POOLING_NONE
+    pooled = model.pooling_type() != _POOLING_NONE
     return ([each[0] for each in rows] if pooled else list(rows)), count
 
 
@@ -38,12 +38,12 @@ def _read_texts(texts: object) -> list[str]:
     return read
 
 
-def _tokenize(llama: Llama, text: str, truncate: bool) -> list[int]:
-    tokens = llama.tokenize(text.encode())
+def _tokenize(model: Model, text: str, truncate: bool) -> list[int]:
+    tokens = model.tokenize(text.encode())
     if truncate:
-        tokens = tokens[: llama.n_batch]
-    if len(tokens) > llama.n_batch:
-        raise ValueError(f"Requested tokens ({len(tokens)}) exceed batch size of {llama.n_batch}")
+        tokens = tokens[: model.n_batch]
+    if len(tokens) > model.n_batch:
+        raise ValueError(f"Requested tokens ({len(tokens)}) exceed batch size of {model.n_batch}")
     if not tokens:
         raise ValueError("input holds an empty text, and the model adds no token of its own")
     return tokens

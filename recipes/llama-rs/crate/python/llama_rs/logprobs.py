@@ -9,20 +9,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from .llama import Llama
+    from .model import Model
 
 
 class Logprobs:
     """Shapes the log probabilities of one completion, part by part.
 
     Args:
-        llama: the model.
+        model: the model.
         wanted: how many alternatives for each token.
         offset: where the first token's text begins, in characters.
     """
 
-    def __init__(self, llama: Llama, wanted: int, offset: int) -> None:
-        self._llama = llama
+    def __init__(self, model: Model, wanted: int, offset: int) -> None:
+        self._model = model
         self._wanted = wanted
         self._offset = offset
         # As in llama_cpp, an offset counts the whole characters before it.
@@ -38,7 +38,7 @@ class Logprobs:
 
     def shape_prompt(self, prompt: Sequence[int], part: dict[str, Any]) -> dict[str, Any]:
         """Return the same for prompt and completion together; of the first token nothing is known."""
-        first = 1 if prompt[0] == self._llama.facts["bos"] else 0
+        first = 1 if prompt[0] == self._model.facts["bos"] else 0
         shaped = _empty()
         for position in range(first, len(prompt)):
             logprob, alternatives = self._known(position, prompt[position]) if position else (0.0, [])
@@ -64,12 +64,12 @@ class Logprobs:
 
     def _piece(self, token: int) -> bytes:
         if token not in self._pieces:
-            self._pieces[token] = self._llama.engine.detokenize([token], False, False)
+            self._pieces[token] = self._model.engine.detokenize([token], False, False)
         return self._pieces[token]
 
     def _known(self, position: int, token: int) -> tuple[float, list[tuple[int, float]]]:
         """Return what the model thought of a prompt's token: the logits after the one before it."""
-        logits = self._llama.logits(position - 1).tolist()
+        logits = self._model.logits(position - 1).tolist()
         from heapq import nlargest
         from math import exp, log
 

@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 from .sampling import read_int
-from .tokenizer import encode_text
+from .text import encode_text, read_tokens
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from .llama import Llama
+    from .model import Model
 
 
-def read_tokens(name: str, tokens: object) -> list[int]:
-    """Return a sequence of tokens as a list of int.
-
-    Raises:
-        TypeError: it is no sequence, or not of whole numbers.
-    """
-    if isinstance(tokens, (str, bytes, bytearray)) or not hasattr(tokens, "__iter__"):
-        raise TypeError(f"{name} is a sequence of tokens, not {type(tokens).__name__}")
-    found = list(tokens)
-    # The engine takes ints as they are; numpy's and the like are turned into ints one by one.
-    if all(type(token) is int for token in found):
-        return found
-    return [read_int(f"a token of {name}", token) for token in found]
-
-
-def prompt_tokens(llama: Llama, prompt: object, suffix: str | None) -> list[int]:
+def prompt_tokens(model: Model, prompt: object, suffix: str | None) -> list[int]:
     """Return a completion's prompt as tokens, with the special ones that the model wants around it.
 
     A prompt of tokens is taken as it is. An empty str becomes the model's BOS token, if it has one.
@@ -39,30 +24,30 @@ def prompt_tokens(llama: Llama, prompt: object, suffix: str | None) -> list[int]
     """
     if suffix is not None and not isinstance(suffix, str):
         raise TypeError(f"suffix is a str, not {type(suffix).__name__}")
-    facts = llama.facts
+    facts = model.facts
     infill = suffix is not None and _can_infill(facts)
     text = prompt if isinstance(prompt, str) else None
-    tokens = read_tokens("prompt", prompt) if text is None else _tokenize(llama, text, special=not infill)
+    tokens = read_tokens("prompt", prompt) if text is None else _tokenize(model, text, special=not infill)
     if infill:
-        end = _tokenize(llama, suffix or "", special=False)
+        end = _tokenize(model, suffix or "", special=False)
         tokens = [facts["fim_pre"], *tokens, facts["fim_suf"], *end, facts["fim_mid"]]
     if text is not None or infill:
         tokens = _add_special(tokens, facts)
-    _check(llama, tokens, facts["bos"])
+    _check(model, tokens, facts["bos"])
     return tokens
 
 
-def _tokenize(llama: Llama, text: str, special: bool) -> list[int]:
-    return llama.engine.tokenize(encode_text(text, llama.n_ctx()), False, special) if text else []
+def _tokenize(model: Model, text: str, special: bool) -> list[int]:
+    return model.engine.tokenize(encode_text(text, model.n_ctx()), False, special) if text else []
 
 
 def _can_infill(facts: dict[str, Any]) -> bool:
     return all(facts[name] >= 0 for name in ("fim_pre", "fim_suf", "fim_mid"))
 
 
-def can_infill(llama: Llama) -> bool:
+def can_infill(model: Model) -> bool:
     """Say whether the model has tokens for text between a beginning and an end."""
-    return _can_infill(llama.facts)
+    return _can_infill(model.facts)
 
 
 def _add_special(tokens: list[int], facts: dict[str, Any]) -> list[int]:
@@ -72,11 +57,11 @@ def _add_special(tokens: list[int], facts: dict[str, Any]) -> list[int]:
     return [*first, *tokens, *last]
 
 
-def _check(llama: Llama, tokens: Sequence[int], bos: int) -> None:
+def _check(model: Model, tokens: Sequence[int], bos: int) -> None:
     if not tokens:
         raise ValueError("the prompt is empty")
-    if len(tokens) >= llama.n_ctx():
-        raise ValueError(f"Requested tokens ({len(tokens)}) exceed context window of {llama.n_ctx()}")
+    if len(tokens) >= model.n_ctx():
+        raise ValueError(f"Requested tokens ({len(tokens)}) exceed context window of {model.n_ctx()}")
     if bos >= 0 and tokens[:2] == [bos, bos]:
         import warnings
 
