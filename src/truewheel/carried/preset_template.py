@@ -20,30 +20,99 @@ import threading
 
 _MOST = 2**31 - 1
 _MOST_THREADS = 512  # ggml's pools have room for so many, and end the process beyond
-_KV_TYPES = {"f16": 1, "q4_0": 2, "q8_0": 8}  # ggml's numbers of them
+_KV_TYPES = {"f16": 1, "q8_0": 8, "q4_0": 2}  # ggml's numbers of them
 _FLASH = {"auto": None, "on": True, "off": False}
 _FLASH_AUTO = -1  # llama.cpp's LLAMA_FLASH_ATTN_TYPE_AUTO
-_NUMBERS = {
-    "n_ctx": (0, _MOST),
-    "n_batch": (1, _MOST),
-    "n_ubatch": (1, _MOST),
-    "n_threads": (1, _MOST_THREADS),
-    "n_threads_batch": (1, _MOST_THREADS),
-    "poll": (0, 100),
+
+
+class Setting:
+    """What one setting of a preset may be, where an engine has it, and what `truewheel tune` tries.
+
+    text: what it is. bounds: of a whole number, or of each in a list. words: what an engine takes for each. A setting
+    that has neither is true or false. argument: of the engine, where it has another name. structure: which of
+    llama.cpp's own parameters, by the package's bindings, has it where it is no argument; fields: where those have
+    another name. tried: values, the engine's own first. alters: whether it can change what the engine answers.
+    """
+
+    def __init__(
+        self, text, bounds=None, words=None, *, many=False, argument="", structure="", fields=(), tried=(), alters=False
+    ):
+        self.text, self.bounds, self.words, self.many = text, bounds, words, many
+        self.argument, self.structure, self.fields = argument, structure, fields
+        self.tried, self.alters = tried, alters
+
+    def fault(self, value):
+        """Return what a value must be, or an empty text when it is."""
+        if self.many:
+            numbers = isinstance(value, (list, tuple)) and all(type(one) is int and self._holds(one) for one in value)
+            fits, wanted = numbers and value and len(set(value)) == len(value), "a list of different numbers of CPUs"
+        elif self.bounds:
+            fits, wanted = type(value) is int and self._holds(value), "a whole number from %d to %d" % self.bounds
+        elif self.words:
+            fits, wanted = value in list(self.words), "one of %s" % ", ".join(self.words)
+        else:
+            fits, wanted = isinstance(value, bool), "true or false"
+        return "" if fits else wanted
+
+    def _holds(self, number):
+        return self.bounds[0] <= number <= self.bounds[1]
+
+
+_SIZE, _THREADS = (1, _MOST), (1, _MOST_THREADS)
+SETTINGS = {
+    "n_ctx": Setting("tokens that the context holds; 0 takes the model's own length", (0, _MOST)),
+    "n_batch": Setting("tokens of a prompt that are handed over at once", _SIZE, tried=(512, 1024, 2048)),
+    "n_ubatch": Setting(
+        "tokens of a prompt that are computed at once, not more than `n_batch`",
+        _SIZE,
+        structure="context",
+        tried=(512, 256, 128, 1024, 2048),
+    ),
+    "n_threads": Setting("threads that compute a single token", _THREADS),
+    "n_threads_batch": Setting("threads that compute a prompt", _THREADS, structure="context"),
+    "flash_attn": Setting(
+        "attention in one step, without the large matrix between; `auto` lets llama.cpp decide",
+        words=_FLASH,
+        tried=("off", "on"),
+        alters=True,
+    ),
+    "type_k": Setting(
+        "type of the keys in the KV cache",
+        words=_KV_TYPES,
+        structure="context",
+        tried=("f16", "q8_0"),
+        alters=True,
+    ),
+    "type_v": Setting(
+        "type of the values in it; other than `f16` it needs `flash_attn`",
+        words=_KV_TYPES,
+        structure="context",
+        tried=("f16", "q8_0"),
+        alters=True,
+    ),
+    "repack": Setting(
+        "arrange the weights for this CPU while loading (llama.cpp's `use_extra_bufts`)",
+        argument="use_extra_bufts",
+        structure="model",
+        fields=("use_extra_bufts", "repack_tensors"),
+        tried=(True, False),
+        alters=True,
+    ),
+    "huge_pages": Setting(
+        "put large memory on huge pages after loading; weights only with `use_mmap = false`, or repacked",
+        tried=(False, True),
+    ),
+    "own_pool": Setting(
+        "let threads stay from one token to the next, instead of starting them for each", tried=(True, False)
+    ),
+    "poll": Setting("how long threads of that pool spin before they sleep, 0 to 100", (0, 100), tried=(50, 100, 0)),
+    "cpus": Setting("numbers of the CPUs that the threads may use", (0, _MOST_THREADS - 1), many=True),
+    "use_mmap": Setting("map the file instead of reading it", tried=(True, False)),
+    "use_mlock": Setting("keep the weights from being swapped out", tried=(False, True)),
 }
-_WORDS = {"flash_attn": tuple(_FLASH), "type_k": tuple(_KV_TYPES), "type_v": tuple(_KV_TYPES)}
-_SWITCHES = ("repack", "huge_pages", "own_pool", "use_mmap", "use_mlock")
-SETTINGS = (*_NUMBERS, *_WORDS, *_SWITCHES, "cpus")
+_OTHERWISE = ("flash_attn", "huge_pages", "own_pool", "poll", "cpus")  # followed by more than an argument or a field
 _TABLES = ("schema", "for", "settings", "figures", "runner-up", "evidence")
 
-# Where a setting is no argument of the engine: fields of llama.cpp's own parameters, by the package's bindings.
-_FIELDS = {
-    "repack": ("model", ("use_extra_bufts", "repack_tensors")),
-    "n_ubatch": ("context", ("n_ubatch",)),
-    "n_threads_batch": ("context", ("n_threads_batch",)),
-    "type_k": ("context", ("type_k",)),
-    "type_v": ("context", ("type_v",)),
-}
 _LOADERS = {
     "model": ("llama_model_load_from_file", "llama_load_model_from_file"),
     "context": ("llama_init_from_model", "llama_new_context_with_model"),
@@ -113,15 +182,15 @@ def _read_tables(tables):
     return check_settings(settings)
 
 
-def check_settings(settings):
+def check_settings(settings: dict) -> dict:
     """Return a copy of settings by name; raise ValueError in words for an unknown one, or one that cannot be."""
     _refuse_unknown(settings, SETTINGS, "setting")
     for name, value in settings.items():
-        fault = _fault(name, value)
+        fault = SETTINGS[name].fault(value)
         if fault:
             raise ValueError("%s is %r, and must be %s" % (name, value, fault))
     if settings.get("n_ubatch", 0) > settings.get("n_batch", _MOST):
-        raise ValueError("n_ubatch may not be more than n_batch")
+        raise ValueError("n_ubatch (%d) is more than n_batch (%d)" % (settings["n_ubatch"], settings["n_batch"]))
     if settings.get("type_v", "f16") != "f16" and settings.get("flash_attn") == "off":
         raise ValueError('type_v = "%s" needs flash attention: flash_attn may not be "off"' % settings["type_v"])
     return dict(settings)
@@ -133,20 +202,6 @@ def _refuse_unknown(names, known, kind):
             near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
             hint = "did you mean %r? " % near[0] if near else ""
             raise ValueError("there is no %s %r: %sknown are %s" % (kind, name, hint, ", ".join(known)))
-
-
-def _fault(name, value):
-    """Return what a setting must be, or an empty text when it is."""
-    number = isinstance(value, int) and not isinstance(value, bool)
-    if name in _NUMBERS:
-        least, most = _NUMBERS[name]
-        return "" if number and least <= value <= most else "a whole number from %d to %d" % (least, most)
-    if name in _WORDS:
-        return "" if value in _WORDS[name] else "one of %s" % ", ".join(_WORDS[name])
-    if name in _SWITCHES:
-        return "" if isinstance(value, bool) else "true or false"
-    numbers = isinstance(value, (list, tuple)) and all(type(cpu) is int and 0 <= cpu < _MOST_THREADS for cpu in value)
-    return "" if numbers and value and len(set(value)) == len(value) else "a list of different numbers of CPUs"
 
 
 # How a package follows
@@ -174,14 +229,10 @@ class Way:
         self._follow()
 
     def _follow(self):
-        for name in ("n_ctx", "n_batch", "n_ubatch", "n_threads", "n_threads_batch", "use_mmap", "use_mlock"):
-            if name in self.settings:
-                self._give(name, self.settings[name])
-        for name in ("type_k", "type_v"):
-            if name in self.settings:
-                self._give(name, _KV_TYPES[self.settings[name]])
-        if "repack" in self.settings:
-            self._give("repack", self.settings["repack"], argument="use_extra_bufts")
+        for name, value in self.settings.items():
+            if name not in _OTHERWISE:
+                words = SETTINGS[name].words
+                self._give(name, words[value] if words else value)
         # llama_cpp switches it off unless told otherwise, and llama.cpp then refuses a quantized V cache.
         implied = self.settings.get("type_v", "f16") != "f16" and "flash_attn" not in self.given
         if implied or "flash_attn" in self.settings:
@@ -191,15 +242,16 @@ class Way:
         else:
             self._follow_threads()
 
-    def _give(self, name, value, argument=""):
+    def _give(self, name, value):
         """Follow a setting by an argument of the engine, else by a field."""
-        kind, fields = _FIELDS.get(name, ("", ()))
-        if (argument or name) in self.parameters:
-            self.arguments[argument or name] = value
+        setting = SETTINGS[name]
+        argument = setting.argument or name
+        if argument in self.parameters:
+            self.arguments[argument] = value
             return
-        for field in fields:
-            if _has_field(self.bindings, kind, field):
-                self.fields[kind][field] = value
+        for field in setting.fields or (name,):
+            if setting.structure and _has_field(self.bindings, setting.structure, field):
+                self.fields[setting.structure][field] = value
                 return
         self.not_followed[name] = "%s has no such argument" % self.engine.__name__
 

@@ -11,20 +11,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from truewheel.carried import preset_template as vocabulary
 from truewheel.config.load import decode_file, find_file
 from truewheel.config.tables import Table
 
 Settings = dict[str, Any]
 """How an engine is run, by the engines' own names."""
-Threads = Annotated[int, Meta(ge=1, le=512)]
-"""ggml's pools have room for 512 threads, and end the process beyond."""
-Cpu = Annotated[int, Meta(ge=0, le=511)]
-Size = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Count = Annotated[int, Meta(ge=0)]
 Amount = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Fingerprint = Annotated[str, Meta(pattern=r"^([0-9a-f]{16})?$", description="16 hexadecimal digits")]
-CacheType = Literal["f16", "q8_0", "q4_0"]
 
 _INLINE = ("machine", "model", "prefill", "decode", "first", "peak")
 _NO_SCHEMA = "`truewheel schema preset`"
@@ -80,55 +76,40 @@ class Purpose(Table, frozen=True, kw_only=True):
     goal: Literal["latency", "decode", "prefill", "memory"] | None = None
 
 
-class RunSettings(Table, frozen=True, kw_only=True, rename="lower"):
-    """How the engine is run, in its own terms; what is left out is left to it.
+def _type_of(setting: vocabulary.Setting) -> Any:
+    """Return the type of a setting that may be left out."""
+    if setting.words:
+        return Literal[tuple(setting.words)] | None
+    if setting.bounds is None:
+        return bool | None
+    number = Annotated[int, Meta(ge=setting.bounds[0], le=setting.bounds[1])]
+    return (Annotated[tuple[number, ...], Meta(min_length=1)] if setting.many else number) | None
 
-    Attributes:
-        n_ctx: tokens that the context holds; 0 takes the model's own length.
-        n_batch: tokens of a prompt that are handed over at once.
-        n_ubatch: tokens of a prompt that are computed at once, not more than `n_batch`.
-        n_threads: threads that compute a single token.
-        n_threads_batch: threads that compute a prompt.
-        flash_attn: attention in one step, without the large matrix between; `auto` lets llama.cpp decide.
-        type_k: type of the keys in the KV cache.
-        type_v: type of the values in it; other than `f16` it needs `flash_attn`.
-        repack: arrange the weights for this CPU while loading (llama.cpp's `use_extra_bufts`).
-        huge_pages: put large memory on huge pages after loading; weights only with `use_mmap = false`, or repacked.
-        own_pool: let threads stay from one token to the next, instead of starting them for each.
-        poll: how long threads of that pool spin before they sleep, 0 to 100.
-        cpus: numbers of the CPUs that the threads may use.
-        use_mmap: map the file instead of reading it.
-        use_mlock: keep the weights from being swapped out.
-    """
 
-    n_ctx: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
-    n_batch: Size | None = None
-    n_ubatch: Size | None = None
-    n_threads: Threads | None = None
-    n_threads_batch: Threads | None = None
-    flash_attn: Literal["auto", "on", "off"] | None = None
-    type_k: CacheType | None = None
-    type_v: CacheType | None = None
-    repack: bool | None = None
-    huge_pages: bool | None = None
-    own_pool: bool | None = None
-    poll: Annotated[int, Meta(ge=0, le=100)] | None = None
-    cpus: Annotated[tuple[Cpu, ...], Meta(min_length=1)] | None = None
-    use_mmap: bool | None = None
-    use_mlock: bool | None = None
+_Vocabulary: Any = msgspec.defstruct(
+    "_Vocabulary",
+    [(name, _type_of(setting), None) for name, setting in vocabulary.SETTINGS.items()],
+    bases=(Table,),
+    frozen=True,
+    kw_only=True,
+    rename="lower",
+)
+
+
+class RunSettings(_Vocabulary):  # type: ignore[misc]  # made from the table
+    """How the engine is run, in its own terms; what is left out is left to it."""
 
     def __post_init__(self) -> None:
-        if self.n_batch is not None and self.n_ubatch is not None and self.n_ubatch > self.n_batch:
-            raise ValueError(f"n_ubatch ({self.n_ubatch}) is more than n_batch ({self.n_batch})")
-        if self.type_v not in {None, "f16"} and self.flash_attn == "off":
-            raise ValueError(f'type_v = "{self.type_v}" needs flash attention, and flash_attn is "off"')
-        if self.cpus is not None and len(set(self.cpus)) < len(self.cpus):
-            raise ValueError("cpus names one of them twice")
+        vocabulary.check_settings(self.chosen())
 
     def chosen(self) -> dict[str, Any]:
         """Return what is set, by name, as JSON and TOML have it."""
         settings: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         return {name: value for name, value in settings.items() if value is not None}
+
+
+_MEANINGS = "".join(f"\n        {name}: {setting.text}." for name, setting in vocabulary.SETTINGS.items())
+RunSettings.__doc__ = f"{RunSettings.__doc__}\n\n    Attributes:{_MEANINGS}\n    "
 
 
 class Measured(Table, frozen=True, kw_only=True):

@@ -6,12 +6,15 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from truewheel.carried.preset_template import SETTINGS
 from truewheel.config.presets import Settings
 from truewheel.cpu.host import Host
 
-RESULT_KEYS = ("flash_attn", "type_k", "type_v", "repack")
+RESULT_KEYS = tuple(name for name, setting in SETTINGS.items() if setting.alters)
 """Settings that can change what the engine answers: the arithmetic is done in another order, or with fewer bits."""
 
+_BATCHES = ("n_batch", "n_ubatch")
+_USUAL_BATCH = 512
 _PREFILL_KEYS = ("n_threads_batch", "n_batch", "n_ubatch")
 _PROMISING = {
     "decode": ("n_threads", "poll", "huge_pages", "cpus", "repack", "flash_attn", "n_threads_batch"),
@@ -50,23 +53,15 @@ def make_space(host: Host, engine: str, context: int, goal: str) -> dict[str, tu
     """
     seed = seed_settings(host, engine)
     cores, usable = min(host.physical_cores, host.usable_cores), host.usable_cores
+    most = max(_USUAL_BATCH, context)
     space: dict[str, tuple[Any, ...]] = {
         "n_threads": _distinct(seed["n_threads"], cores, round(cores / 2), usable, usable - 1),
         "n_threads_batch": _distinct(seed["n_threads_batch"], usable, usable - 1),
-        "flash_attn": ("off", "on"),
-        "repack": (True, False),
-        "poll": (50, 100, 0),
-        "use_mmap": (True, False),
-        "huge_pages": (False, True),
-        "n_ubatch": tuple(size for size in (512, 256, 128, 1024, 2048) if size <= max(512, context)),
-        "n_batch": tuple(size for size in (512, 1024, 2048) if size <= max(512, context)),
-        "type_k": ("f16", "q8_0"),
-        "type_v": ("f16", "q8_0"),
         "cpus": ([], list(range(usable))),
-        "use_mlock": (False, True),
     }
-    if "own_pool" in seed:
-        space["own_pool"] = (True, False)
+    for name, setting in SETTINGS.items():
+        if setting.tried and (name != "own_pool" or name in seed):
+            space[name] = tuple(value for value in setting.tried if name not in _BATCHES or value <= most)
     first = _PROMISING[goal]
     return {key: space[key] for key in [*first, *(key for key in space if key not in first)]}
 

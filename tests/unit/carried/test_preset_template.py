@@ -240,10 +240,10 @@ def test_it_refuses_what_truewheel_refuses(settings):
         ({"n_thread": 2}, "there is no setting 'n_thread': did you mean 'n_threads'?"),
         ({"n_threads": 0}, "n_threads is 0, and must be a whole number from 1 to 512"),
         ({"n_threads": True}, "n_threads is True, and must be a whole number"),
-        ({"type_k": "q5"}, "type_k is 'q5', and must be one of f16, q4_0, q8_0"),
+        ({"type_k": "q5"}, "type_k is 'q5', and must be one of f16, q8_0, q4_0"),
         ({"repack": 1}, "repack is 1, and must be true or false"),
         ({"cpus": [1, 1]}, "must be a list of different numbers of CPUs"),
-        ({"n_batch": 1, "n_ubatch": 2}, "n_ubatch may not be more than n_batch"),
+        ({"n_batch": 1, "n_ubatch": 2}, "n_ubatch (2) is more than n_batch (1)"),
         ({"type_v": "q8_0", "flash_attn": "off"}, "needs flash attention"),
     ],
 )
