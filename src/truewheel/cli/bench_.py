@@ -93,6 +93,7 @@ def command(context: click.Context, /, subjects: tuple[str, ...], model: str, *,
       truewheel bench ours.whl@defaults ours.whl@presets/this-machine.toml
       truewheel bench ours.whl pypi:xllamacpp==2026.10.1 --model qwen2.5-1.5b:q4_k_m --html page.html
     """
+    from truewheel.cli.extras import require
     from truewheel.console import Console
     from truewheel.cpu.host import detect_host
     from truewheel.measure.metrics import make_plan
@@ -105,6 +106,7 @@ def command(context: click.Context, /, subjects: tuple[str, ...], model: str, *,
     if options["quick"]:
         given = click.core.ParameterSource.COMMANDLINE
         options |= {key: value for key, value in _QUICK.items() if context.get_parameter_source(key) is not given}
+    require("bench", "bench")
     refuse_unwritable((options["html"], options["save"]))
     console, host = Console(), detect_host()
     asked = [parse_subject(text) for text in subjects] or pick_subjects(console)

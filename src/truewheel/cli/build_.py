@@ -59,6 +59,7 @@ def command(
       truewheel build --model smollm2 --json
       truewheel build llama-cpp-python --all
     """
+    from truewheel.cli.extras import require
     from truewheel.config.locations import wheelhouse_root
     from truewheel.console import Console
     from truewheel.corridor.pipeline import build
@@ -68,6 +69,7 @@ def command(
     from truewheel.report import to_dict
     from truewheel.store.wheelhouse import Wheelhouse
 
+    require("build", "build")
     console = Console()
     order = Order(engine, profile, toolchain or "", jobs or 0, not no_cache, keep_work, model, emulate)
     house = Wheelhouse(wheelhouse or wheelhouse_root())

@@ -60,7 +60,6 @@ def command(
     """
     from truewheel.checks.policy import load_policy
     from truewheel.checks.run import CODES
-    from truewheel.child.emulation import find_emulator
     from truewheel.console import Console
     from truewheel.corridor.verify import check_wheel
     from truewheel.errors import CheckError, StoreError
@@ -70,10 +69,8 @@ def command(
         raise click.UsageError("--json and --markdown both want stdout; choose one")
     if model != "tiny" and not emulate:
         raise click.UsageError("--model is for runs on other CPUs; give --emulate too")
+    _require(run=run, emulate=emulate)
     console = Console()
-    if emulate:
-        # Before the first wheel is read, which takes a while.
-        find_emulator()
     policy = load_policy(policy_file, frozenset(CODES)) if policy_file else None
     reports: list[Report] = []
     failed: list[tuple[Path, CheckError]] = []
@@ -111,6 +108,17 @@ def command(
             raise StoreError(f"cannot write {html}: {error.strerror or error}", hint="choose another file") from error
         console.say(f"the page is {html}")
     return 0 if not failed and all(report.sound for report in reports) else CheckError.exit_code
+
+
+def _require(*, run: bool, emulate: bool) -> None:
+    """Look for what runs need before the first wheel is read, which takes a while."""
+    from truewheel.child.emulation import find_emulator
+    from truewheel.cli.extras import INFERENCE, require
+
+    if run or emulate:
+        require("bench", "check --emulate" if emulate else "check --run", INFERENCE)
+    if emulate:
+        find_emulator()
 
 
 def _markdown(reports: list[Report]) -> str:

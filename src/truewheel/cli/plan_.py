@@ -23,9 +23,11 @@ def command(engine: str, profile: str, toolchain: str | None, as_json: bool) -> 
       truewheel plan
       truewheel plan llama-cpp-python native --json
     """
+    from truewheel.cli.extras import require
     from truewheel.console import Console
     from truewheel.corridor.prepare import Order, prepare
 
+    require("build", "plan")
     console = Console()
     ready = prepare(Order(engine, profile, toolchain or ""), console)
     if as_json:

@@ -75,6 +75,7 @@ def command(
 
     from truewheel.carried.found import fingerprint
     from truewheel.cli.bench_ import refuse_unwritable, write_text
+    from truewheel.cli.extras import require
     from truewheel.console import Console
     from truewheel.cpu.host import detect_host
     from truewheel.errors import StoreError
@@ -84,6 +85,7 @@ def command(
 
     if as_json and as_markdown:
         raise click.UsageError("--json and --markdown both want stdout; choose one")
+    require("bench", "tune")
     console, host = Console(), detect_host()
     refuse_unwritable((target, html, save))
     chosen = wheel or pick_wheel(console)

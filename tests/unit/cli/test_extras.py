@@ -1,0 +1,156 @@
+"""The light package: what checks wheels needs few packages, and a verb that needs more says which extra brings them."""
+
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import distribution, packages_distributions
+from pathlib import Path
+
+import msgspec
+import pytest
+from elf_builder import build_elf
+from factories import DIST_INFO, LIBRARY, wheel_members
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from truewheel.cli.extras import EXTRAS, INFERENCE, require
+from truewheel.errors import CheckError, FetchError
+from truewheel.wheel.archive import Member
+from truewheel.wheel.writer import write_wheel
+
+ROOT = Path(__file__).parents[3]
+PROJECT = msgspec.toml.decode((ROOT / "pyproject.toml").read_bytes())["project"]
+MOST = 40 << 20
+
+
+def needed(requirements):
+    """Return the installed distributions that some requirements bring, with all that these need."""
+    found, waiting = {}, [Requirement(text) for text in requirements]
+    while waiting:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        wanted = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if wanted and name not in found:
+            found[name] = distribution(name)
+            waiting += [Requirement(text) for text in found[name].requires or ()]
+    return found
+
+
+def installed_size(distributions):
+    """Return the bytes of their files, with what Python compiles of them."""
+    files = (path.locate() for each in distributions for path in each.files or ())
+    return sum(Path(path).stat().st_size for path in files if Path(path).is_file())
+
+
+@pytest.fixture(scope="module")
+def light(tmp_path_factory):
+    """Return a function that runs the Python of an environment that has the package's own dependencies alone."""
+    place = tmp_path_factory.mktemp("light")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
+    site = next((place / "lib").glob("python*/site-packages"))
+    for each in needed(PROJECT["dependencies"]).values():
+        for name in {path.parts[0] for path in each.files or ()} - {"..", "__pycache__"}:
+            (site / name).symlink_to(Path(each.locate_file(name)))
+    (site / "truewheel.pth").write_text(f"{ROOT / 'src'}\n")
+    places = {"TRUEWHEEL_CACHE_DIR": str(place / "cache"), "TRUEWHEEL_WHEELHOUSE": str(place / "house")}
+    environment = {**os.environ, **places, "PYTHONPATH": ""}
+
+    def call(*arguments):
+        command = [place / "bin" / "python", *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    return call
+
+
+@pytest.fixture
+def wheel(tmp_path):
+    members = wheel_members(**{LIBRARY: Member(build_elf(needed=("libc.so.6",)), executable=True)})
+    path = tmp_path / "toy_engine-1.2.3-py3-none-linux_x86_64.whl"
+    write_wheel(path, members, DIST_INFO)
+    return path
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_the_modules_of_an_extra_are_those_of_the_project(extra):
+    names = {canonicalize_name(Requirement(text).name) for text in PROJECT["optional-dependencies"][extra]}
+    owners = packages_distributions()
+    assert {canonicalize_name(owners[module][0]) for module in EXTRAS[extra]} == names
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_either_extra_brings_what_inference_needs(extra):
+    assert set(INFERENCE) <= set(EXTRAS[extra])
+
+
+def test_what_checks_wheels_is_small():
+    distributions = needed(PROJECT["dependencies"]).values()
+    own = sum(path.stat().st_size for path in (ROOT / "src").rglob("*") if path.is_file())
+    assert installed_size(distributions) + own < MOST
+    assert installed_size(needed([*PROJECT["dependencies"], "numpy"]).values()) > MOST, "numpy is let through"
+
+
+def test_the_environment_has_nothing_else(light):
+    modules = {*EXTRAS["build"], *EXTRAS["bench"]}
+    done = light("-c", f"from importlib.util import find_spec; print([name for name in {modules} if find_spec(name)])")
+    assert done.stdout == "[]\n", done.stderr
+    assert light("-c", "import numpy").stderr.endswith("No module named 'numpy'\n")
+
+
+def test_a_wheel_is_checked(light, wheel):
+    done = light("-m", "truewheel", "check", wheel)
+    assert done.stdout.startswith(f"refused: {wheel.name}\n  because of HARD-STACK; "), done.stderr
+    assert done.returncode == CheckError.exit_code
+    done = light("-c", f"from truewheel.checks import check_wheel; print(check_wheel({str(wheel)!r}).verdict)")
+    assert done.stdout == "refused\n", done.stderr
+
+
+@pytest.mark.parametrize("option", ["--json", "--markdown"])
+def test_an_account_is_written(light, wheel, option, tmp_path):
+    page = tmp_path / "page.html"
+    done = light("-m", "truewheel", "check", wheel, option, "--html", page)
+    assert ("HARD-STACK" in done.stdout, done.returncode) == (True, CheckError.exit_code), done.stderr
+    assert "HARD-STACK" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("verb", ["doctor", "explain", "explain ISA-BEYOND", "list", "matrix", "schema", "--help"])
+def test_what_needs_no_extra_works(light, verb):
+    done = light("-m", "truewheel", *verb.split())
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_wheel_is_picked(light, wheel):
+    done = light("-m", "truewheel", "pick", wheel)
+    assert (done.returncode, done.stdout) == (0, f"{wheel}\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extra"),
+    [
+        ("build", "build"),
+        ("plan", "build"),
+        ("bench", "bench"),
+        ("tune", "bench"),
+        ("smoke WHEEL", "bench"),
+        ("compare WHEEL", "bench"),
+        ("check --run WHEEL", "bench"),
+        ("check --emulate WHEEL", "bench"),
+    ],
+)
+def test_a_verb_without_its_extra_says_the_line_to_type(light, wheel, arguments, extra):
+    done = light("-m", "truewheel", *arguments.replace("WHEEL", str(wheel)).split())
+    assert (done.returncode, done.stdout) == (FetchError.exit_code, "")
+    command = arguments.replace(" WHEEL", "")
+    assert re.fullmatch(
+        rf"error: `truewheel {command}` needs what is not installed: [a-z_, ]+\n\n"
+        rf"hint: python3 -m pip install 'truewheel\[{extra}\]'\n",
+        done.stderr,
+    )
+
+
+def test_a_folder_of_that_name_is_no_package(tmp_path, monkeypatch):
+    (tmp_path / "build").mkdir()
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "build", raising=False)
+    with pytest.raises(FetchError, match=r"not installed: build$"):
+        require("build", "build", ("build",))
