@@ -27,7 +27,7 @@ def command(wheelhouse: Path | None, as_json: bool) -> None:
 
     console = Console()
     house = Wheelhouse(wheelhouse or wheelhouse_root())
-    stored = [*house.list(), *house.list(rejected=True)]
+    stored = house.outlines()
     if as_json:
         rows = [
             {
