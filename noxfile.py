@@ -48,7 +48,7 @@ def build(session: nox.Session) -> None:
 
 @nox.session(venv_backend="venv")
 def tests(session: nox.Session) -> None:
-    """Check style and types and run the unit and integration tests; arguments after -- go to pytest."""
+    """Check style and types and run the unit and integration tests; arguments after -- go to pytest alone."""
     install(session, "tests")
     if not session.posargs:
         session.run("ruff", "check", ".")
