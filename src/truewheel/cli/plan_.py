@@ -15,8 +15,8 @@ from truewheel.cli.common import json_option, order_arguments, print_json, toolc
 def command(engine: str, profile: str, toolchain: str | None, as_json: bool) -> None:
     """Show every define, flag, environment variable and version of a build, and its digest.
 
-    Nothing is built. When the profile's list of compilers comes to zig, zig itself is fetched, because
-    a plan says what the compiler makes of this CPU.
+    Nothing is built. If zig is the compiler to use, it is fetched, because the plan contains what the compiler
+    detects of this CPU.
 
     \b
     Examples:
