@@ -93,9 +93,9 @@ def command(context: click.Context, /, subjects: tuple[str, ...], model: str, *,
       truewheel bench ours.whl@defaults ours.whl@presets/this-machine.toml
       truewheel bench ours.whl pypi:xllamacpp==2026.10.1 --model qwen2.5-1.5b:q4_k_m --html page.html
     """
-    from truewheel.cli.extras import require
     from truewheel.console import Console
     from truewheel.cpu.host import detect_host
+    from truewheel.machine.extras import require
     from truewheel.measure.metrics import make_plan
     from truewheel.measure.run import Method, run_benchmark
     from truewheel.measure.subjects import parse_subject

@@ -60,11 +60,11 @@ def command(
       truewheel build --model smollm2 --json
       truewheel build llama-cpp-python --all
     """
-    from truewheel.cli.extras import require
     from truewheel.config.locations import wheelhouse_root
     from truewheel.console import Console
     from truewheel.corridor.pipeline import build
     from truewheel.corridor.prepare import Order
+    from truewheel.machine.extras import require
     from truewheel.pages.report_terminal import to_lines
     from truewheel.process import quote
     from truewheel.report import to_dict

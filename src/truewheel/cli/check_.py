@@ -113,7 +113,7 @@ def command(
 def _require(*, run: bool, emulate: bool) -> None:
     """Look for what runs need before the first wheel is read, which takes a while."""
     from truewheel.child.emulation import find_emulator
-    from truewheel.cli.extras import INFERENCE, require
+    from truewheel.machine.extras import INFERENCE, require
 
     if run or emulate:
         require("bench", "check --emulate" if emulate else "check --run", INFERENCE)

@@ -47,11 +47,11 @@ def command(wheels: tuple[Path, ...], model: str, reference: str, as_json: bool,
       truewheel compare wheelhouse/llama_cpp_python-*.whl
       truewheel compare ours.whl theirs.whl --model smollm2 --markdown
     """
-    from truewheel.cli.extras import INFERENCE, require
     from truewheel.compare.run import compare_wheels
     from truewheel.console import Console
     from truewheel.cpu.host import detect_host
     from truewheel.errors import CheckError
+    from truewheel.machine.extras import INFERENCE, require
 
     if as_json and as_markdown:
         raise click.UsageError("--json and --markdown both want stdout; choose one")

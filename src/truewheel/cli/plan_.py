@@ -23,9 +23,9 @@ def command(engine: str, profile: str, toolchain: str | None, as_json: bool) -> 
       truewheel plan
       truewheel plan llama-cpp-python native --json
     """
-    from truewheel.cli.extras import require
     from truewheel.console import Console
     from truewheel.corridor.prepare import Order, prepare
+    from truewheel.machine.extras import require
 
     require("build", "plan")
     console = Console()

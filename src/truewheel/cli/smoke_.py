@@ -25,10 +25,10 @@ def command(wheel: Path, model: str, as_json: bool) -> int:
       truewheel smoke wheelhouse/llama_cpp_python-*.whl
       truewheel smoke somebody_elses.whl --model smollm2
     """
-    from truewheel.cli.extras import INFERENCE, require
     from truewheel.console import Console
     from truewheel.corridor.pipeline import smoke_wheel
     from truewheel.errors import CheckError
+    from truewheel.machine.extras import INFERENCE, require
     from truewheel.pages.report_terminal import to_lines
     from truewheel.report import to_dict
 

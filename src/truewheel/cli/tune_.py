@@ -73,10 +73,10 @@ def command(
 
     from truewheel.carried.found import fingerprint
     from truewheel.cli.bench_ import refuse_unwritable, write_text
-    from truewheel.cli.extras import require
     from truewheel.console import Console
     from truewheel.cpu.host import detect_host
     from truewheel.errors import StoreError
+    from truewheel.machine.extras import require
     from truewheel.models.models import find_model
     from truewheel.tune.preset import default_target, found_target, make_preset, write_found
     from truewheel.tune.run import Order, run_tuning

@@ -14,8 +14,8 @@ from factories import DIST_INFO, LIBRARY, wheel_members
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from truewheel.cli.extras import EXTRAS, INFERENCE, require
 from truewheel.errors import CheckError, FetchError
+from truewheel.machine.extras import EXTRAS, INFERENCE, describe_missing, require
 from truewheel.wheel.archive import Member
 from truewheel.wheel.writer import write_wheel
 
@@ -113,10 +113,18 @@ def test_an_account_is_written(light, wheel, option, tmp_path):
     assert "HARD-STACK" in page.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("verb", ["doctor", "explain", "explain ISA-BEYOND", "list", "matrix", "schema", "--help"])
+@pytest.mark.parametrize("verb", ["explain", "explain ISA-BEYOND", "list", "matrix", "schema", "--help"])
 def test_what_needs_no_extra_works(light, verb):
     done = light("-m", "truewheel", *verb.split())
     assert done.returncode == 0, done.stderr
+
+
+def test_doctor_reports_what_is_missing(light):
+    done = light("-m", "truewheel", "doctor")
+    assert done.returncode == 0, done.stderr
+    assert "problem    the extra 'build' lacks build, cyclonedx, gguf, " in done.stdout
+    assert done.stdout.endswith("python3 -m pip install 'truewheel[bench]'\n")
+    assert describe_missing() == []
 
 
 def test_a_wheel_is_picked(light, wheel):

@@ -27,12 +27,22 @@ def require(extra: str, what: str, modules: tuple[str, ...] = ()) -> None:
     Raises:
         FetchError: one is not installed.
     """
-    missing = [name for name in modules or EXTRAS[extra] if not _is_installed(name)]
-    if missing:
-        raise FetchError(
-            f"`truewheel {what}` needs what is not installed: {', '.join(missing)}",
-            hint=f"python3 -m pip install 'truewheel[{extra}]'",
-        )
+    if missing := _missing(modules or EXTRAS[extra]):
+        raise FetchError(f"`truewheel {what}` needs what is not installed: {missing}", hint=_command(extra))
+
+
+def describe_missing() -> list[str]:
+    """Return a sentence for each extra of which a package is not installed."""
+    found = {extra: _missing(modules) for extra, modules in EXTRAS.items()}
+    return [f"the extra {extra!r} lacks {lacks}: {_command(extra)}" for extra, lacks in found.items() if lacks]
+
+
+def _command(extra: str) -> str:
+    return f"python3 -m pip install 'truewheel[{extra}]'"
+
+
+def _missing(modules: tuple[str, ...]) -> str:
+    return ", ".join(name for name in modules if not _is_installed(name))
 
 
 def _is_installed(module: str) -> bool:
