@@ -1,5 +1,6 @@
 """The light package: what checks wheels needs few packages, and a verb that needs more says which extra brings them."""
 
+import json
 import os
 import re
 import subprocess
@@ -43,24 +44,45 @@ def installed_size(distributions):
     return sum(Path(path).stat().st_size for path in files if Path(path).is_file())
 
 
+class Light:
+    """A Python with the packages that checking needs, and no others."""
+
+    SCRIPT = """
+import contextlib, io, json, sys
+from truewheel.cli import run
+answers = []
+for arguments in sys.argv[1:]:
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        code = run(arguments.split())
+    answers.append((code, out.getvalue(), err.getvalue()))
+print(json.dumps(answers))
+"""
+
+    def __init__(self, place):
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
+        site = next((place / "lib").glob("python*/site-packages"))
+        for each in needed(PROJECT["dependencies"]).values():
+            for name in {path.parts[0] for path in each.files or ()} - {"..", "__pycache__"}:
+                (site / name).symlink_to(Path(each.locate_file(name)))
+        (site / "truewheel.pth").write_text(f"{ROOT / 'src'}\n")
+        places = {"TRUEWHEEL_CACHE_DIR": str(place / "cache"), "TRUEWHEEL_WHEELHOUSE": str(place / "house")}
+        self._python, self._environment = place / "bin" / "python", {**os.environ, **places, "PYTHONPATH": ""}
+
+    def __call__(self, *arguments):
+        """Run the Python once."""
+        command, options = [self._python, *arguments], {"env": self._environment, "timeout": 60}
+        return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+    def run(self, *commands):
+        """Run several commands of truewheel in one process; return code, data and messages of each."""
+        done = self("-c", self.SCRIPT, *commands)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
 @pytest.fixture(scope="module")
 def light(tmp_path_factory):
-    """Return a function that runs the Python of an environment that has the package's own dependencies alone."""
-    place = tmp_path_factory.mktemp("light")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
-    site = next((place / "lib").glob("python*/site-packages"))
-    for each in needed(PROJECT["dependencies"]).values():
-        for name in {path.parts[0] for path in each.files or ()} - {"..", "__pycache__"}:
-            (site / name).symlink_to(Path(each.locate_file(name)))
-    (site / "truewheel.pth").write_text(f"{ROOT / 'src'}\n")
-    places = {"TRUEWHEEL_CACHE_DIR": str(place / "cache"), "TRUEWHEEL_WHEELHOUSE": str(place / "house")}
-    environment = {**os.environ, **places, "PYTHONPATH": ""}
-
-    def call(*arguments):
-        command = [place / "bin" / "python", *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-
-    return call
+    return Light(tmp_path_factory.mktemp("light"))
 
 
 @pytest.fixture
@@ -105,18 +127,15 @@ def test_a_wheel_is_checked(light, wheel):
     assert done.stdout == "refused\n", done.stderr
 
 
-@pytest.mark.parametrize("option", ["--json", "--markdown"])
-def test_an_account_is_written(light, wheel, option, tmp_path):
+def test_what_needs_no_extra_works(light, wheel, tmp_path):
     page = tmp_path / "page.html"
-    done = light("-m", "truewheel", "check", wheel, option, "--html", page)
-    assert ("HARD-STACK" in done.stdout, done.returncode) == (True, CheckError.exit_code), done.stderr
+    accounts = [f"check {wheel} --json", f"check {wheel} --markdown --html {page}"]
+    for code, out, _ in light.run(*accounts):
+        assert ("HARD-STACK" in out, code) == (True, CheckError.exit_code)
     assert "HARD-STACK" in page.read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("verb", ["explain", "explain ISA-BEYOND", "list", "matrix", "schema", "--help"])
-def test_what_needs_no_extra_works(light, verb):
-    done = light("-m", "truewheel", *verb.split())
-    assert done.returncode == 0, done.stderr
+    others = ["explain", "explain ISA-BEYOND", "list", "matrix", "schema", "schema report", "--help"]
+    assert [code for code, *_ in light.run(*others)] == [0] * len(others)
+    assert light.run(f"pick {wheel}")[0][:2] == [0, f"{wheel}\n"]
 
 
 def test_doctor_reports_what_is_missing(light):
@@ -127,33 +146,16 @@ def test_doctor_reports_what_is_missing(light):
     assert describe_missing() == []
 
 
-def test_a_wheel_is_picked(light, wheel):
-    done = light("-m", "truewheel", "pick", wheel)
-    assert (done.returncode, done.stdout) == (0, f"{wheel}\n"), done.stderr
-
-
-@pytest.mark.parametrize(
-    ("arguments", "extra"),
-    [
-        ("build", "build"),
-        ("plan", "build"),
-        ("bench", "bench"),
-        ("tune", "bench"),
-        ("smoke WHEEL", "bench"),
-        ("compare WHEEL", "bench"),
-        ("check --run WHEEL", "bench"),
-        ("check --emulate WHEEL", "bench"),
-    ],
-)
-def test_a_verb_without_its_extra_says_the_line_to_type(light, wheel, arguments, extra):
-    done = light("-m", "truewheel", *arguments.replace("WHEEL", str(wheel)).split())
-    assert (done.returncode, done.stdout) == (FetchError.exit_code, "")
-    command = arguments.replace(" WHEEL", "")
-    assert re.fullmatch(
-        rf"error: `truewheel {command}` needs what is not installed: [a-z_, ]+\n\n"
-        rf"hint: python3 -m pip install 'truewheel\[{extra}\]'\n",
-        done.stderr,
-    )
+def test_a_verb_without_its_extra_says_the_line_to_type(light, wheel):
+    needs = {"build": "build", "plan": "build", "bench": "bench", "tune": "bench", f"smoke {wheel}": "bench"}
+    needs |= {f"compare {wheel}": "bench", f"check --run {wheel}": "bench", f"check --emulate {wheel}": "bench"}
+    for (command, extra), (code, out, err) in zip(needs.items(), light.run(*needs), strict=True):
+        assert (code, out) == (FetchError.exit_code, "")
+        assert re.fullmatch(
+            rf"error: `truewheel {command.removesuffix(f' {wheel}')}` needs what is not installed: [a-z_, ]+\n\n"
+            rf"hint: python3 -m pip install 'truewheel\[{extra}\]'\n",
+            err,
+        )
 
 
 def test_a_folder_of_that_name_is_no_package(tmp_path, monkeypatch):
