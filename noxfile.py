@@ -12,12 +12,23 @@ nox.options.sessions = ["build"]
 nox.options.reuse_existing_virtualenvs = True
 
 ROOT = Path(__file__).resolve().parent
-RUNTIME = ROOT / "ci" / "requirements.txt"
-TESTS = ROOT / "ci" / "requirements-tests.txt"
+LOCKS = {
+    "check": (),
+    "build": ("build",),
+    "bench": ("bench",),
+    "docs": ("docs",),
+    "tests": ("bench", "build", "test"),
+}
+"""The lock files by name, and the extras of pyproject.toml that each holds besides the package's own dependencies."""
 
 
-def install(session: nox.Session, lock: Path) -> None:
+def lock_file(name: str) -> Path:
+    return ROOT / "ci" / f"requirements-{name}.txt"
+
+
+def install(session: nox.Session, name: str) -> None:
     """Install a lock file and this checkout, unless the environment already has just these."""
+    lock = lock_file(name)
     parts = (lock.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), str(ROOT).encode())
     wanted = hashlib.sha256(b"".join(parts)).hexdigest()
     stamp = Path(session.virtualenv.location) / "truewheel.stamp"
@@ -31,14 +42,14 @@ def install(session: nox.Session, lock: Path) -> None:
 @nox.session(venv_backend="venv")
 def build(session: nox.Session) -> None:
     """Build, prove and store a wheel; arguments after -- go to `truewheel build`."""
-    install(session, RUNTIME)
+    install(session, "build")
     session.run("truewheel", "build", *session.posargs)
 
 
 @nox.session(venv_backend="venv")
 def tests(session: nox.Session) -> None:
-    """Check style and types and run the unit and integration tests; arguments after -- go to pytest."""
-    install(session, TESTS)
+    """Check style and types and run the unit and integration tests; arguments after -- go to pytest alone."""
+    install(session, "tests")
     if not session.posargs:
         session.run("ruff", "check", ".")
         session.run("ruff", "format", "--check", ".")
@@ -49,7 +60,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(venv_backend="venv")
 def end_to_end(session: nox.Session) -> None:
     """Build both engines for this machine, run the smoke tests on them with a real model, then compare them."""
-    install(session, TESTS)
+    install(session, "tests")
     wheelhouse = str(ROOT / "wheelhouse")
     session.run("truewheel", "doctor")
     for engine in ("llama-cpp-python", "llama-rs"):
@@ -63,7 +74,7 @@ def end_to_end(session: nox.Session) -> None:
 @nox.session(venv_backend="venv")
 def compatibility(session: nox.Session) -> None:
     """Run the suites that are about both engines of a wheelhouse, and the hostile calls on the Rust engine."""
-    install(session, TESTS)
+    install(session, "tests")
     both = ("--wheelhouse", str(ROOT / "wheelhouse"), *session.posargs)
     suite = "tests/compatibility/test_compatibility.py"
     session.run("pytest", suite, *both, "--engine", "llama_cpp")
@@ -75,28 +86,28 @@ def compatibility(session: nox.Session) -> None:
 @nox.session(venv_backend="venv")
 def kernels(session: nox.Session) -> None:
     """Compile the kernels for each instruction set and hold them against sums in double precision."""
-    install(session, TESTS)
+    install(session, "tests")
     session.run("pytest", "tests/kernels", *session.posargs)
 
 
 @nox.session(venv_backend="venv")
 def bench(session: nox.Session) -> None:
     """Measure the wheelhouse's best wheels on a real model; arguments after -- go to `truewheel bench`."""
-    install(session, RUNTIME)
+    install(session, "bench")
     session.run("truewheel", "bench", *(session.posargs or ("--quick",)))
 
 
 @nox.session(venv_backend="venv")
 def tune(session: nox.Session) -> None:
     """Find the best settings for the default wheel, this machine and a model; arguments go to `truewheel tune`."""
-    install(session, RUNTIME)
+    install(session, "bench")
     session.run("truewheel", "tune", *(session.posargs or ("--minutes", "4")))
 
 
 @nox.session(venv_backend="venv")
 def prove(session: nox.Session) -> None:
     """Build every profile, run each wheel on emulated CPUs and compare their answers: slow, needs qemu-user."""
-    install(session, RUNTIME)
+    install(session, "build")
     session.run("truewheel", "matrix")
     session.run("truewheel", "build", "--all", "--emulate", *session.posargs)
 
@@ -104,14 +115,14 @@ def prove(session: nox.Session) -> None:
 @nox.session(venv_backend="venv")
 def figures(session: nox.Session) -> None:
     """Measure the default build against `pip wheel` of the same engine: about half an hour on 2 cores."""
-    install(session, TESTS)
+    install(session, "tests")
     session.run("python", "-m", "tools.figures", *session.posargs)
 
 
 @nox.session(venv_backend="venv")
 def llama_bench(session: nox.Session) -> None:
     """Build llama.cpp's own llama-bench from the same source and flags and hold a wheel's figures against it."""
-    install(session, TESTS)
+    install(session, "tests")
     session.run("truewheel", "build")
     session.run("pytest", "tests/benchmark", "-s", *session.posargs)
 
@@ -119,7 +130,7 @@ def llama_bench(session: nox.Session) -> None:
 @nox.session(venv_backend="venv")
 def survey(session: nox.Session) -> None:
     """Check today's peers and over a hundred wheels of the package index, and write what they claim and need."""
-    install(session, RUNTIME)
+    install(session, "check")
     folder = Path(session.posargs[0] if session.posargs else session.create_tmp()) / "wheels"
     built = folder / "built"
     if not list(built.glob("llama_cpp_python-*.whl")):
@@ -134,17 +145,19 @@ def survey(session: nox.Session) -> None:
 
 @nox.session(venv_backend="venv")
 def docs(session: nox.Session) -> None:
-    """Write the reference pages anew from the code."""
-    install(session, RUNTIME)
+    """Write the reference pages anew from the code, and the pages of `docs/` as a site; a broken link is an error."""
+    install(session, "docs")
     session.run("python", "-m", "tools.reference", str(ROOT / "docs" / "reference"))
+    session.run("zensical", "build", "--clean", "--strict")
 
 
 @nox.session(venv_backend="venv")
 def lock(session: nox.Session) -> None:
     """Resolve the dependencies anew, with hashes and without addresses."""
     session.install("uv")
-    for target, extras in ((RUNTIME, ()), (TESTS, ("--extra", "test"))):
+    for name, extras in LOCKS.items():
         session.run(
-            "uv", "pip", "compile", "--quiet", "--universal", "--upgrade", "--generate-hashes",
-            "--no-header", "--no-annotate", "--python-version", "3.10", *extras, "pyproject.toml", "-o", str(target),
+            "uv", "pip", "compile", "--quiet", "--universal", "--upgrade", "--generate-hashes", "--no-header",
+            "--no-annotate", "--python-version", "3.10", *(f"--extra={extra}" for extra in extras), "pyproject.toml",
+            "-o", str(lock_file(name)),
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,7 @@ def reference_pages() -> dict[str, str]:
         "checks.md": _checks(),
         "report.md": _report(),
         "exit-codes.md": _exit_codes(),
+        "sessions.md": _sessions(),
     }
 
 
@@ -223,6 +225,19 @@ _RULES_TEXT = (
 )
 
 
+def _sessions() -> str:
+    """Read the docstrings of the noxfile: to import it needs nox, which is not here when only the pages are made."""
+    tree = ast.parse((Path(__file__).parents[1] / "noxfile.py").read_text(encoding="utf-8"))
+    intro = (
+        "Each session makes an environment, installs a lock file of `ci/` into it, and calls truewheel, pytest or a "
+        "program of `tools/`. `python3 -m nox -s NAME` runs one; arguments after `--` are passed on where it says so."
+    )
+    lines = [_NOTE, "# nox sessions", "", intro, "", "| session | what it does |", "| --- | --- |"]
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.decorator_list]
+    lines += [f"| `{each.name}` | {(ast.get_docstring(each) or '').rstrip('.')} |" for each in functions]
+    return "\n".join(lines) + "\n"
+
+
 def _exit_codes() -> str:
     lines = [_NOTE, "# Exit codes", "", "| code | stage | meaning |", "| --- | --- | --- |", "| 0 | | success |"]
     lines.append("| 1 | | a fault of truewheel itself, with a traceback |")
@@ -230,7 +245,8 @@ def _exit_codes() -> str:
         f"| {family.exit_code} | {family.stage} | {str(family.__doc__).strip().rstrip('.')} |" for family in FAMILIES
     ]
     lines.append("| 130 | | interrupted with Ctrl-C |")
-    lines.append("| 143 | | ended by SIGTERM |")
+    lines.append("| 143 | | ended by SIGTERM; what it had started is ended too |")
+    lines += ["", "An error says what happened and where. After `hint:` it says what to do next."]
     return "\n".join(lines) + "\n"
 
 

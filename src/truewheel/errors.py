@@ -21,49 +21,49 @@ class TruewheelError(Exception):
 
 
 class LoadError(TruewheelError):
-    """A recipe, profile, model or argument cannot be used as it is written."""
+    """The command line, a recipe, profile, policy or model file cannot be used as it is."""
 
     exit_code = 2
     stage = "load"
 
 
 class PlanError(TruewheelError):
-    """No plan can be made for this recipe, profile, compiler and machine."""
+    """The platform is not supported, no compiler is fit, or the combination makes no sense."""
 
     exit_code = 3
     stage = "plan"
 
 
 class FetchError(TruewheelError):
-    """A source, tool or model cannot be had, or is not what its hash says."""
+    """A source, tool, model or dependency cannot be had, is not installed, or is not what its hash says."""
 
     exit_code = 4
     stage = "fetch"
 
 
 class BuildError(TruewheelError):
-    """The engine did not configure, compile or link."""
+    """The engine did not configure, compile or link, or the cache folder cannot be used."""
 
     exit_code = 5
     stage = "build"
 
 
 class RepairError(TruewheelError):
-    """The built wheel cannot be turned into one that may leave the house."""
+    """The built wheel lacks what the recipe promises, or cannot be read."""
 
     exit_code = 6
     stage = "repair"
 
 
 class CheckError(TruewheelError):
-    """The wheel was refused by a check, or cannot be read as a wheel at all."""
+    """A check refused a wheel, it cannot be installed or opened, or it is no wheel at all."""
 
     exit_code = 7
     stage = "check"
 
 
 class StoreError(TruewheelError):
-    """The wheelhouse cannot be read or written."""
+    """The wheelhouse, or a file of results such as a page, cannot be read or written."""
 
     exit_code = 8
     stage = "store"

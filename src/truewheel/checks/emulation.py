@@ -1,4 +1,4 @@
-"""Did the wheel run on each CPU that it promises to run on, and refuse the others in words?
+"""Did the wheel run on each CPU that it promises to run on, and fail on the others with a clear error?
 
 Other CPUs than this one are emulated. An instruction that the emulated CPU lacks stands at the end of every run: where
 that does not fault, the run shows nothing.
@@ -19,8 +19,8 @@ CODES = {
     "to need.",
     "EMULATE-FAILED": "A run failed on a CPU that has everything that the wheel claims to need: a step raised an "
     "exception or gave a wrong answer, or the process died, tried to escape, or did not finish in its time.",
-    "EMULATE-SILENT": "On a CPU that lacks what the wheel says that it needs, it was not refused in words when it was "
-    "imported: it ran all the same, died, or failed for another reason.",
+    "EMULATE-SILENT": "On a CPU that lacks what the wheel says that it needs, its import did not fail with a message: "
+    "it ran all the same, died, or failed for another reason.",
     "EMULATE-BACKEND": "The wheel took another CPU backend than the best one that the CPU can run.",
     "EMULATE-TEXT": "The same prompt went on with other tokens than on the reference CPU, where that was sure: its two "
     "best logits were 0.01 or more apart.",

@@ -12,7 +12,7 @@ from truewheel.checks.finding import Facts, Finding
 CODES = {
     "HARD-STACK": "A library makes the stack executable for the whole process, or does not say that it need not be. "
     "Newer C libraries refuse to load it.",
-    "HARD-WRITABLE-CODE": "A segment can be written and run: whoever finds a way to write there runs code.",
+    "HARD-WRITABLE-CODE": "A segment can be written and run: an attacker who can write there can run code.",
     "HARD-TEXTREL": "The loader must write into the library's code: it was compiled without -fPIC.",
     "HARD-FAST-MATH": "A start-up function changes the floating-point mode of the whole process, so that denormal "
     "numbers become zero in everybody's code: it was linked with -ffast-math.",

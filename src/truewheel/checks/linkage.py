@@ -24,7 +24,7 @@ CODES = {
     "LINK-OPENMP-TWICE": "Two OpenMP run-times would be loaded into one process. Their thread pools fight for the "
     "same cores, and some combinations abort.",
     "LINK-TWICE": "Two copies of one library would be loaded into one process under different names. Each has global "
-    "state of its own: what one is told, the other does not know.",
+    "state of its own: what one stores, the other does not see.",
     "LINK-VERSION": "A library asks for a newer C, C++ or compiler run-time library than the wheel's platform tag "
     "promises.",
     "LINK-POLICY": "auditwheel does not allow the wheel's platform tag: it promises more machines than the wheel runs "
@@ -33,7 +33,7 @@ CODES = {
     "only newer ones than the platform tag promises. No version tells the loader so: it finds out by their absence.",
     "LINK-UNTOLD": "A library uses symbols that may come from libraries of which it is not known what they define.",
     "LINK-NOTE": "A library has no ELF note that says which level the wheel needs, or one of another level, so the "
-    "loader cannot refuse it in words on a lesser CPU.",
+    "loader cannot refuse it with a message on a lesser CPU.",
 }
 """What each code means."""
 

@@ -1,4 +1,4 @@
-"""Asked = what rustc was told, crate by crate: flags that cargo does not pass on are lost without a word."""
+"""Asked = the options of rustc, crate by crate: flags that cargo does not pass on are lost silently."""
 
 from __future__ import annotations
 

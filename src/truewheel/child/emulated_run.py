@@ -32,9 +32,9 @@ class EmulatedRun(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         surplus: what it has and its family has not: then it is not the CPU that it should be.
         asked: the backend that was asked for; empty where the wheel was to choose.
         expected: the backend that the wheel should take; empty where it has no choice, or must refuse.
-        outcome: `passed`, `refused` in words, `illegal` instruction, `failed`, or `not started` where Python itself
-            could not.
-        ending: how it ended, in words.
+        outcome: `passed`, `refused` with a message, `illegal` instruction, `failed`, or `not started` where Python
+            itself could not.
+        ending: how it ended, in a sentence.
         backend: the backend that it took; empty where it does not say.
         tokens: its greedy continuation of the prompt.
         margins: distance of the two best logits at each of them.

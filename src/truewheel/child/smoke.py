@@ -81,7 +81,7 @@ class SmokeRecord(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         model: name of the model.
         steps: every step in order, also those not reached.
-        ending: `passed`, or how the child ended, in words.
+        ending: `passed`, or how the child ended.
         code: finding code of the ending; empty when it passed.
         locked: whether the child could lock itself down.
         output: last lines of what the child printed; empty when it passed.

@@ -17,14 +17,14 @@ from truewheel.errors import TruewheelError
 VERBS = {
     "bench": "Measure engines against each other and this machine's limit.",
     "build": "Build, prove and store a wheel.",
-    "check": "Say what any wheel claims and needs, and if it is sound.",
+    "check": "Report what any wheel claims and needs, and if it is sound.",
     "compare": "Compare the answers of several wheels of one engine.",
-    "doctor": "Show what this machine is and what it can build.",
-    "explain": "Explain a code that a check gave.",
-    "list": "List what is in the wheelhouse.",
-    "matrix": "List engine by profile: buildable here, provable here, why not.",
-    "pick": "Name the best wheel for this machine, and why.",
-    "plan": "Show everything that a build would do, and do nothing.",
+    "doctor": "Show this machine and what it can build.",
+    "explain": "Explain the code of a finding.",
+    "list": "List the wheels of the wheelhouse.",
+    "matrix": "List what can be built and proven here, by engine and profile.",
+    "pick": "Pick the best wheel for this machine.",
+    "plan": "Show everything that a build would do, without building.",
     "schema": "Print the JSON Schema of recipe, preset, report or policy.",
     "smoke": "Run inference from a wheel in a clean environment.",
     "tune": "Find the best settings for a wheel, a model and this machine.",
@@ -33,7 +33,7 @@ VERBS = {
 
 _EPILOG = """\
 \b
-Exit codes: 0 success, 1 a fault of truewheel itself, 2 usage, recipe, profile or model, 3 plan,
+Exit codes: 0 success, 1 internal error, 2 usage, recipe, profile or model, 3 plan,
 4 fetch, 5 build, 6 repair, 7 check, 8 wheelhouse, 130 Ctrl-C, 143 SIGTERM.
 
 \b
@@ -87,7 +87,7 @@ class Verbs(click.Group):
 def cli(context: click.Context) -> None:
     """Turn a local LLM engine's source into an optimized Python wheel, prove it, and store it.
 
-    `truewheel build` is all that most people need: it builds llama-cpp-python for exactly this machine.
+    `truewheel build` without arguments builds llama-cpp-python for exactly this machine.
     """
     if context.invoked_subcommand is None:
         from truewheel.console import Console

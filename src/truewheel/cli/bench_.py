@@ -46,45 +46,45 @@ _QUICK = {"prefill": (128, 512), "decode": (64,), "depth": (0,), "rounds": 3}
 )
 @click.option("--quick", is_flag=True, help="Measure fewer lengths in 3 rounds.")
 @click.option(
-    "--rounds", type=click.IntRange(2, 100), default=5, show_default=True, help="How often all are started anew."
+    "--rounds", type=click.IntRange(2, 100), default=5, show_default=True, help="How often all subjects are restarted."
 )
-@click.option("--prefill", callback=read_numbers, default="128,512,2048", show_default=True, help="Prompts, tokens.")
-@click.option("--decode", callback=read_numbers, default="64,128", show_default=True, help="Tokens generated.")
+@click.option("--prefill", callback=read_numbers, default="128,512,2048", show_default=True, help="Prompt lengths.")
+@click.option("--decode", callback=read_numbers, default="64,128", show_default=True, help="Generated tokens.")
 @click.option(
-    "--depth", callback=read_numbers, default="0,2048", show_default=True, help="Tokens in the context before."
+    "--depth", callback=read_numbers, default="0,2048", show_default=True, help="Tokens already in the context."
 )
 @click.option(
     "--answer",
     type=click.IntRange(0, 4096),
     default=64,
     show_default=True,
-    help="Tokens of an answer end to end; 0 leaves it out.",
+    help="Tokens of the end-to-end answer; 0 skips it.",
 )
-@click.option("--prompt", type=click.IntRange(8, _MOST), default=512, show_default=True, help="Tokens of its prompt.")
-@click.option("--repeat", type=click.IntRange(1, 50), default=2, show_default=True, help="How often they take turns.")
+@click.option("--prompt", type=click.IntRange(8, _MOST), default=512, show_default=True, help="Its prompt, tokens.")
+@click.option("--repeat", type=click.IntRange(1, 50), default=2, show_default=True, help="Turns per piece of work.")
 @click.option(
     "--floor", type=click.FloatRange(0.001, 1), default=0.03, show_default=True, help="Noise above this: no verdict."
 )
-@click.option("--limits/--no-limits", default=True, help="Measure what the machine can do at most.")
+@click.option("--limits/--no-limits", default=True, help="Measure the limits of the machine.")
 @click.option(
     "--tuning", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON of `tune`, for the page."
 )
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write one self-contained page there.")
-@click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Write the JSON there as well.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write one self-contained page.")
+@click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Also write the JSON.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown on stdout.")
 @json_option
 @click.pass_context
 def command(context: click.Context, /, subjects: tuple[str, ...], model: str, *, as_json: bool, **options: Any) -> None:
-    """Measure SUBJECTs against the first of them, in turn, beside what this machine can do at most.
+    """Measure SUBJECTs against the first one, in turn, and against the limits of this machine.
 
-    A SUBJECT is a wheel file, the folder of an environment, or pypi:NAME==VERSION, a package that somebody published.
-    @PRESET may follow: a preset's name or path, `defaults` for the engine's own settings, or `cores` (which holds
-    where none is named) for as many threads as there are cores. Without a SUBJECT, what `truewheel pick` picks.
+    A SUBJECT is a wheel file, the folder of an environment, or pypi:NAME==VERSION for a published package. @PRESET may
+    follow: the name or path of a preset, `defaults` for the engine's own settings, or `cores` (the default) for as many
+    threads as there are cores. The default SUBJECTs are the wheels that `truewheel pick` picks.
 
-    Each is a fresh, locked-down process in every round; they take turns A A B C, then C B A A. The first subject is
-    measured twice, as if it were two: that is the noise floor, shown first; above --floor nothing is a difference.
-    "faster" is said only when the interval of the ratios excludes 1. What cannot be installed or run is a row with its
-    reason.
+    Each subject runs in a fresh, locked-down process in every round; they take turns A A B C, then C B A A. The first
+    subject is measured twice to get the noise floor, which is shown first; if it is above --floor, there is no verdict.
+    The verdict is "faster" only if the interval of the ratios excludes 1. A subject that cannot be installed or run is
+    shown with the reason.
 
     \b
     Examples:
@@ -95,6 +95,7 @@ def command(context: click.Context, /, subjects: tuple[str, ...], model: str, *,
     """
     from truewheel.console import Console
     from truewheel.cpu.host import detect_host
+    from truewheel.machine.extras import require
     from truewheel.measure.metrics import make_plan
     from truewheel.measure.run import Method, run_benchmark
     from truewheel.measure.subjects import parse_subject
@@ -105,6 +106,7 @@ def command(context: click.Context, /, subjects: tuple[str, ...], model: str, *,
     if options["quick"]:
         given = click.core.ParameterSource.COMMANDLINE
         options |= {key: value for key, value in _QUICK.items() if context.get_parameter_source(key) is not given}
+    require("bench", "bench")
     refuse_unwritable((options["html"], options["save"]))
     console, host = Console(), detect_host()
     asked = [parse_subject(text) for text in subjects] or pick_subjects(console)

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 @click.command("build", short_help=VERBS["build"])
 @order_arguments
 @toolchain_option
-@click.option("--all", "every", is_flag=True, help="Build every profile instead of one, then compare their answers.")
-@click.option("--emulate", is_flag=True, help="Also run the wheel on emulated CPUs, as `truewheel check --emulate`.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Compilers at once [default: the cores that may be used].")
-@click.option("--no-cache", is_flag=True, help="Build anew, without the compile cache and whatever is stored.")
-@click.option("--keep-work", is_flag=True, help="Leave the work folder where it is and say where.")
+@click.option("--all", "every", is_flag=True, help="Build every profile, then compare their answers.")
+@click.option("--emulate", is_flag=True, help="Also run the wheel on emulated CPUs, like `truewheel check --emulate`.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Number of parallel compilers [default: the usable cores].")
+@click.option("--no-cache", is_flag=True, help="Build again, without the compile cache and stored wheels.")
+@click.option("--keep-work", is_flag=True, help="Keep the work folder and print its path.")
 @model_option
 @wheelhouse_option
 @json_option
@@ -47,10 +47,11 @@ def command(
     wheelhouse: Path | None,
     as_json: bool,
 ) -> int:
-    """Build ENGINE as PROFILE says, prove the wheel, and store it in the wheelhouse.
+    """Build ENGINE for PROFILE, prove the wheel, and store it in the wheelhouse.
 
-    ENGINE is a recipe's name or a recipe.toml; PROFILE is a profile's name or a TOML file. Without
-    arguments: llama-cpp-python for exactly this machine. A second identical build finds the first one.
+    ENGINE is the name of a recipe or the path of a recipe.toml; PROFILE is the name of a profile or the path of a
+    TOML file. The defaults build llama-cpp-python for exactly this machine. An identical build is found in the
+    wheelhouse and not repeated.
 
     \b
     Examples:
@@ -63,11 +64,13 @@ def command(
     from truewheel.console import Console
     from truewheel.corridor.pipeline import build
     from truewheel.corridor.prepare import Order
+    from truewheel.machine.extras import require
     from truewheel.pages.report_terminal import to_lines
     from truewheel.process import quote
     from truewheel.report import to_dict
     from truewheel.store.wheelhouse import Wheelhouse
 
+    require("build", "build")
     console = Console()
     order = Order(engine, profile, toolchain or "", jobs or 0, not no_cache, keep_work, model, emulate)
     house = Wheelhouse(wheelhouse or wheelhouse_root())

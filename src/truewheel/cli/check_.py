@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 @click.command("check", short_help=VERBS["check"])
 @click.argument("wheels", nargs=-1, required=True, metavar="WHEEL...", type=click.Path(path_type=Path))
-@click.option("--run", is_flag=True, help="Also load its libraries, in a locked-down child, and compare what they say.")
+@click.option("--run", is_flag=True, help="Also load its libraries, locked down, and compare what they report.")
 @click.option(
     "--emulate",
     is_flag=True,
-    help="Also run inference from it, locked down, on emulated CPUs: those that it is for, and the best of the others.",
+    help="Also run inference, locked down, on emulated CPUs: the supported ones, and the best of the others.",
 )
 @model_option
 @click.option(
     "--policy",
     "policy_file",
     type=click.Path(path_type=Path),
-    help='A TOML file that says which codes refuse a wheel: schema = 1, [severity], HARD-PATH = "info".',
+    help='TOML file with severities of codes: schema = 1, [severity], HARD-PATH = "info".',
 )
-@click.option("--verbose", "-v", is_flag=True, help="Show what is only for information, too.")
-@click.option("--no-cache", is_flag=True, help="Read the wheel anew, although a file with this name and hash is known.")
+@click.option("--verbose", "-v", is_flag=True, help="Also show findings for information.")
+@click.option("--no-cache", is_flag=True, help="Read the wheel again, ignoring cached facts.")
 @json_option
-@click.option("--markdown", "as_markdown", is_flag=True, help="Print the account as Markdown on stdout.")
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write one self-contained page there.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown on stdout.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write one self-contained page.")
 def command(
     wheels: tuple[Path, ...],
     run: bool,
@@ -46,21 +46,20 @@ def command(
     as_markdown: bool,
     html: Path | None,
 ) -> int:
-    """Say the truth about any WHEEL: what it claims, what it needs, whether it is sound, and what to do.
+    """Report what any WHEEL claims, what it needs, whether it is sound, and what to do.
 
-    Reads the archive, the code and the links in a locked-down process; nothing of the wheel is run unless
-    --run or --emulate is given. Several wheels give a table. Exit code 7 when one of them is refused.
+    The archive, the code and the links are read in a locked-down process; no code of the wheel is run without --run
+    or --emulate. Several wheels give a table. The exit code is 7 if a wheel is refused.
 
     \b
     Examples:
       truewheel check somebody_elses.whl
       truewheel check dist/*.whl --policy ci/wheel-policy.toml
-      truewheel check wheelhouse/*.whl --html account.html
+      truewheel check wheelhouse/*.whl --html report.html
       truewheel check wheelhouse/*.whl --emulate
     """
     from truewheel.checks.policy import load_policy
     from truewheel.checks.run import CODES
-    from truewheel.child.emulation import find_emulator
     from truewheel.console import Console
     from truewheel.corridor.verify import check_wheel
     from truewheel.errors import CheckError, StoreError
@@ -70,10 +69,8 @@ def command(
         raise click.UsageError("--json and --markdown both want stdout; choose one")
     if model != "tiny" and not emulate:
         raise click.UsageError("--model is for runs on other CPUs; give --emulate too")
+    _require(run=run, emulate=emulate)
     console = Console()
-    if emulate:
-        # Before the first wheel is read, which takes a while.
-        find_emulator()
     policy = load_policy(policy_file, frozenset(CODES)) if policy_file else None
     reports: list[Report] = []
     failed: list[tuple[Path, CheckError]] = []
@@ -111,6 +108,17 @@ def command(
             raise StoreError(f"cannot write {html}: {error.strerror or error}", hint="choose another file") from error
         console.say(f"the page is {html}")
     return 0 if not failed and all(report.sound for report in reports) else CheckError.exit_code
+
+
+def _require(*, run: bool, emulate: bool) -> None:
+    """Look for what runs need before the first wheel is read, which takes a while."""
+    from truewheel.child.emulation import find_emulator
+    from truewheel.machine.extras import INFERENCE, require
+
+    if run or emulate:
+        require("bench", "check --emulate" if emulate else "check --run", INFERENCE)
+    if emulate:
+        find_emulator()
 
 
 def _markdown(reports: list[Report]) -> str:

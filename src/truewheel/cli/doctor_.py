@@ -11,9 +11,9 @@ from truewheel.cli.common import json_option, print_json
 @click.command("doctor", short_help=VERBS["doctor"])
 @json_option
 def command(as_json: bool) -> None:
-    """Show this CPU, the compilers and tools found, and what can be built here and what cannot and why.
+    """Show this CPU, its compilers and tools, and what can be built here, with the reason where it cannot.
 
-    Each compiler is tried: it compiles three small programs for exactly this CPU, and they are run.
+    Each compiler is tested: it compiles three small programs for exactly this CPU, and they are run.
     Nothing is fetched.
 
     \b

@@ -18,7 +18,7 @@ def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: 
 @click.argument("code", default="", shell_complete=_complete)
 @json_option
 def command(code: str, as_json: bool) -> None:
-    """Say what CODE means, how severe it is, and which check gives it; without CODE, list them all.
+    """Explain what CODE means, its severity, and its check; without CODE, list all codes.
 
     \b
     Examples:

@@ -14,7 +14,7 @@ from truewheel.cli.common import json_option, print_json, wheelhouse_option
 @wheelhouse_option
 @json_option
 def command(wheelhouse: Path | None, as_json: bool) -> None:
-    """List the wheels of the wheelhouse, proven and rejected: verdict, size, level, when.
+    """List the wheels of the wheelhouse, proven and rejected: verdict, size, level, time.
 
     \b
     Examples:
@@ -27,7 +27,7 @@ def command(wheelhouse: Path | None, as_json: bool) -> None:
 
     console = Console()
     house = Wheelhouse(wheelhouse or wheelhouse_root())
-    stored = [*house.list(), *house.list(rejected=True)]
+    stored = house.outlines()
     if as_json:
         rows = [
             {

@@ -11,10 +11,9 @@ from truewheel.cli.common import json_option, print_json
 @click.command("matrix", short_help=VERBS["matrix"])
 @json_option
 def command(as_json: bool) -> None:
-    """List engine by profile: what this machine can build, what it can prove, and why not.
+    """List what this machine can build and prove, by engine and profile, with the reason where it cannot.
 
-    A wheel is proven by running it: on this CPU, or on one that is emulated. What neither can run is not provable
-    here, which does not keep it from being built.
+    A wheel is proven by running it on this CPU or on an emulated one. A wheel that neither can run can still be built.
 
     \b
     Examples:

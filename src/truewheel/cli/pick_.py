@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @click.command("pick", short_help=VERBS["pick"])
 @click.argument("paths", nargs=-1, metavar="[DIR|WHEEL]...", type=click.Path(path_type=Path))
-@click.option("--engine", default="", metavar="NAME", help="Pick among the wheels of this project only.")
+@click.option("--engine", default="", metavar="NAME", help="Pick only among the wheels of this project.")
 @click.option("--python", default="", metavar="VERSION", help="Pick for this CPython, e.g. 3.9 [default: the running].")
 @json_option
 def command(paths: tuple[Path, ...], engine: str, python: str, as_json: bool) -> None:
-    """Name the best wheel for this machine, say why, why not the others, and how to install it.
+    """Pick the best wheel for this machine, and explain why, why not the others, and how to install it.
 
-    Looks at the wheels of folders [default: the wheelhouse] and at single ones, and picks one of each project.
-    Reads them in locked-down processes; installs, builds and fetches nothing.
+    Considers the wheels of folders [default: the wheelhouse] and single wheels, and picks one of each project.
+    They are read in locked-down processes; nothing is installed, built or fetched.
 
     \b
     Examples:

@@ -15,8 +15,8 @@ from truewheel.cli.common import json_option, order_arguments, print_json, toolc
 def command(engine: str, profile: str, toolchain: str | None, as_json: bool) -> None:
     """Show every define, flag, environment variable and version of a build, and its digest.
 
-    Nothing is built. When the profile's list of compilers comes to zig, zig itself is fetched, because
-    a plan says what the compiler makes of this CPU.
+    Nothing is built. If zig is the compiler to use, it is fetched, because the plan contains what the compiler
+    detects of this CPU.
 
     \b
     Examples:
@@ -25,7 +25,9 @@ def command(engine: str, profile: str, toolchain: str | None, as_json: bool) -> 
     """
     from truewheel.console import Console
     from truewheel.corridor.prepare import Order, prepare
+    from truewheel.machine.extras import require
 
+    require("build", "plan")
     console = Console()
     ready = prepare(Order(engine, profile, toolchain or ""), console)
     if as_json:

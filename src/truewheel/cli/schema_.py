@@ -14,8 +14,8 @@ from truewheel.cli.common import json_option, print_json
 def command(what: str, as_json: bool) -> None:  # noqa: ARG001 - the schema is JSON with and without the option
     """Print a JSON Schema: of `recipe` (recipe.toml and profiles; the default), `preset`, `report` or `policy`.
 
-    Editors complete and check recipes, presets and policies by it. `report` is what `check --json` and `smoke --json`
-    print, and what lies beside each wheel of the wheelhouse.
+    Editors use it to complete and check TOML files. `report` is the output of `check --json` and `smoke --json`, and
+    the file beside each wheel of the wheelhouse.
 
     \b
     Examples:

@@ -17,8 +17,8 @@ from truewheel.cli.common import json_option, model_option, print_json
 def command(wheel: Path, model: str, as_json: bool) -> int:
     """Install WHEEL into a fresh environment and run inference from it in a locked-down process.
 
-    The wheel may be anybody's. The process has no network, may start no other, and is bounded in time,
-    memory and file size. Exit code 7 when the wheel does not answer as it should.
+    The wheel may come from anywhere. The process has no network, cannot start others, and is limited in time,
+    memory and file size. The exit code is 7 if the wheel does not answer correctly.
 
     \b
     Examples:
@@ -28,9 +28,11 @@ def command(wheel: Path, model: str, as_json: bool) -> int:
     from truewheel.console import Console
     from truewheel.corridor.pipeline import smoke_wheel
     from truewheel.errors import CheckError
+    from truewheel.machine.extras import INFERENCE, require
     from truewheel.pages.report_terminal import to_lines
     from truewheel.report import to_dict
 
+    require("bench", "smoke", INFERENCE)
     console = Console()
     report = smoke_wheel(wheel, model, console)
     if as_json:

@@ -28,19 +28,17 @@ if TYPE_CHECKING:
     type=click.Choice(["decode", "prefill", "latency", "memory"]),
     default="decode",
     show_default=True,
-    help="What is to be best: tokens generated a second, prompt tokens a second, a short answer's time, memory.",
+    help="What to optimize: generated tokens per second, prompt tokens per second, time of a short answer, memory.",
 )
-@click.option(
-    "--minutes", type=click.FloatRange(0.5, 600), default=5.0, show_default=True, help="How long it may take."
-)
+@click.option("--minutes", type=click.FloatRange(0.5, 600), default=5.0, show_default=True, help="Time limit.")
 @click.option(
     "--preset",
     "target",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the preset there [default: presets/MACHINE-MODEL-GOAL.toml of the checkout, else of this folder].",
+    help="File of the preset [default: presets/MACHINE-MODEL-GOAL.toml of the checkout, else of this folder].",
 )
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write one self-contained page there.")
-@click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Write all trials as JSON there.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write one self-contained page.")
+@click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Write all trials as JSON.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown on stdout.")
 @json_option
 def command(
@@ -55,16 +53,16 @@ def command(
     as_markdown: bool,
     as_json: bool,
 ) -> None:
-    """Search for the settings under which WHEEL runs a model best here, and write them as a preset.
+    """Search for the settings with which WHEEL runs a model best on this machine, and write them as a preset.
 
-    Threads, batch sizes, flash attention, the cache's type, rearranged weights, huge pages, the thread pool and how
-    long it waits, pinning and mapping are tried by successive halving: many settings briefly, the better half longer.
-    Settings that change what the engine answers (mean KL divergence above 0.005 nats) are refused. At the end the
-    defaults and the two best others are measured in turn, and that decides: what is not better than the defaults
-    beyond the noise is not written. Without WHEEL, what `truewheel pick` picks.
+    Threads, batch sizes, flash attention, the type of the KV cache, repacked weights, huge pages, the thread pool and
+    its polling, pinning and mapping are searched by successive halving: many settings briefly, the better half longer.
+    Settings that change the engine's answers (mean KL divergence above 0.005 nats) are rejected. At the end the
+    defaults and the two best candidates are measured in turn; only settings that beat the defaults by more than the
+    noise are written. The default WHEEL is the one that `truewheel pick` picks.
 
-    The preset is also written to ~/.config/truewheel/presets, by machine, model and engine. There the engines of
-    truewheel's wheels find it when they load that model; TRUEWHEEL_PRESET=off does without.
+    The preset is also written to ~/.config/truewheel/presets, by machine, model and engine. The engines of truewheel's
+    wheels load it from there together with that model; TRUEWHEEL_PRESET=off disables this.
 
     \b
     Examples:
@@ -78,12 +76,14 @@ def command(
     from truewheel.console import Console
     from truewheel.cpu.host import detect_host
     from truewheel.errors import StoreError
+    from truewheel.machine.extras import require
     from truewheel.models.models import find_model
     from truewheel.tune.preset import default_target, found_target, make_preset, write_found
     from truewheel.tune.run import Order, run_tuning
 
     if as_json and as_markdown:
         raise click.UsageError("--json and --markdown both want stdout; choose one")
+    require("bench", "tune")
     console, host = Console(), detect_host()
     refuse_unwritable((target, html, save))
     chosen = wheel or pick_wheel(console)

@@ -10,6 +10,7 @@ import msgspec
 from truewheel.config.locations import cache_root, wheelhouse_root
 from truewheel.cpu.host import Host, available_memory, detect_host
 from truewheel.errors import PlanError
+from truewheel.machine.extras import describe_missing
 from truewheel.machine.matrix import Cell, Emulated, make_matrix
 from truewheel.machine.probe import Toolchain, candidates, try_toolchain
 from truewheel.machine.rust import find_rust
@@ -42,7 +43,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         disk_free: bytes, where the caches are.
         cache: our cache folder.
         wheelhouse: the wheelhouse.
-        problems: what would stop a build, in words.
+        problems: what would stop a build or a benchmark, a sentence each.
     """
 
     host: Host
@@ -69,7 +70,7 @@ def diagnose(emulated: Emulated, say: Say) -> Diagnosis:
     compilers = tuple(
         try_toolchain(candidate, host, say) for kind in ("clang", "gcc", "zig") for candidate in candidates(kind)
     )
-    problems = []
+    problems = describe_missing()
     try:
         target_of(host)
     except PlanError as error:

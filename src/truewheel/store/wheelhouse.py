@@ -8,14 +8,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from truewheel.errors import StoreError
-from truewheel.pages.report_markdown import to_markdown
-from truewheel.report import Report, to_json
+
+if TYPE_CHECKING:
+    from truewheel.report import Report
 
 _LOCK_SECONDS = 60.0
 
@@ -25,6 +25,26 @@ class Stored(NamedTuple):
 
     path: Path
     report: Report
+
+
+class Code(msgspec.Struct, frozen=True):
+    """What is read of a finding to list its wheel."""
+
+    code: str
+
+
+class Outline(msgspec.Struct, frozen=True):
+    """What is read of a report to list its wheel: reading all of it needs every room that has a part in it."""
+
+    verdict: str
+    size: int
+    level: str
+    created: str
+    digest: str
+    findings: tuple[Code, ...]
+
+
+_Read = TypeVar("_Read", "Report", Outline)
 
 
 class Wheelhouse:
@@ -72,19 +92,15 @@ class Wheelhouse:
                 return stored
         return None
 
+    def outlines(self) -> list[tuple[Path, Outline]]:
+        """Return an outline of the proven wheels, then of the rejected ones, each newest first."""
+        return [*_read(Outline, self.root), *_read(Outline, self.rejected)]
+
     def list(self, *, rejected: bool = False) -> list[Stored]:
         """Return what is stored, newest first; reports that cannot be read are passed over."""
-        found = []
-        folder = self.rejected if rejected else self.root
-        for report_path in folder.glob("*.whl.report.json"):
-            wheel = report_path.with_name(report_path.name.removesuffix(".report.json"))
-            try:
-                report = msgspec.json.decode(report_path.read_bytes(), type=Report)
-            except (OSError, msgspec.DecodeError):
-                continue
-            if wheel.is_file():
-                found.append(Stored(wheel, report))
-        return sorted(found, key=lambda stored: stored.report.created, reverse=True)
+        from truewheel.report import Report
+
+        return [Stored(*each) for each in _read(Report, self.rejected if rejected else self.root)]
 
     def add(self, wheel: Path, report: Report) -> Stored:
         """Store a wheel and its report: among the proven, or among the rejected as the verdict says.
@@ -95,6 +111,9 @@ class Wheelhouse:
         Raises:
             StoreError: the wheelhouse cannot be written to, or is locked for too long.
         """
+        from truewheel.pages.report_markdown import to_markdown
+        from truewheel.report import to_json
+
         folder = self.root if report.sound else self.rejected
         with self._guard(), self._locked():
             folder.mkdir(parents=True, exist_ok=True)
@@ -106,6 +125,8 @@ class Wheelhouse:
 
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:
+        from filelock import Timeout
+
         try:
             yield
         except Timeout as error:
@@ -120,9 +141,25 @@ class Wheelhouse:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
+        from filelock import FileLock
+
         self.root.mkdir(parents=True, exist_ok=True)
         with FileLock(self.root / ".lock", timeout=_LOCK_SECONDS):
             yield
+
+
+def _read(kind: type[_Read], folder: Path) -> list[tuple[Path, _Read]]:
+    """Return the wheels of a folder with what is wanted of their reports, newest first."""
+    found = []
+    for report_path in folder.glob("*.whl.report.json"):
+        wheel = report_path.with_name(report_path.name.removesuffix(".report.json"))
+        try:
+            report = msgspec.json.decode(report_path.read_bytes(), type=kind)
+        except (OSError, msgspec.DecodeError):
+            continue
+        if wheel.is_file():
+            found.append((wheel, report))
+    return sorted(found, key=lambda each: each[1].created, reverse=True)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -29,6 +29,7 @@ from truewheel.wheel.writer import write_wheel
 HEAVY = (
     "truewheel.corridor.pipeline",
     "truewheel.plan.plan",
+    "truewheel.report",
     "archspec",
     "auditwheel",
     "elftools",
@@ -111,7 +112,7 @@ def test_the_verbs_are_the_files():
 def _loaded_by(*arguments):
     script = (
         "import sys\nfrom truewheel.cli import run\nrun(sys.argv[1:])\n"
-        f"print(*(name for name in {HEAVY!r} if name in sys.modules), file=sys.stderr)"
+        f"print(*(name for name in {(*HEAVY, 'filelock')!r} if name in sys.modules), file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=30, check=True
@@ -122,6 +123,10 @@ def _loaded_by(*arguments):
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["build", "--help"], ["schema"]])
 def test_what_needs_no_machinery_loads_none(arguments):
     assert _loaded_by(*arguments) == []
+
+
+def test_the_wheelhouse_is_listed_without_the_rooms_of_a_report():
+    assert not set(_loaded_by("list")) & {*HEAVY, "filelock"}
 
 
 def test_an_unknown_verb_gets_a_suggestion(command):
