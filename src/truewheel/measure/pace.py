@@ -129,7 +129,8 @@ class Pace:
         in_round = len(self._groups) * sum(item.repeat if self._full else 1 for item in self.chosen)
         total = done - self._finished + in_round * (self.rounds - self._number)
         taken = self._left - self.budget.left() if math.isfinite(self._left) else 0.0
-        return done, max(total, done), max(0.0, self._needs(self.chosen, self.rounds - self._number) - taken)
+        seconds = self._needs(self.chosen, self.rounds - self._number) - taken
+        return done, max(total, done), max(0.0, min(seconds, self.budget.left()))
 
     @property
     def limited(self) -> bool:
