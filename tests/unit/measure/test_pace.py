@@ -11,7 +11,7 @@ import pytest
 from factories import make_host
 
 from truewheel.child.environment import Environment
-from truewheel.console import Console
+from truewheel.console import Console, Steps
 from truewheel.measure import run as bench
 from truewheel.measure import statistics
 from truewheel.measure.child import Run, Runner
@@ -253,3 +253,18 @@ def test_equals_are_seldom_called_different_after_five_repetitions(monkeypatch, 
         ratio = statistics.compare(other, reference, lower_is_better=False)
         wrong += not statistics.judge(ratio, floor, 0.03, ("faster", "slower")).startswith("none")
     assert wrong / 300 <= most
+
+
+def test_the_time_that_is_left_is_never_more_than_there_is(measure, clock, monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        Steps, "advance", lambda _, done, total, _label, left: told.append((done, total, left, clock.now))
+    )
+    measure("usual", "usual")
+    assert all(0 <= left <= SECONDS - now for _, _, left, now in told)
+    assert all(1 <= done <= total for done, total, *_ in told)
+    assert told[-1][0] == told[-1][1]
+    assert told[-1][2] < 1
+    # What was left out is known by now.
+    third = told[len(told) // 3]
+    assert third[3] + third[2] == pytest.approx(clock.now, rel=0.15)
