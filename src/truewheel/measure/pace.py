@@ -64,7 +64,7 @@ class Pace:
         self._turns: dict[tuple[str, str], list[float]] = {}
         self._speeds: dict[tuple[str, str], float] = {}
         self._done = {item.id: 0 for item in plan.work}
-        self._full, self._number, self._left, self._finished = True, 0, 0.0, 0
+        self._full, self._number, self._finished, self._left, self._began = True, 0, 0, 0.0, 0.0
 
     def learn(self, one: Series, seconds: float, measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         """Take from the trial of a subject how long it takes to start, and its speeds."""
@@ -91,7 +91,7 @@ class Pace:
             groups: who measures together, the reference in each.
         """
         self._number, self._groups, self._left, self._finished = number, groups, self.budget.left(), 0
-        rest = self.rounds - number
+        self._began, rest = self.budget.clock(), self.rounds - number
         # What began is kept up as long as it fits; what is added must fit easily.
         self._full = self._may_repeat(rest, self._left if number and self._full else _EASILY * self._left)
         if number == 0:
@@ -128,7 +128,7 @@ class Pace:
         done = sum(self._done.values())
         in_round = len(self._groups) * sum(item.repeat if self._full else 1 for item in self.chosen)
         total = done - self._finished + in_round * (self.rounds - self._number)
-        taken = self._left - self.budget.left() if math.isfinite(self._left) else 0.0
+        taken = self.budget.clock() - self._began
         seconds = self._needs(self.chosen, self.rounds - self._number) - taken
         return done, max(total, done), max(0.0, min(seconds, self.budget.left()))
 

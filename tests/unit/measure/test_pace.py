@@ -255,6 +255,14 @@ def test_equals_are_seldom_called_different_after_five_repetitions(monkeypatch, 
     assert wrong / 300 <= most
 
 
+def test_without_a_limit_the_time_that_is_left_is_known_after_a_round(measure, clock, monkeypatch):
+    told = []
+    monkeypatch.setattr(Steps, "advance", lambda _, _done, _total, _label, left: told.append((clock.now, left)))
+    measure("usual", "usual", seconds=math.inf)
+    for now, left in told[len(told) // 5 :]:
+        assert now + left == pytest.approx(clock.now, rel=0.01)
+
+
 def test_the_time_that_is_left_is_never_more_than_there_is(measure, clock, monkeypatch):
     told = []
     monkeypatch.setattr(
