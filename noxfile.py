@@ -50,11 +50,16 @@ def build(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Check style and types and run the unit and integration tests; arguments after -- go to pytest alone."""
     install(session, "tests")
-    if not session.posargs:
-        session.run("ruff", "check", ".")
-        session.run("ruff", "format", "--check", ".")
-        session.run("mypy")
-    session.run("pytest", *session.posargs)
+    if session.posargs:
+        session.run("pytest", *session.posargs)
+        return
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+    # Hundreds of processes import truewheel: where no byte code is kept, each of them compiles it anew.
+    kept = {"PYTHONDONTWRITEBYTECODE": ""}
+    session.run("pytest", "-n", "auto", "--dist", "worksteal", "-m", "not alone", env=kept)
+    session.run("pytest", "-m", "alone", "tests/integration", env=kept)
 
 
 @nox.session(venv_backend="venv")

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
+from truewheel.text import time_words
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -56,15 +58,16 @@ class Steps:
         if self._progress is not None:
             self._progress.stop()
 
-    def advance(self, done: int, total: int, detail: str = "") -> None:
-        """Show that `done` of `total` units are finished."""
+    def advance(self, done: int, total: int, detail: str = "", seconds: float | None = None) -> None:
+        """Show that `done` of `total` units are finished, and how long the others take."""
+        left = "" if seconds is None else f", about {time_words(seconds)} left"
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=done, total=total, detail=detail[-40:])
+            self._progress.update(self._task, completed=done, total=total, detail=f"{detail[-40:]}{left}")
             return
         now = time.monotonic()
         if now - self._last_line >= self._LINE_EVERY_SECONDS or done == total:
             self._last_line = now
-            self._console.say(f"  {self._title}: {done} of {total}")
+            self._console.say(f"  {self._title}: {done} of {total}{left}")
 
 
 class Console:

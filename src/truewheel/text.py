@@ -45,6 +45,14 @@ def size_words(size: int) -> str:
     return f"{size / _KIB:.0f} KiB" if size >= _KIB else f"{size} bytes"
 
 
+def time_words(seconds: float) -> str:
+    """Return a time in the unit that reads best: `40 s`, `3 min`, `1 h 20 min`."""
+    if seconds < 90:  # noqa: PLR2004 - below that, minutes are too coarse
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
 def first_sentence(text: str) -> str:
     """Return a text up to its first full stop, colon or semicolon."""
     match = _SENTENCE.match(text)

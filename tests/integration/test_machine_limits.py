@@ -133,6 +133,7 @@ def test_the_loops_are_what_they_are_called_and_all_else_is_for_any_cpu(compiler
         assert set(kernel.features) <= with_implied(KERNELS[name]), kernel
 
 
+@pytest.mark.alone
 def test_the_figures_are_figures_and_only_kernels_of_this_cpu_run(toolchain, own_cache):
     one, two = measure_limits((1, 2), HOST, QUIET, seconds=0.05, windows=5, toolchain=toolchain)
     for limits in (one, two):

@@ -18,6 +18,7 @@ from truewheel.cpu.host import detect_host
 from truewheel.cpu.levels import level_features
 from truewheel.wheel.archive import read_all, read_wheel
 
+ENGINE = Path(__file__).parents[1] / "data" / "tiny-engine"
 HERE = set(detect_host().features)
 BACKENDS = {"haswell": ("bmi2", "fma", "f16c", "avx2"), "sandybridge": ("avx",), "sse42": ("sse4_2",)}
 FIT = [name for name, features in BACKENDS.items() if with_implied(features) <= HERE]
@@ -33,12 +34,18 @@ def build(truewheel, engine, profile):
     return json.loads(result.stdout)
 
 
+@pytest.fixture(scope="module")
+def dispatch_wheel(truewheel_in, tmp_path_factory):
+    """The dispatch wheel, built once."""
+    folder = tmp_path_factory.mktemp("dispatch")
+    return build(truewheel_in(folder), ENGINE / "recipe.toml", "dispatch")["path"]
+
+
 @pytest.fixture
-def site(truewheel, engine, tmp_path):
+def site(dispatch_wheel, tmp_path):
     """A folder with the dispatch wheel's content."""
-    wheel = build(truewheel, engine, "dispatch")["path"]
     target = tmp_path / "site"
-    with zipfile.ZipFile(wheel) as archive:
+    with zipfile.ZipFile(dispatch_wheel) as archive:
         archive.extractall(target)
     return target
 

@@ -269,6 +269,7 @@ class Archive:
 
     def save(self, path):
         """Write the archive and return its path."""
+        path.unlink(missing_ok=True)
         path.write_bytes(self.build().data)
         return path
 

@@ -46,6 +46,14 @@ _QUICK = {"prefill": (128, 512), "decode": (64,), "depth": (0,), "rounds": 3}
 )
 @click.option("--quick", is_flag=True, help="Measure fewer lengths in 3 rounds.")
 @click.option(
+    "--minutes",
+    type=click.FloatRange(0.5, 600),
+    default=5.0,
+    show_default=True,
+    help="Time limit; what does not fit is left out, the longest first.",
+)
+@click.option("--thorough", is_flag=True, help="Measure all lengths in all rounds, without a time limit.")
+@click.option(
     "--rounds", type=click.IntRange(2, 100), default=5, show_default=True, help="How often all subjects are restarted."
 )
 @click.option("--prefill", callback=read_numbers, default="128,512,2048", show_default=True, help="Prompt lengths.")
@@ -84,12 +92,14 @@ def command(context: click.Context, /, subjects: tuple[str, ...], model: str, *,
     Each subject runs in a fresh, locked-down process in every round; they take turns A A B C, then C B A A. The first
     subject is measured twice to get the noise floor, which is shown first; if it is above --floor, there is no verdict.
     The verdict is "faster" only if the interval of the ratios excludes 1. A subject that cannot be installed or run is
-    shown with the reason.
+    shown with the reason. A benchmark ends within --minutes: if that is too short, there are fewer repetitions and
+    lengths, and the output says which. A length with fewer than 5 repetitions gets no verdict.
 
     \b
     Examples:
       truewheel bench
       truewheel bench ours.whl theirs.whl --quick
+      truewheel bench ours.whl theirs.whl --thorough
       truewheel bench ours.whl@defaults ours.whl@presets/this-machine.toml
       truewheel bench ours.whl pypi:xllamacpp==2026.10.1 --model qwen2.5-1.5b:q4_k_m --html page.html
     """
@@ -97,14 +107,18 @@ def command(context: click.Context, /, subjects: tuple[str, ...], model: str, *,
     from truewheel.cpu.host import detect_host
     from truewheel.machine.extras import require
     from truewheel.measure.metrics import make_plan
+    from truewheel.measure.pace import Budget
     from truewheel.measure.run import Method, run_benchmark
     from truewheel.measure.subjects import parse_subject
     from truewheel.models.models import find_model
 
     if as_json and options["as_markdown"]:
         raise click.UsageError("--json and --markdown both want stdout; choose one")
+    given = click.core.ParameterSource.COMMANDLINE
+    if options["thorough"] and context.get_parameter_source("minutes") is given:
+        raise click.UsageError("--thorough takes as long as it takes; leave --minutes away")
+    budget = Budget() if options["thorough"] else Budget(60 * options["minutes"])
     if options["quick"]:
-        given = click.core.ParameterSource.COMMANDLINE
         options |= {key: value for key, value in _QUICK.items() if context.get_parameter_source(key) is not given}
     require("bench", "bench")
     refuse_unwritable((options["html"], options["save"]))
@@ -117,7 +131,7 @@ def command(context: click.Context, /, subjects: tuple[str, ...], model: str, *,
     if not plan.work:
         raise click.UsageError("there is nothing to measure; leave one of --prefill, --decode and --answer as it is")
     limits = _measure_limits(host, console) if options["limits"] else ((), "they were not asked for")
-    method = Method(plan, options["rounds"], options["floor"])
+    method = Method(plan, options["rounds"], options["floor"], budget)
     benchmark = run_benchmark(asked, chosen, method, host, console, limits)
     _write(benchmark, tuning, options, console)
     if as_json:

@@ -182,6 +182,20 @@ class Floor(msgspec.Struct, frozen=True, kw_only=True):
     quiet: bool
 
 
+class Cut(msgspec.Struct, frozen=True, kw_only=True):
+    """Work that was measured less often than it was asked for, because time was short.
+
+    Attributes:
+        key: `pp512`, `tg64`, `tg64@2048` or `answer`.
+        asked: repetitions that were asked for, over all rounds.
+        done: repetitions that were measured; 0 where it was left out.
+    """
+
+    key: str
+    asked: int
+    done: int
+
+
 class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
     """One run of `truewheel bench`.
 
@@ -198,6 +212,8 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
         reference: label of the subject that the others are compared with.
         subjects: all, also those that failed.
         repeated: repetitions that were measured again because the host or other programs took the CPU meanwhile.
+        budget: seconds that it was allowed to take; 0 where there was no such limit.
+        cut: what was measured less often because of that.
     """
 
     schema: int
@@ -212,6 +228,8 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
     reference: str
     subjects: tuple[Subject, ...]
     repeated: int = 0
+    budget: float = 0.0
+    cut: tuple[Cut, ...] = ()
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,10 +18,12 @@ from truewheel.measure.cost import model_facts
 from truewheel.measure.install import open_subject
 from truewheel.measure.machine import describe_machine, read_clock
 from truewheel.measure.metrics import Plan, Work, metrics_of, read_event
+from truewheel.measure.pace import Budget, Pace
 from truewheel.measure.result import SCHEMA, Benchmark, Limits
 from truewheel.measure.statistics import noise_floor
 from truewheel.measure.subjects import Asked, label_subjects
 from truewheel.models.models import Model
+from truewheel.text import time_words
 
 WORST_FLOOR = 0.03
 """Where the reference against itself is further apart than this, nothing is called a difference."""
@@ -45,11 +47,13 @@ class Method(NamedTuple):
         plan: the work of each process; `repeat` is how often the order is run, there and back.
         rounds: how often all are started anew.
         worst: the noise floor above which there is no verdict.
+        budget: how long it may take; where that is short, less is measured.
     """
 
     plan: Plan
     rounds: int
     worst: float = WORST_FLOOR
+    budget: Budget = Budget()
 
 
 def settings_for(asked: Asked, host: Host) -> Settings:
@@ -90,19 +94,21 @@ def run_benchmark(
     with contextlib.ExitStack() as stack:
         for one in series:
             _install(one, stack, console)
-        prompt = _try_all(series, model, method.plan, console)
+        pace = Pace(method.plan, method.rounds, method.budget)
+        prompt = _try_all(series, model, method.plan, pace, console)
         working = [one for one in series if not one.failure]
         if not working:
             raise CheckError("none of the subjects can be measured", hint="the lines above say why")
         reference = working[0]
         again = Series(reference.asked, f"{reference.label}, again", reference.settings)
         again.installed = reference.installed
-        _run_rounds(reference, again, working[1:], model, method, prompt, console)
+        rounds = _run_rounds(reference, again, working[1:], model, method, prompt, pace, console)
+    plan = pace.measured()
     machine = describe_machine(host, before, read_clock())
     floors = [
         noise_floor(metric.key, again.samples(metric.key), again.beside(metric.key), method.worst)
-        for metric in metrics_of(method.plan)
-        if again.all(metric.key) and any(again.beside(metric.key))
+        for metric in metrics_of(plan)
+        if again.all(metric.key) and any(again.beside(metric.key)) and pace.enough(metric.key, rounds)
     ]
     facts = model_facts(model)
     return Benchmark(
@@ -112,12 +118,14 @@ def run_benchmark(
         model=facts,
         limits=limits[0],
         limits_reason=limits[1],
-        rounds=method.rounds,
+        rounds=rounds,
         floors=tuple(floors),
         worst_floor=method.worst,
         reference=reference.label,
-        subjects=assemble(series, reference, method.plan, floors, method.worst, facts.cost, limits[0]),
+        subjects=assemble(series, reference, plan, floors, method.worst, facts.cost, limits[0]),
         repeated=sum(one.repeated for one in [*series, again]),
+        budget=method.budget.seconds if pace.limited else 0.0,
+        cut=pace.cuts(),
     )
 
 
@@ -131,7 +139,7 @@ def _install(one: Series, stack: contextlib.ExitStack, console: Console) -> None
         console.warn(f"{one.label}: {error.message}")
 
 
-def _try_all(series: Sequence[Series], model: Model, plan: Plan, console: Console) -> str:
+def _try_all(series: Sequence[Series], model: Model, plan: Plan, pace: Pace, console: Console) -> str:
     """Run each subject once on little work, and return the prompt: cut to length by the first that can."""
     small = Plan(tuple(_shorten(item) for item in plan.work), plan.prompt)
     text = _TEXT * (plan.prompt * _CHARACTERS // len(_TEXT) + 1)
@@ -140,8 +148,10 @@ def _try_all(series: Sequence[Series], model: Model, plan: Plan, console: Consol
         if one.installed is None:
             continue
         console.say(f"         trying {one.label}")
+        start = pace.budget.clock()
         run = run_child(one.installed.runner, model.path, small, "Once upon a time", cut=(text, plan.prompt))
         one.learn(run)
+        pace.learn(one, pace.budget.clock() - start, run.measured)
         prompt = prompt or run.text
         if run.failure:
             one.failure = run.failure
@@ -161,26 +171,29 @@ def _run_rounds(
     model: Model,
     method: Method,
     prompt: str,
+    pace: Pace,
     console: Console,
-) -> None:
+) -> int:
+    """Measure round by round, and return how many there were."""
     groups = _split(others, model, console)
-    turns = sum(item.repeat for item in method.plan.work)
-    total = method.rounds * len(groups) * turns
     with console.steps("measuring") as steps:
-        done = 0
 
-        def advance(label: str) -> None:
-            nonlocal done
-            done += 1
-            steps.advance(min(done, total), total, label)
+        def advance(item: Work) -> None:
+            pace.finished(item)
+            done, total, seconds = pace.progress()
+            steps.advance(done, total, item.id, seconds)
 
         for number in range(method.rounds):
-            for group in groups:
-                if reference.failure:
-                    return
-                alive = [one for one in group if not one.failure]
-                present = [reference, *([again] if group is groups[0] else []), *alive]
-                _run_round(present, model.path, method.plan, prompt, number, advance)
+            alive = [[one for one in group if not one.failure] for group in groups]
+            present = [[reference, *([again] if group is alive[0] else []), *group] for group in alive]
+            if reference.failure or not pace.begin(number, present):
+                return number
+            for group in present:
+                if not reference.failure:
+                    _run_round(group, model.path, method.plan, prompt, number, pace, advance)
+            if number == 0 and (left_out := [item.id for item in pace.order if item not in pace.chosen]):
+                console.say(f"         left out, to end in {time_words(method.budget.seconds)}: {', '.join(left_out)}")
+    return method.rounds
 
 
 def _split(others: Sequence[Series], model: Model, console: Console) -> list[list[Series]]:
@@ -193,7 +206,13 @@ def _split(others: Sequence[Series], model: Model, console: Console) -> list[lis
 
 
 def _run_round(
-    present: Sequence[Series], model: Path, plan: Plan, prompt: str, number: int, advance: Callable[[str], None]
+    present: Sequence[Series],
+    model: Path,
+    plan: Plan,
+    prompt: str,
+    number: int,
+    pace: Pace,
+    advance: Callable[[Work], None],
 ) -> None:
     """Start a fresh process of each, let them measure in turn, and take what they showed."""
     sessions: list[tuple[Series, Session]] = []
@@ -201,16 +220,21 @@ def _run_round(
         # Who is loaded first changes from round to round.
         for one in reversed(present) if number % 2 else present:
             assert one.installed is not None
+            start = pace.budget.clock()
             sessions.append((one, stack.enter_context(open_session(one.installed.runner, model, plan, prompt))))
+            pace.start_took(one, pace.budget.clock() - start)
         sessions.sort(key=lambda pair: present.index(pair[0]))
         taken: dict[str, dict[str, list[float]]] = {one.label: {} for one in present}
         skipped = {one.label: session.skipped() for one, session in sessions}
-        for item in plan.work:
+        for item in pace.order:
             able = [pair for pair in sessions if item.id not in skipped[pair[0].label]]
-            for _ in range(item.repeat):
+            for _ in range(pace.repetitions(item)):
                 for one, session in [*able, *reversed(able)]:
-                    _take(one, item, session.measure(item.id), taken[one.label])
-                advance(item.id)
+                    start = pace.budget.clock()
+                    event = session.measure(item.id)
+                    pace.turn_took(one, item, pace.budget.clock() - start, event)
+                    _take(one, item, event, taken[one.label])
+                advance(item)
         for one, session in sessions:
             _end(one, session, taken[one.label], present[0])
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from truewheel.measure.result import Benchmark, Floor, Interval, Machine, ModelFacts, Subject
-from truewheel.text import number_words
+from truewheel.text import number_words, time_words
 
 LIMIT_WORDS = {"read": "memory", "int8": "int8", "f32": "f32"}
 CLAIMS = {"faster": "better", "smaller": "better", "slower": "worse", "larger": "worse"}
@@ -150,11 +150,24 @@ def quiet_words(benchmark: Benchmark) -> str:
 def floor_intro(benchmark: Benchmark) -> str:
     """Say what the noise floor is."""
     if not benchmark.floors:
-        return "No noise floor was measured."
+        return f"No noise floor was measured.{_cut_words(benchmark)}"
     return (
         f"{benchmark.reference} against itself, both run as if they were two, in the same "
         f"{number_words(benchmark.rounds, 'round')}. Above {percent(benchmark.worst_floor)} there is no verdict."
+        f"{_cut_words(benchmark)}"
     )
+
+
+def _cut_words(benchmark: Benchmark) -> str:
+    """Say what was measured less often because time was short: nothing, or one sentence behind a space."""
+    if not benchmark.cut:
+        return ""
+    groups: dict[str, list[str]] = {}
+    for each in benchmark.cut:
+        what = f"{each.done} instead of {number_words(each.asked, 'repetition')} of" if each.done else "without"
+        groups.setdefault(what, []).append(each.key)
+    parts = "; ".join(f"{what} {', '.join(keys)}" for what, keys in sorted(groups.items()))
+    return f" Shortened to end in {time_words(benchmark.budget)}: {parts}; --thorough measures all."
 
 
 def loud_words(benchmark: Benchmark) -> list[str]:

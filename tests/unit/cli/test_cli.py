@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import re
 import signal
@@ -445,3 +446,27 @@ def test_the_meaning_of_sigterm_is_left_as_it_was(failing, capsys):
         truewheel.cli.main(["build"])
     assert "error: x" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seconds", "rounds"),
+    [((), 300, 5), (("--minutes", "2"), 120, 5), (("--thorough",), math.inf, 5), (("--quick",), 300, 3)],
+)
+def test_bench_takes_five_minutes_unless_told_otherwise(command, monkeypatch, arguments, seconds, rounds):
+    methods = []
+
+    def run_benchmark(_asked, _model, method, *_):
+        methods.append(method)
+        raise LoadError("x")
+
+    monkeypatch.setattr("truewheel.measure.run.run_benchmark", run_benchmark)
+    monkeypatch.setattr("truewheel.measure.subjects.parse_subject", lambda text: text)
+    monkeypatch.setattr("truewheel.models.models.find_model", lambda name: name)
+    command("bench", "a.whl", "b.whl", "--no-limits", *arguments)
+    assert [(method.budget.seconds, method.rounds) for method in methods] == [(seconds, rounds)]
+
+
+def test_bench_without_a_limit_takes_none(command):
+    code, _, err = command("bench", "a.whl", "--thorough", "--minutes", "3")
+    assert code == 2
+    assert "leave --minutes away" in err

@@ -243,7 +243,11 @@ def test_another_modules_commit_and_logs_are_not_compared(fetch):
     assert fetch(archive_of(other), commit={"llama.cpp": COMMIT}).fresh
 
 
-@pytest.mark.parametrize("data", [b"", b"no archive", gzip.compress(b"no tar"), gzip.compress(b"x" * 5000)])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"no archive", gzip.compress(b"no tar"), gzip.compress(b"x" * 5000)],
+    ids=["empty", "text", "no tar", "long"],
+)
 def test_what_is_no_archive(refusal, data):
     assert "is damaged" in refusal(data)
 

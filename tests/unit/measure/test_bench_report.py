@@ -26,7 +26,7 @@ from markdown_it import MarkdownIt
 from msgspec.structs import replace
 
 from truewheel.measure.metrics import make_plan, share_of_limit
-from truewheel.measure.result import Interval
+from truewheel.measure.result import Cut, Interval
 from truewheel.pages.bench_markdown import to_markdown, tuning_to_markdown
 from truewheel.pages.bench_page import to_html
 from truewheel.pages.bench_plot_data import (
@@ -238,6 +238,19 @@ def test_the_noise_floor_stands_first():
         "## Size, start and memory",
         "## What was run",
     ]
+
+
+def test_what_was_shortened_stands_at_the_top_of_every_account():
+    cut = [Cut(key=key, asked=10, done=done) for key, done in (("pp128", 7), ("pp512", 7), ("tg64@2048", 0))]
+    benchmark = make_benchmark(budget=300.0, cut=tuple(cut))
+    words = (
+        "Shortened to end in 5 min: 7 instead of 10 repetitions of pp128, pp512; without tg64@2048; "
+        "--thorough measures all."
+    )
+    assert words in " ".join(" ".join(to_lines(benchmark)).split())
+    assert words in Page(to_html(benchmark)).text
+    assert "without tg64" in to_markdown(benchmark)
+    assert "Shortened" not in "".join(to_lines(make_benchmark()))
 
 
 def test_a_loud_floor_is_told_at_the_top_and_silences_its_metric():

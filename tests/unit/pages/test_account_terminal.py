@@ -22,7 +22,7 @@ from truewheel.pages.report_terminal import to_lines, to_table_lines
 from truewheel.pages.report_words import cpu_words
 from truewheel.report import make_report, report_of_malformed
 from truewheel.targets.manylinux import read_glibc
-from truewheel.text import clean, cut, first_sentence, join_words, size_words
+from truewheel.text import clean, cut, first_sentence, join_words, size_words, time_words
 
 TAG = "toy_engine-1.2.3-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
 
@@ -295,6 +295,13 @@ def test_a_table_has_a_row_for_each_wheel():
 
 def test_shared_words():
     assert [size_words(size) for size in (0, 1023, 2048, 3 << 20)] == ["0 bytes", "1023 bytes", "2 KiB", "3.00 MiB"]
+    assert [time_words(seconds) for seconds in (0, 89.4, 90, 3570, 4800)] == [
+        "0 s",
+        "89 s",
+        "2 min",
+        "1 h 0 min",
+        "1 h 20 min",
+    ]
     assert join_words(["a", "b", "c"], 2) == "a, b, c"
     assert join_words(["a", "b", "c", "d"], 2) == "a, b and 2 more"
     assert [read_glibc(tag) for tag in ("manylinux1_x86_64", "manylinux_2_28_i686", "any")] == [(2, 5), (2, 28), None]
