@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from truewheel.cli import VERBS
-from truewheel.cli.common import json_option, print_json
+from truewheel.cli.common import json_option, print_json, write_text
 
 if TYPE_CHECKING:
     from truewheel.console import Console
@@ -184,20 +184,6 @@ def _write(benchmark: Benchmark, tuning: Tuning | None, options: dict[str, Any],
     if options["save"] is not None:
         write_text(options["save"], msgspec.json.format(msgspec.json.encode(benchmark), indent=2).decode() + "\n")
         console.say(f"the figures are in {options['save']}")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that the user named.
-
-    Raises:
-        StoreError: it cannot be written.
-    """
-    from truewheel.errors import StoreError
-
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}", hint="choose another file") from error
 
 
 def refuse_unwritable(paths: Sequence[Path | None]) -> None:

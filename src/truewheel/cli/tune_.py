@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from truewheel.cli import VERBS
-from truewheel.cli.common import json_option, print_json
+from truewheel.cli.common import json_option, print_json, write_text
 
 if TYPE_CHECKING:
     from truewheel.console import Console
@@ -74,7 +74,7 @@ def command(
     import msgspec
 
     from truewheel.carried.found import fingerprint
-    from truewheel.cli.bench_ import refuse_unwritable, write_text
+    from truewheel.cli.bench_ import refuse_unwritable
     from truewheel.console import Console
     from truewheel.cpu.host import detect_host
     from truewheel.errors import StoreError

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +12,7 @@ from msgspec import Meta
 
 from truewheel.config.load import decode_file, find_file
 from truewheel.config.tables import Table
+from truewheel.files import write_file
 
 Settings = dict[str, Any]
 """How an engine is run, by the engines' own names."""
@@ -263,15 +263,7 @@ def write_preset(path: Path, preset: Preset) -> None:
         OSError: the folder cannot be written to.
         ValueError: the preset does not follow the format.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with beside.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.write(to_toml(preset, path.name))
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_file(path, to_toml(preset, path.name).encode())
 
 
 def to_toml(preset: Preset, name: str) -> str:

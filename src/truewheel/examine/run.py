@@ -20,6 +20,7 @@ from truewheel.cpu.host import detect_host
 from truewheel.errors import CheckError
 from truewheel.examine.child import Answer, Request
 from truewheel.examine.facts import LibraryFacts, WheelFacts, decode, encode
+from truewheel.files import write_file
 from truewheel.plan.identity import builder_hash
 from truewheel.wheel.archive import MalformedWheelError, WheelFile, open_wheel
 from truewheel.wheel.container import Fault, hash_stream
@@ -246,11 +247,6 @@ def _recall(path: Path) -> WheelFacts | None:
 
 def _remember(path: Path, facts: WheelFacts) -> None:
     """Keep facts for the next time; that they cannot be kept is no reason to fail."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            beside.write_bytes(encode(facts))
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        write_file(path, encode(facts))

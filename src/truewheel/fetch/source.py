@@ -7,7 +7,6 @@ import hashlib
 import os
 import shutil
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -19,6 +18,7 @@ from filelock import FileLock
 from truewheel.config.load import LoadedRecipe
 from truewheel.config.tables import PathSource
 from truewheel.errors import FetchError, LoadError
+from truewheel.files import replacing_folder
 from truewheel.machine import index
 from truewheel.plan.plan import Changes, PlannedSource
 
@@ -118,8 +118,7 @@ def fetch_source(
     with FileLock(folder / f".{tree.name}.lock"):
         if (tree / _MARKER).is_file():
             return SourceTree(tree, source, fresh=False)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{tree.name}.", dir=folder))
-        try:
+        with replacing_folder(tree) as scratch:
             if isinstance(loaded.recipe.source, PathSource):
                 _copy_tree((loaded.folder / loaded.recipe.source.path).resolve(), scratch, source.exclude)
             else:
@@ -130,11 +129,6 @@ def fetch_source(
                 _add(name, data, scratch)
             _refuse_empty(source, scratch)
             (scratch / _MARKER).write_bytes(msgspec.json.encode(source))
-            if tree.exists():
-                shutil.rmtree(tree)
-            scratch.replace(tree)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
     return SourceTree(tree, source, fresh=True)
 
 

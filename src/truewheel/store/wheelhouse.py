@@ -14,6 +14,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from truewheel.errors import StoreError
+from truewheel.files import replacing, write_file
 from truewheel.pages.report_markdown import to_markdown
 from truewheel.report import Report, to_json
 
@@ -99,9 +100,10 @@ class Wheelhouse:
         with self._guard(), self._locked():
             folder.mkdir(parents=True, exist_ok=True)
             target = folder / wheel.name
-            _write(target.with_name(f"{target.name}.report.json"), to_json(report))
-            _write(target.with_name(f"{target.name}.report.md"), to_markdown(report).encode())
-            _copy(wheel, target)
+            write_file(target.with_name(f"{target.name}.report.json"), to_json(report))
+            write_file(target.with_name(f"{target.name}.report.md"), to_markdown(report).encode())
+            with replacing(target) as beside:
+                shutil.copyfile(wheel, beside)
         return Stored(target, report)
 
     @contextlib.contextmanager
@@ -123,30 +125,6 @@ class Wheelhouse:
         self.root.mkdir(parents=True, exist_ok=True)
         with FileLock(self.root / ".lock", timeout=_LOCK_SECONDS):
             yield
-
-
-def _write(path: Path, data: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with beside.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _copy(source: Path, path: Path) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with source.open("rb") as stream, beside.open("wb") as sink:
-            shutil.copyfileobj(stream, sink, 1 << 20)
-            sink.flush()
-            os.fsync(sink.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _sha256(path: Path) -> str:
