@@ -9,8 +9,6 @@ from typing import Any
 import msgspec
 
 from truewheel.checks.finding import Finding
-from truewheel.checks.isa_account import Allowed, Claim, IsaAccount, LibraryNeeds
-from truewheel.checks.isa_rules import RULE_TEXTS, isa_rules
 from truewheel.checks.run import CODES, MODULES, explain
 from truewheel.checks.size import Space
 from truewheel.child.emulated_run import EmulatedRun
@@ -43,6 +41,8 @@ from truewheel.config.tables import (
     Table,
 )
 from truewheel.errors import FAMILIES
+from truewheel.examine.isa_account import Allowed, Claim, IsaAccount, LibraryNeeds
+from truewheel.examine.isa_rules import RULE_TEXTS, isa_rules
 from truewheel.report import Library, Report
 
 _NOTE = "<!-- Made from the code by `nox -s docs`; a test compares. -->\n"
@@ -218,7 +218,7 @@ def _checks() -> str:
 
 _RULES_TEXT = (
     "Code beyond what a wheel claims is let through by a named rule alone, and the report says which. The last ones "
-    "stand in `checks/isa_rules.toml`: each is for one library, known by texts in it, and for a share of its "
+    "stand in `examine/isa_rules.toml`: each is for one library, known by texts in it, and for a share of its "
     "functions at most."
 )
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from truewheel.binary.elf import is_elf
-from truewheel.checks.isa_account import account_of
-from truewheel.checks.isa_rules import needles
 from truewheel.checks.run import gather
 from truewheel.examine.child import read_library
-from truewheel.examine.facts import WheelFacts
+from truewheel.examine.isa_account import account_of
+from truewheel.examine.isa_rules import needles
+from truewheel.examine.reading import WheelFacts
 from truewheel.wheel.archive import Entry, WheelFile
 from truewheel.wheel.name import parse_wheel_name
 

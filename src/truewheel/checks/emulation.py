@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from truewheel.checks.equivalence import NEAR_TIE
-from truewheel.checks.finding import Facts, Finding
-from truewheel.checks.isa_account import embedded_plan, read_claims
+from truewheel.checks.finding import Finding
 from truewheel.child.emulated_cpus import Target
 from truewheel.child.emulated_run import EmulatedRun
+from truewheel.examine.facts import Facts
+from truewheel.examine.isa_account import embedded_plan, read_claims
 
 CODES = {
     "EMULATE-ILLEGAL": "The process died of an illegal instruction on a CPU that has everything that the wheel claims "

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from truewheel.binary.elf import ElfFacts
-from truewheel.checks.finding import Facts
+from truewheel.examine.facts import Facts
 
 X86_64 = "EM_X86_64"
 """What ELF calls the machine of which most is known."""

@@ -23,12 +23,13 @@ from truewheel.checks import (
     size,
     smoke,
 )
-from truewheel.checks.finding import Check, Facts, Finding
-from truewheel.checks.isa_account import embedded_plan
+from truewheel.checks.finding import Check, Finding
 from truewheel.checks.policy import Policy, default_policy
 from truewheel.child.smoke import SmokeRecord
 from truewheel.child.system_info import SystemInfo
-from truewheel.examine.facts import WheelFacts
+from truewheel.examine.facts import Facts
+from truewheel.examine.isa_account import embedded_plan
+from truewheel.examine.reading import WheelFacts
 from truewheel.plan.plan import Plan
 
 CHECKS: dict[str, Check] = {

@@ -12,8 +12,8 @@ import msgspec
 from truewheel.binary.elf import ElfFacts
 from truewheel.binary.runtime_symbols import allowed_versions, first_version, is_allowed
 from truewheel.checks.finding import Finding
-from truewheel.checks.isa_account import embedded_plan
 from truewheel.checks.links import X86_64, Links, promise_of, system_libraries
+from truewheel.examine.isa_account import embedded_plan
 
 _FAMILIES = ("GLIBC", "GLIBCXX", "CXXABI", "GCC")
 _CXX = "libstdc++.so.6"

@@ -15,8 +15,6 @@ import msgspec
 
 from truewheel.checks.equivalence import Row, compare, findings, unproven_row
 from truewheel.checks.finding import Finding
-from truewheel.checks.isa_account import EmbeddedPlan, account_of, embedded_plan, place
-from truewheel.checks.isa_rules import needles
 from truewheel.checks.policy import Policy, default_policy
 from truewheel.checks.run import gather, rate
 from truewheel.child.emulation import BACKEND_VARIABLE
@@ -28,7 +26,9 @@ from truewheel.console import Console
 from truewheel.cpu.host import Host, detect_host
 from truewheel.cpu.levels import LEVELS, level_features
 from truewheel.errors import CheckError, LoadError
-from truewheel.examine.facts import WheelFacts
+from truewheel.examine.isa_account import EmbeddedPlan, account_of, embedded_plan, place
+from truewheel.examine.isa_rules import needles
+from truewheel.examine.reading import WheelFacts
 from truewheel.examine.run import inspect_wheel
 from truewheel.models.models import Model, find_model
 from truewheel.text import clean, join_words

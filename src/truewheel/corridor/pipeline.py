@@ -13,7 +13,6 @@ from filelock import FileLock, Timeout
 
 from truewheel.build.environment import ignored_variables
 from truewheel.build.product import BuiltWheel
-from truewheel.checks.isa_rules import needles
 from truewheel.checks.policy import default_policy
 from truewheel.checks.run import gather, rate, run_checks
 from truewheel.child.smoke import SmokeRecord, engine_for, run_smoke, unproven
@@ -25,6 +24,7 @@ from truewheel.corridor.prepare import Order, Prepared, prepare
 from truewheel.corridor.verify import emulate_wheel
 from truewheel.cpu.host import Host, detect_host
 from truewheel.errors import BuildError, CheckError, RepairError, StoreError
+from truewheel.examine.isa_rules import needles
 from truewheel.examine.run import inspect_wheel
 from truewheel.models.models import Model, find_model
 from truewheel.pages.report_terminal import to_lines

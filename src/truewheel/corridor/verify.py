@@ -7,8 +7,6 @@ from pathlib import Path
 
 from truewheel.checks.archive import findings_of
 from truewheel.checks.emulation import target_of
-from truewheel.checks.finding import Facts
-from truewheel.checks.isa_rules import needles
 from truewheel.checks.policy import Policy, default_policy
 from truewheel.checks.run import gather, rate, run_checks
 from truewheel.child.emulated_cpus import plan_runs
@@ -20,6 +18,8 @@ from truewheel.config.tables import Engine
 from truewheel.console import Console
 from truewheel.cpu.host import detect_host
 from truewheel.errors import PlanError
+from truewheel.examine.facts import Facts
+from truewheel.examine.isa_rules import needles
 from truewheel.examine.run import inspect_wheel
 from truewheel.models.models import find_model
 from truewheel.report import Report, make_report, report_of_malformed

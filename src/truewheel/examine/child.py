@@ -24,7 +24,7 @@ from truewheel.binary.elf import elf_facts
 from truewheel.binary.image import ElfImage
 from truewheel.child.drivers import lockdown
 from truewheel.errors import CheckError
-from truewheel.examine.facts import LibraryFacts, decode, encode
+from truewheel.examine.reading import LibraryFacts, decode, encode
 from truewheel.wheel.archive import MalformedWheelError, WheelFile, WheelReader, read_wheel
 from truewheel.wheel.sources import scan_sources
 

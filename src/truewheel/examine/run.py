@@ -19,7 +19,7 @@ from truewheel.config.locations import cache_root
 from truewheel.cpu.host import detect_host
 from truewheel.errors import CheckError
 from truewheel.examine.child import Answer, Request
-from truewheel.examine.facts import LibraryFacts, WheelFacts, decode, encode
+from truewheel.examine.reading import LibraryFacts, WheelFacts, decode, encode
 from truewheel.files import write_file
 from truewheel.plan.identity import builder_hash
 from truewheel.wheel.archive import MalformedWheelError, WheelFile, open_wheel

@@ -9,15 +9,15 @@ import msgspec
 from msgspec.structs import replace
 from packaging.specifiers import SpecifierSet
 
-from truewheel.checks.isa_account import IsaAccount, account_of
-from truewheel.checks.isa_rules import needles
 from truewheel.checks.python_tags import MAX_VALUE, show_value
 from truewheel.checks.run import gather
 from truewheel.config.tables import Label
 from truewheel.cpu.features import feature_table
 from truewheel.cpu.host import Host
 from truewheel.errors import CheckError
-from truewheel.examine.facts import WheelFacts
+from truewheel.examine.isa_account import IsaAccount, account_of
+from truewheel.examine.isa_rules import needles
+from truewheel.examine.reading import WheelFacts
 from truewheel.examine.run import inspect_wheel
 from truewheel.pick.candidate import Candidate
 from truewheel.pick.target import Target, explain_tags

@@ -33,8 +33,10 @@ from planted_isa import ASKS, PLANTED_ISA, claiming, embedded, of_code
 from truewheel.binary.code import Example
 from truewheel.binary.decode import UNNAMED, load_needs
 from truewheel.checks import isa
-from truewheel.checks.isa_account import account_of, declared_backends, embedded_plan, place, read_claims
-from truewheel.checks.isa_rules import (
+from truewheel.cpu.levels import level_features
+from truewheel.examine.child import read_library
+from truewheel.examine.isa_account import account_of, declared_backends, embedded_plan, place, read_claims
+from truewheel.examine.isa_rules import (
     DISPATCH_RULE,
     GUARD_RULE,
     RULE_TEXTS,
@@ -45,8 +47,6 @@ from truewheel.checks.isa_rules import (
     rule_text,
     says_so,
 )
-from truewheel.cpu.levels import level_features
-from truewheel.examine.child import read_library
 from truewheel.wheel.archive import Member
 
 RULES = {rule.name: rule for rule in isa_rules()}

@@ -10,7 +10,7 @@ from planted import PLANTED
 from truewheel.checks import equivalence, run
 from truewheel.checks.finding import Finding
 from truewheel.checks.policy import Policy, default_policy
-from truewheel.examine.facts import LibraryFacts, WheelFacts
+from truewheel.examine.reading import LibraryFacts, WheelFacts
 
 MALFORMED = {kind.code for kind in KINDS.values()} | {"ARCHIVE-CHANGED"} | set(equivalence.CODES)
 """Codes of files that are not accepted, and of several wheels: test_malformed.py, test_wheel_archive.py and

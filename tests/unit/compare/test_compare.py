@@ -23,7 +23,7 @@ from truewheel.compare import run as compare
 from truewheel.compare.run import Comparison, compare_wheels, find_variants, label_wheels
 from truewheel.console import Console
 from truewheel.errors import CheckError, LoadError
-from truewheel.examine.facts import WheelFacts
+from truewheel.examine.reading import WheelFacts
 from truewheel.models.models import Model, find_model
 from truewheel.wheel.archive import Member, read_wheel
 from truewheel.wheel.writer import write_wheel

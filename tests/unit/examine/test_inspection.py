@@ -21,7 +21,7 @@ from truewheel.child.drivers import lockdown
 from truewheel.errors import CheckError
 from truewheel.examine import run
 from truewheel.examine.child import Answer, Fault, Request, read_library, work
-from truewheel.examine.facts import LibraryFacts, WheelFacts, decode, encode
+from truewheel.examine.reading import LibraryFacts, WheelFacts, decode, encode
 from truewheel.wheel.archive import MalformedWheelError, Member, read_wheel
 from truewheel.wheel.writer import write_wheel
 

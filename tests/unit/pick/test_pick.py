@@ -19,7 +19,7 @@ from truewheel.cli import run
 from truewheel.cpu.features import with_implied
 from truewheel.cpu.levels import LEVELS, level_features
 from truewheel.errors import CheckError, LoadError, PlanError
-from truewheel.examine.facts import LibraryFacts, WheelFacts
+from truewheel.examine.reading import LibraryFacts, WheelFacts
 from truewheel.examine.run import inspect_wheel
 from truewheel.pick import judge, target
 from truewheel.pick.candidate import Candidate

@@ -8,9 +8,9 @@ import msgspec
 
 from truewheel.binary.code import CodeFacts, Kernel
 from truewheel.binary.guards import OPEN
-from truewheel.checks.finding import Facts
-from truewheel.checks.isa_rules import DISPATCH_RULE, find_rule
 from truewheel.cpu.levels import LEVELS, level_features
+from truewheel.examine.facts import Facts
+from truewheel.examine.isa_rules import DISPATCH_RULE, find_rule
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
