@@ -13,7 +13,7 @@ from truewheel.checks.finding import Finding
 from truewheel.child.emulated_cpus import Target
 from truewheel.child.emulated_run import EmulatedRun
 from truewheel.examine.facts import Facts
-from truewheel.examine.isa_account import embedded_plan, read_claims
+from truewheel.examine.isa_account import read_claims
 
 CODES = {
     "EMULATE-ILLEGAL": "The process died of an illegal instruction on a CPU that has everything that the wheel claims "
@@ -46,7 +46,7 @@ _HINTS = {
 
 def target_of(facts: Facts) -> Target:
     """Return what a wheel promises: which CPUs it runs on, and which backend each gets."""
-    plan = facts.plan or embedded_plan(facts)
+    plan = facts.declared
     return Target(
         floor=frozenset(feature for claim in read_claims(facts) for feature in claim.features or ()),
         backends={backend.name: frozenset(backend.features) for backend in plan.backends} if plan else {},

@@ -28,7 +28,6 @@ from truewheel.checks.policy import Policy, default_policy
 from truewheel.child.smoke import SmokeRecord
 from truewheel.child.system_info import SystemInfo
 from truewheel.examine.facts import Facts
-from truewheel.examine.isa_account import embedded_plan
 from truewheel.examine.reading import WheelFacts
 from truewheel.plan.plan import Plan
 
@@ -99,8 +98,7 @@ def gather(
 def run_checks(facts: Facts, policy: Policy | None = None) -> tuple[Finding, ...]:
     """Return the findings of every check, errors first."""
     found = (finding for check in CHECKS.values() for finding in check(facts))
-    own = facts.plan is not None or embedded_plan(facts) is not None
-    return rate(found, policy or default_policy(), own=own)
+    return rate(found, policy or default_policy(), own=facts.own)
 
 
 def rate(findings: Iterable[Finding], policy: Policy, *, own: bool) -> tuple[Finding, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import itertools
-import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,17 +25,16 @@ from truewheel.console import Console
 from truewheel.cpu.host import Host, detect_host
 from truewheel.cpu.levels import LEVELS, level_features
 from truewheel.errors import CheckError, LoadError
-from truewheel.examine.isa_account import EmbeddedPlan, account_of, embedded_plan, place
+from truewheel.examine.isa_account import account_of, place
 from truewheel.examine.isa_rules import needles
 from truewheel.examine.reading import WheelFacts
 from truewheel.examine.run import inspect_wheel
 from truewheel.models.models import Model, find_model
 from truewheel.text import clean, join_words
 from truewheel.wheel.archive import WheelFile
+from truewheel.wheel.declaration import read_declaration
 
-_MOST_BACKENDS = 64
 _MOST_FEATURES = 6
-_NAME = re.compile(r"[A-Za-z0-9_.+-]{1,64}")
 
 
 class Variant(NamedTuple):
@@ -148,7 +146,7 @@ def label_wheels(read: Sequence[WheelFacts]) -> list[str]:
     Of several engines, each name begins with its project's.
     """
     names = [facts.wheel.name for facts in read]
-    plans = [_plan_of(facts) for facts in read]
+    plans = [read_declaration(facts.wheel) for facts in read]
     labels = [name.variant or (plan.profile if plan else name.version) for name, plan in zip(names, plans, strict=True)]
     if len({name.project for name in names}) > 1:
         labels = [f"{name.project}:{label}" for name, label in zip(names, labels, strict=True)]
@@ -164,7 +162,7 @@ def find_variants(facts: WheelFacts, label: str, engine: Engine) -> list[Variant
 
     What they need is said by `truewheel.json`; a wheel without it is taken at what its code needs on every CPU.
     """
-    wheel, plan = facts.wheel, _plan_of(facts)
+    wheel, plan = facts.wheel, read_declaration(facts.wheel)
     if plan is None:
         return [Variant(label, wheel, "", frozenset(account_of(gather(facts)).needs), engine)]
     base = level_features(plan.level) | frozenset(plan.features)
@@ -172,14 +170,6 @@ def find_variants(facts: WheelFacts, label: str, engine: Engine) -> list[Variant
     if len(backends) > 1:
         return [Variant(f"{label}/{name}", wheel, name, features, engine) for name, features in backends.items()]
     return [Variant(label, wheel, "", base.union(*backends.values()), engine)]
-
-
-def _plan_of(facts: WheelFacts) -> EmbeddedPlan | None:
-    """Return what `truewheel.json` says; None also where a backend's name could not be handed to a child."""
-    plan = embedded_plan(gather(facts))
-    if plan is None or len(plan.backends) > _MOST_BACKENDS:
-        return None
-    return plan if all(_NAME.fullmatch(backend.name) for backend in plan.backends) else None
 
 
 def _lacking(variant: Variant, host: Host) -> str:

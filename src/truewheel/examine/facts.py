@@ -13,7 +13,19 @@ from truewheel.child.smoke import SmokeRecord
 from truewheel.child.system_info import SystemInfo
 from truewheel.plan.plan import Plan
 from truewheel.wheel.archive import WheelFile
+from truewheel.wheel.declaration import Declaration, DeclaredBackend, read_declaration
 from truewheel.wheel.sources import SourceFacts
+
+
+def declare(plan: Plan) -> Declaration:
+    """Return what a wheel says of the CPUs that it is for when it was built by a plan."""
+    return Declaration(
+        level=plan.level,
+        profile=plan.profile,
+        features=plan.features,
+        march=plan.march,
+        backends=tuple(DeclaredBackend(each.name, each.library, each.features) for each in plan.backends),
+    )
 
 
 class Facts(NamedTuple):
@@ -48,6 +60,21 @@ class Facts(NamedTuple):
     told: tuple[SystemInfo, ...] = ()
     locked: bool = True
     emulation: tuple[EmulatedRun, ...] = ()
+
+    @property
+    def embedded(self) -> Declaration | None:
+        """Return what `truewheel.json` in the wheel says; None where it says nothing that can be read."""
+        return read_declaration(self.wheel)
+
+    @property
+    def declared(self) -> Declaration | None:
+        """Return what the wheel is for: as its plan says, else as it says itself; None where nothing does."""
+        return declare(self.plan) if self.plan else self.embedded
+
+    @property
+    def own(self) -> bool:
+        """Return whether it is a wheel of ours, or says that it is."""
+        return self.declared is not None
 
     @property
     def strings(self) -> dict[str, tuple[str, ...]]:

@@ -11,7 +11,6 @@ from packaging.specifiers import SpecifierSet
 
 from truewheel.checks.python_tags import MAX_VALUE, show_value
 from truewheel.checks.run import gather
-from truewheel.config.tables import Label
 from truewheel.cpu.features import feature_table
 from truewheel.cpu.host import Host
 from truewheel.errors import CheckError
@@ -24,28 +23,12 @@ from truewheel.pick.target import Target, explain_tags
 from truewheel.report import Report
 from truewheel.text import clean, cut, join_words, number_words
 from truewheel.wheel.archive import MalformedWheelError, WheelFile
+from truewheel.wheel.declaration import read_declaration
 from truewheel.wheel.name import parse_wheel_name
 
 REJECTED = "rejected"
 _UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 _SHOWN = 3
-
-
-class _Backend(msgspec.Struct, frozen=True):
-    name: Label
-    features: tuple[Label, ...]
-
-
-class _Plan(msgspec.Struct, frozen=True):
-    level: str
-    profile: Label
-    features: tuple[Label, ...]
-    march: str = ""
-    backends: tuple[_Backend, ...] = ()
-
-
-class _BuildInfo(msgspec.Struct, frozen=True):
-    plan: _Plan
 
 
 class _Proof(msgspec.Struct, frozen=True):
@@ -133,7 +116,7 @@ def _compare_report(candidate: Candidate, sha256: str) -> tuple[Candidate, str]:
 
 def _judge_cpu(candidate: Candidate, read: WheelFacts, host: Host) -> Candidate:
     """Compare what a wheel needs of the CPU with what it has."""
-    plan, account, known = _read_plan(read.wheel), account_of(gather(read)), feature_table().keys()
+    plan, account, known = read_declaration(read.wheel), account_of(gather(read)), feature_table().keys()
     # Whatever a wheel claims: what its code needs on every CPU counts.
     shown = known & set(account.needs)
     if plan is None:
@@ -144,7 +127,7 @@ def _judge_cpu(candidate: Candidate, read: WheelFacts, host: Host) -> Candidate:
     candidate = replace(
         candidate,
         profile=plan.profile,
-        level=clean(plan.level),
+        level=plan.level,
         native=plan.march == "native" and frozenset(host.features) == frozenset(plan.features),
         dispatched=len(plan.backends) > 1,
     )
@@ -167,14 +150,6 @@ def _list_doubts(read: WheelFacts, account: IsaAccount) -> Iterator[str]:
         yield f"it needs {join_words(unknown, _SHOWN)}, and whether this CPU has that is not known"
     if account.undecided:
         yield f"nothing shows when its code for {join_words(account.undecided, _SHOWN)} runs"
-
-
-def _read_plan(wheel: WheelFile) -> _Plan | None:
-    """Return what a wheel of ours says of itself; None for anybody else's."""
-    try:
-        return msgspec.json.decode(wheel.texts.get(f"{wheel.dist_info}/truewheel.json", ""), type=_BuildInfo).plan
-    except _UNREADABLE:
-        return None
 
 
 def _list_missing(features: Iterable[str], host: Host) -> tuple[str, ...]:

@@ -20,10 +20,10 @@ from truewheel.repair.carried import add_carried
 from truewheel.repair.guard import add_guard
 from truewheel.repair.sbom import Crate, make_sbom, read_crates
 from truewheel.wheel.archive import Member, WheelFile, read_all, read_wheel
+from truewheel.wheel.declaration import BUILD_INFO
 from truewheel.wheel.name import WheelName
 from truewheel.wheel.writer import write_wheel
 
-BUILD_INFO = "truewheel.json"
 _CACHE_EXTRACT = (
     "GGML_",
     "LLAMA_",

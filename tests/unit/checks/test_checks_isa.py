@@ -35,7 +35,7 @@ from truewheel.binary.decode import UNNAMED, load_needs
 from truewheel.checks import isa
 from truewheel.cpu.levels import level_features
 from truewheel.examine.child import read_library
-from truewheel.examine.isa_account import account_of, declared_backends, embedded_plan, place, read_claims
+from truewheel.examine.isa_account import account_of, declared_backends, place, read_claims
 from truewheel.examine.isa_rules import (
     DISPATCH_RULE,
     GUARD_RULE,
@@ -125,7 +125,7 @@ def test_the_embedded_text_claims_its_level_and_its_features():
 )
 def test_an_embedded_text_that_cannot_be_read_claims_nothing(text):
     facts = claiming(text={f"{DIST_INFO}/truewheel.json": Member(text)}, kernels=[make_kernel("toy", "avx512f")])
-    assert embedded_plan(facts) is None
+    assert facts.embedded is None
     assert sorted(claims(facts)) == ["the file name"]
     assert codes(facts) == ["ISA-BEYOND"]
 
