@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from truewheel.binary.elf import is_elf
-from truewheel.checks.run import gather
 from truewheel.examine.child import read_library
+from truewheel.examine.facts import facts_of
 from truewheel.examine.isa_account import account_of
 from truewheel.examine.isa_rules import needles
 from truewheel.examine.reading import WheelFacts
@@ -68,7 +68,7 @@ def account(path: Path):
         texts={},
     )
     read = WheelFacts(wheel=wheel, libraries={path.name: facts}, sources=None, policy=None, locked=True)
-    return account_of(gather(read)).libraries[path.name], facts.code
+    return account_of(facts_of(read)).libraries[path.name], facts.code
 
 
 @pytest.mark.skipif(not LIBRARIES, reason="this is no Debian or Ubuntu machine for x86-64")

@@ -1,4 +1,4 @@
-"""Gather the facts, run every check, and collect all findings before anything fails."""
+"""Run every check, and collect all findings before anything fails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from types import ModuleType
 
 import msgspec
 
-from truewheel.build.evidence import Evidence
 from truewheel.checks import (
     archive,
     emulation,
@@ -25,11 +24,7 @@ from truewheel.checks import (
 )
 from truewheel.checks.finding import Check, Finding
 from truewheel.checks.policy import Policy, default_policy
-from truewheel.child.smoke import SmokeRecord
-from truewheel.child.system_info import SystemInfo
 from truewheel.examine.facts import Facts
-from truewheel.examine.reading import WheelFacts
-from truewheel.plan.plan import Plan
 
 CHECKS: dict[str, Check] = {
     "archive": archive.check,
@@ -67,32 +62,6 @@ CODES: dict[str, str] = {
 """Every code and what it means."""
 
 _ORDER = {"error": 0, "warning": 1, "info": 2}
-
-
-def gather(
-    read: WheelFacts,
-    *,
-    plan: Plan | None = None,
-    evidence: Evidence | None = None,
-    record: SmokeRecord | None = None,
-    told: tuple[SystemInfo, ...] = (),
-) -> Facts:
-    """Put together everything that the checks look at."""
-    libraries = read.libraries
-    return Facts(
-        wheel=read.wheel,
-        libraries={path: facts.elf for path, facts in libraries.items() if facts.elf is not None},
-        damaged={path: facts.damage for path, facts in libraries.items() if facts.damage},
-        policy=read.policy,
-        plan=plan,
-        evidence=evidence,
-        smoke=record,
-        code={path: facts.code for path, facts in libraries.items() if facts.code is not None},
-        marks={path: facts.marks for path, facts in libraries.items()},
-        sources=read.sources,
-        told=told,
-        locked=read.locked,
-    )
 
 
 def run_checks(facts: Facts, policy: Policy | None = None) -> tuple[Finding, ...]:

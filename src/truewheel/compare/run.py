@@ -15,7 +15,7 @@ import msgspec
 from truewheel.checks.equivalence import Row, compare, findings, unproven_row
 from truewheel.checks.finding import Finding
 from truewheel.checks.policy import Policy, default_policy
-from truewheel.checks.run import gather, rate
+from truewheel.checks.run import rate
 from truewheel.child.emulation import BACKEND_VARIABLE
 from truewheel.child.environment import InstallError
 from truewheel.child.logits import Answer, Runner, failed_answer, open_runner
@@ -25,14 +25,12 @@ from truewheel.console import Console
 from truewheel.cpu.host import Host, detect_host
 from truewheel.cpu.levels import LEVELS, level_features
 from truewheel.errors import CheckError, LoadError
+from truewheel.examine.examine import examine
+from truewheel.examine.facts import Facts
 from truewheel.examine.isa_account import account_of, place
-from truewheel.examine.isa_rules import needles
-from truewheel.examine.reading import WheelFacts
-from truewheel.examine.run import inspect_wheel
 from truewheel.models.models import Model, find_model
 from truewheel.text import clean, join_words
 from truewheel.wheel.archive import WheelFile
-from truewheel.wheel.declaration import read_declaration
 
 _MOST_FEATURES = 6
 
@@ -116,7 +114,7 @@ def compare_wheels(
     """
     host = detect_host()
     with console.stage("check", f"{len(paths)} wheels"):
-        read = [inspect_wheel(path, needles=needles()) for path in paths]
+        read = [examine(path) for path in paths]
         engines = [engine or engine_for(facts.wheel.name.project) for facts in read]
         told = zip(read, label_wheels(read), engines, strict=True)
         variants = [variant for each in told for variant in find_variants(*each)]
@@ -140,13 +138,13 @@ def compare_wheels(
     )
 
 
-def label_wheels(read: Sequence[WheelFacts]) -> list[str]:
+def label_wheels(read: Sequence[Facts]) -> list[str]:
     """Return a short name for each wheel: variant, profile or version; else build tag, file, or one with a number.
 
     Of several engines, each name begins with its project's.
     """
     names = [facts.wheel.name for facts in read]
-    plans = [read_declaration(facts.wheel) for facts in read]
+    plans = [facts.embedded for facts in read]
     labels = [name.variant or (plan.profile if plan else name.version) for name, plan in zip(names, plans, strict=True)]
     if len({name.project for name in names}) > 1:
         labels = [f"{name.project}:{label}" for name, label in zip(names, labels, strict=True)]
@@ -157,14 +155,14 @@ def label_wheels(read: Sequence[WheelFacts]) -> list[str]:
     return [f"{label}#{number}" if counts[label] > 1 else label for number, label in enumerate(labels, 1)]
 
 
-def find_variants(facts: WheelFacts, label: str, engine: Engine) -> list[Variant]:
+def find_variants(facts: Facts, label: str, engine: Engine) -> list[Variant]:
     """Return the variants in a wheel: one a backend where it has several, else the wheel itself.
 
     What they need is said by `truewheel.json`; a wheel without it is taken at what its code needs on every CPU.
     """
-    wheel, plan = facts.wheel, read_declaration(facts.wheel)
+    wheel, plan = facts.wheel, facts.embedded
     if plan is None:
-        return [Variant(label, wheel, "", frozenset(account_of(gather(facts)).needs), engine)]
+        return [Variant(label, wheel, "", frozenset(account_of(facts).needs), engine)]
     base = level_features(plan.level) | frozenset(plan.features)
     backends = {backend.name: base | frozenset(backend.features) for backend in plan.backends}
     if len(backends) > 1:

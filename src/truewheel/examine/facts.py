@@ -11,6 +11,7 @@ from truewheel.build.evidence import Evidence
 from truewheel.child.emulated_run import EmulatedRun
 from truewheel.child.smoke import SmokeRecord
 from truewheel.child.system_info import SystemInfo
+from truewheel.examine.reading import WheelFacts
 from truewheel.plan.plan import Plan
 from truewheel.wheel.archive import WheelFile
 from truewheel.wheel.declaration import Declaration, DeclaredBackend, read_declaration
@@ -80,3 +81,21 @@ class Facts(NamedTuple):
     def strings(self) -> dict[str, tuple[str, ...]]:
         """Return the Python modules that compiled code imports by name, by library."""
         return {path: elf.python_modules for path, elf in self.libraries.items()}
+
+
+def facts_of(read: WheelFacts) -> Facts:
+    """Return the facts of a wheel that was read, and neither built here nor run."""
+    libraries = read.libraries
+    return Facts(
+        wheel=read.wheel,
+        libraries={path: facts.elf for path, facts in libraries.items() if facts.elf is not None},
+        damaged={path: facts.damage for path, facts in libraries.items() if facts.damage},
+        policy=read.policy,
+        plan=None,
+        evidence=None,
+        smoke=None,
+        code={path: facts.code for path, facts in libraries.items() if facts.code is not None},
+        marks={path: facts.marks for path, facts in libraries.items()},
+        sources=read.sources,
+        locked=read.locked,
+    )

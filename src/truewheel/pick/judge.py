@@ -10,20 +10,17 @@ from msgspec.structs import replace
 from packaging.specifiers import SpecifierSet
 
 from truewheel.checks.python_tags import MAX_VALUE, show_value
-from truewheel.checks.run import gather
 from truewheel.cpu.features import feature_table
 from truewheel.cpu.host import Host
 from truewheel.errors import CheckError
+from truewheel.examine.examine import examine
+from truewheel.examine.facts import Facts
 from truewheel.examine.isa_account import IsaAccount, account_of
-from truewheel.examine.isa_rules import needles
-from truewheel.examine.reading import WheelFacts
-from truewheel.examine.run import inspect_wheel
 from truewheel.pick.candidate import Candidate
 from truewheel.pick.target import Target, explain_tags
 from truewheel.report import Report
 from truewheel.text import clean, cut, join_words, number_words
 from truewheel.wheel.archive import MalformedWheelError, WheelFile
-from truewheel.wheel.declaration import read_declaration
 from truewheel.wheel.name import parse_wheel_name
 
 REJECTED = "rejected"
@@ -63,18 +60,18 @@ def judge(candidate: Candidate, target: Target) -> Candidate:
     if reason := explain_tags(parse_wheel_name(candidate.path.name), target):
         return _refuse(candidate, "tags", reason)
     try:
-        read = inspect_wheel(candidate.path, needles=needles())
+        facts = examine(candidate.path)
     except MalformedWheelError as error:
         first = error.faults[0]
         return _refuse(candidate, "archive", f"it is malformed: {first.code}: {first.message}")
     except CheckError as error:
         return _refuse(candidate, "archive", error.message)
-    candidate, reason = _compare_report(replace(candidate, size=read.wheel.size), read.wheel.sha256)
+    candidate, reason = _compare_report(replace(candidate, size=facts.wheel.size), facts.wheel.sha256)
     if reason:
         return _refuse(candidate, "report", reason)
-    if reason := _explain_python(read.wheel, target):
+    if reason := _explain_python(facts.wheel, target):
         return _refuse(candidate, "python", reason)
-    return _judge_cpu(candidate, read, target.host)
+    return _judge_cpu(candidate, facts, target.host)
 
 
 def _refuse(candidate: Candidate, question: str, reason: str) -> Candidate:
@@ -114,16 +111,16 @@ def _compare_report(candidate: Candidate, sha256: str) -> tuple[Candidate, str]:
     return replace(candidate, proven="unproven" if doubt else "passed", doubts=(doubt,) if doubt else ()), ""
 
 
-def _judge_cpu(candidate: Candidate, read: WheelFacts, host: Host) -> Candidate:
+def _judge_cpu(candidate: Candidate, facts: Facts, host: Host) -> Candidate:
     """Compare what a wheel needs of the CPU with what it has."""
-    plan, account, known = read_declaration(read.wheel), account_of(gather(read)), feature_table().keys()
+    plan, account, known = facts.embedded, account_of(facts), feature_table().keys()
     # Whatever a wheel claims: what its code needs on every CPU counts.
     shown = known & set(account.needs)
     if plan is None:
         candidate = replace(candidate, level=account.level)
         if lacks := _list_missing(shown, host):
             return _lack(candidate, lacks, host)
-        return _accept(replace(candidate, doubts=(*candidate.doubts, *_list_doubts(read, account))), shown)
+        return _accept(replace(candidate, doubts=(*candidate.doubts, *_list_doubts(facts, account))), shown)
     candidate = replace(
         candidate,
         profile=plan.profile,
@@ -142,9 +139,9 @@ def _judge_cpu(candidate: Candidate, read: WheelFacts, host: Host) -> Candidate:
     return _lack(replace(candidate, backend=nearest.name), _list_missing(nearest.features, host), host)
 
 
-def _list_doubts(read: WheelFacts, account: IsaAccount) -> Iterator[str]:
+def _list_doubts(facts: Facts, account: IsaAccount) -> Iterator[str]:
     """Yield what reading code alone does not tell of a wheel that we did not build."""
-    if unread := [name for name, facts in read.libraries.items() if facts.code is None or facts.damage]:
+    if unread := [path for path in facts.marks if path not in facts.code or path in facts.damaged]:
         yield f"what it needs is not known: {number_words(len(unread), 'library file')} could not be read"
     if unknown := [each for each in account.needs if each not in feature_table()]:
         yield f"it needs {join_words(unknown, _SHOWN)}, and whether this CPU has that is not known"

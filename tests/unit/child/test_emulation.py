@@ -22,7 +22,7 @@ from planted_emulation import (
 )
 
 import truewheel.child.drivers
-from truewheel.checks.emulation import CODES, check, target_of
+from truewheel.checks.emulation import CODES, check
 from truewheel.checks.run import run_checks
 from truewheel.child import emulation
 from truewheel.child.drivers import emulate
@@ -42,6 +42,7 @@ from truewheel.cpu.features import feature_table
 from truewheel.cpu.host import detect_host
 from truewheel.cpu.levels import LEVELS, highest_level, level_features
 from truewheel.errors import CheckError
+from truewheel.examine.isa_account import target_of
 from truewheel.pages.report_html import to_html
 from truewheel.pages.report_markdown import to_markdown
 from truewheel.pages.report_terminal import to_lines
