@@ -38,7 +38,7 @@ from truewheel.config.tables import (
     Recipe,
     RecipeLibraries,
     Rust,
-    Table,
+    TomlTable,
 )
 from truewheel.errors import FAMILIES
 from truewheel.examine.isa_account import Allowed, Claim, IsaAccount, LibraryNeeds
@@ -46,7 +46,7 @@ from truewheel.examine.isa_rules import RULE_TEXTS, isa_rules
 from truewheel.report import Library, Report
 
 _NOTE = "<!-- Made from the code by `nox -s docs`; a test compares. -->\n"
-_RECIPE_TABLES: tuple[tuple[str, type[Table]], ...] = (
+_RECIPE_TABLES: tuple[tuple[str, type[TomlTable]], ...] = (
     ("top level", Recipe),
     ("[engine]", Engine),
     ('[source] with type = "package"', PackageSource),
@@ -57,7 +57,7 @@ _RECIPE_TABLES: tuple[tuple[str, type[Table]], ...] = (
     ("[package]", Package),
     ("[checks]", Checks),
 )
-_PRESET_TABLES: tuple[tuple[str, type[Table]], ...] = (
+_PRESET_TABLES: tuple[tuple[str, type[TomlTable]], ...] = (
     ("top level", Preset),
     ("[for]", Purpose),
     ("[for] machine", PresetMachine),
@@ -116,7 +116,7 @@ def _block(text: str) -> str:
     return "```text\n" + "\n".join(lines) + "\n```\n"
 
 
-def _tables(title: str, what: str, tables: tuple[tuple[str, type[Table]], ...], verb: str = "schema") -> str:
+def _tables(title: str, what: str, tables: tuple[tuple[str, type[TomlTable]], ...], verb: str = "schema") -> str:
     what = f"{what} Unknown keys are errors. `truewheel {verb}` gives the JSON Schema."
     return "\n".join([_NOTE, f"# {title}", "", what, *_rows(tables)]) + "\n"
 
@@ -137,7 +137,7 @@ def _rows(tables: tuple[tuple[str, type[msgspec.Struct]], ...]) -> list[str]:
         lines += ["", f"## {heading}", "", "| key | type | default | meaning |", "| --- | --- | --- | --- |"]
         for field in msgspec.structs.fields(table):
             default, kind = "required" if field.required else _default(field), _type(field.type)
-            if issubclass(table, Table) and default == "`null`":
+            if issubclass(table, TomlTable) and default == "`null`":
                 # TOML knows no null: such a key is left out.
                 default, kind = "left out", kind.removesuffix(" or nothing")
             lines.append(f"| `{field.encode_name}` | {kind} | {default} | {texts.get(field.name, '').rstrip('.')} |")
@@ -146,7 +146,7 @@ def _rows(tables: tuple[tuple[str, type[msgspec.Struct]], ...]) -> list[str]:
 
 def _default(field: msgspec.structs.FieldInfo) -> str:
     value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
-    if isinstance(value, Table):
+    if isinstance(value, TomlTable):
         return "empty table"
     return f"`{msgspec.json.encode(value).decode()}`"
 

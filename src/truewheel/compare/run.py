@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from truewheel.checks.equivalence import Row, compare, findings, unproven_row
+from truewheel.checks.equivalence import ComparedVariant, compare, findings, unproven_row
 from truewheel.checks.finding import Finding
 from truewheel.checks.policy import Policy, default_policy
 from truewheel.checks.run import rate
@@ -35,7 +35,7 @@ from truewheel.wheel.archive import WheelFile
 _MOST_FEATURES = 6
 
 
-class Variant(NamedTuple):
+class EngineVariant(NamedTuple):
     """One way in which an engine can answer.
 
     Attributes:
@@ -76,7 +76,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     threads: int
     positions: int
     reference: str
-    rows: tuple[Row, ...]
+    rows: tuple[ComparedVariant, ...]
     findings: tuple[Finding, ...]
 
     @property
@@ -155,28 +155,28 @@ def label_wheels(read: Sequence[Facts]) -> list[str]:
     return [f"{label}#{number}" if counts[label] > 1 else label for number, label in enumerate(labels, 1)]
 
 
-def find_variants(facts: Facts, label: str, engine: Engine) -> list[Variant]:
+def find_variants(facts: Facts, label: str, engine: Engine) -> list[EngineVariant]:
     """Return the variants in a wheel: one a backend where it has several, else the wheel itself.
 
     What they need is said by `truewheel.json`; a wheel without it is taken at what its code needs on every CPU.
     """
     wheel, plan = facts.wheel, facts.embedded
     if plan is None:
-        return [Variant(label, wheel, "", frozenset(account_of(facts).needs), engine)]
+        return [EngineVariant(label, wheel, "", frozenset(account_of(facts).needs), engine)]
     base = level_features(plan.level) | frozenset(plan.features)
     backends = {backend.name: base | frozenset(backend.features) for backend in plan.backends}
     if len(backends) > 1:
-        return [Variant(f"{label}/{name}", wheel, name, features, engine) for name, features in backends.items()]
-    return [Variant(label, wheel, "", base.union(*backends.values()), engine)]
+        return [EngineVariant(f"{label}/{name}", wheel, name, features, engine) for name, features in backends.items()]
+    return [EngineVariant(label, wheel, "", base.union(*backends.values()), engine)]
 
 
-def _lacking(variant: Variant, host: Host) -> str:
+def _lacking(variant: EngineVariant, host: Host) -> str:
     """Return why a machine cannot run a variant; empty when it can."""
     missing = sorted(variant.features - frozenset(host.features))
     return f"not provable here: this CPU lacks {clean(join_words(missing, _MOST_FEATURES))}" if missing else ""
 
 
-def _refuse_senseless(variants: Sequence[Variant], host: Host, reference: str) -> None:
+def _refuse_senseless(variants: Sequence[EngineVariant], host: Host, reference: str) -> None:
     """Refuse, before anything is run, what can have no result."""
     labels = [variant.label for variant in variants]
     if len(variants) == 1:
@@ -195,7 +195,9 @@ def _refuse_senseless(variants: Sequence[Variant], host: Host, reference: str) -
         raise LoadError(f"{reference} cannot be the reference: {reason}", hint="choose one that can run here")
 
 
-def _run_all(variants: Sequence[Variant], host: Host, model: Model, threads: int, console: Console) -> Iterator[Answer]:
+def _run_all(
+    variants: Sequence[EngineVariant], host: Host, model: Model, threads: int, console: Console
+) -> Iterator[Answer]:
     """Run what this machine can run, and yield the answers; each wheel is installed once."""
     for _, group in itertools.groupby(variants, key=lambda variant: variant.wheel.path):
         able = []
@@ -208,7 +210,7 @@ def _run_all(variants: Sequence[Variant], host: Host, model: Model, threads: int
             yield from _run_wheel(able, model, threads, console)
 
 
-def _run_wheel(variants: Sequence[Variant], model: Model, threads: int, console: Console) -> Iterator[Answer]:
+def _run_wheel(variants: Sequence[EngineVariant], model: Model, threads: int, console: Console) -> Iterator[Answer]:
     try:
         with open_runner(variants[0].wheel, model, variants[0].engine, threads=threads) as runner:
             for variant in variants:
@@ -220,7 +222,7 @@ def _run_wheel(variants: Sequence[Variant], model: Model, threads: int, console:
             yield failed_answer(variant.label, reason, "SMOKE-INSTALL")
 
 
-def _run(runner: Runner, variant: Variant, console: Console) -> Answer:
+def _run(runner: Runner, variant: EngineVariant, console: Console) -> Answer:
     start = time.monotonic()
     variables = {BACKEND_VARIABLE: variant.backend} if variant.backend else {}
     try:
@@ -242,7 +244,7 @@ def _refusal(error: OSError) -> str:
     return f"it could not be run: {error.strerror or error}"
 
 
-def _choose_reference(variants: Sequence[Variant], answers: Mapping[str, Answer], wanted: str) -> Answer:
+def _choose_reference(variants: Sequence[EngineVariant], answers: Mapping[str, Answer], wanted: str) -> Answer:
     """Return the answer that the others are compared with."""
     able = [variant for variant in variants if variant.label in answers and answers[variant.label].logits is not None]
     if wanted:
@@ -260,7 +262,9 @@ def _choose_reference(variants: Sequence[Variant], answers: Mapping[str, Answer]
     )
 
 
-def _rows(variants: Sequence[Variant], answers: Mapping[str, Answer], chosen: Answer, host: Host) -> tuple[Row, ...]:
+def _rows(
+    variants: Sequence[EngineVariant], answers: Mapping[str, Answer], chosen: Answer, host: Host
+) -> tuple[ComparedVariant, ...]:
     """Return the reference's row, then the others' in the order in which they were found."""
     others = [answers[variant.label] for variant in variants if variant.label in answers]
     first, *compared = compare(chosen, [answer for answer in others if answer is not chosen])

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from truewheel.config.load import decode_file, find_file
-from truewheel.config.tables import Table
+from truewheel.config.tables import TomlTable
 from truewheel.files import write_file
 
 Settings = dict[str, Any]
@@ -30,7 +30,7 @@ _INLINE = ("machine", "model", "prefill", "decode", "first", "peak")
 _NO_SCHEMA = "`truewheel schema preset`"
 
 
-class PresetMachine(Table, frozen=True, kw_only=True):
+class PresetMachine(TomlTable, frozen=True, kw_only=True):
     """The machine that a preset is for.
 
     Attributes:
@@ -44,7 +44,7 @@ class PresetMachine(Table, frozen=True, kw_only=True):
     memory: Count | None = None
 
 
-class PresetModel(Table, frozen=True, kw_only=True):
+class PresetModel(TomlTable, frozen=True, kw_only=True):
     """The model that a preset is for.
 
     Attributes:
@@ -62,7 +62,7 @@ class PresetModel(Table, frozen=True, kw_only=True):
     fingerprint: Fingerprint = ""
 
 
-class Purpose(Table, frozen=True, kw_only=True):
+class Purpose(TomlTable, frozen=True, kw_only=True):
     """What a preset is for; what is left out may be any.
 
     Attributes:
@@ -80,7 +80,7 @@ class Purpose(Table, frozen=True, kw_only=True):
     goal: Literal["latency", "decode", "prefill", "memory"] | None = None
 
 
-class RunSettings(Table, frozen=True, kw_only=True, rename="lower"):
+class RunSettings(TomlTable, frozen=True, kw_only=True, rename="lower"):
     """How the engine is run, in its own terms; what is left out is left to it.
 
     Attributes:
@@ -131,7 +131,7 @@ class RunSettings(Table, frozen=True, kw_only=True, rename="lower"):
         return {name: value for name, value in settings.items() if value is not None}
 
 
-class Measured(Table, frozen=True, kw_only=True):
+class Measured(TomlTable, frozen=True, kw_only=True):
     """One figure, and what it is against the engine's defaults.
 
     Attributes:
@@ -152,7 +152,7 @@ class Measured(Table, frozen=True, kw_only=True):
             raise ValueError("ratio, low and high are given together, the ratio between the other two")
 
 
-class PresetFigures(Table, frozen=True, kw_only=True):
+class PresetFigures(TomlTable, frozen=True, kw_only=True):
     """What was measured with a preset; each is a table of `value`, `ratio`, `low` and `high`.
 
     Attributes:
@@ -168,7 +168,7 @@ class PresetFigures(Table, frozen=True, kw_only=True):
     peak: Measured | None = None
 
 
-class RunnerUp(Table, frozen=True, kw_only=True):
+class RunnerUp(TomlTable, frozen=True, kw_only=True):
     """The next best that was found.
 
     Attributes:
@@ -180,7 +180,7 @@ class RunnerUp(Table, frozen=True, kw_only=True):
     figures: PresetFigures | None = None
 
 
-class PresetEvidence(Table, frozen=True, kw_only=True):
+class PresetEvidence(TomlTable, frozen=True, kw_only=True):
     """Where a preset comes from.
 
     Attributes:
@@ -210,7 +210,7 @@ class PresetEvidence(Table, frozen=True, kw_only=True):
             raise ValueError("a preset that was not measured says in `how` what it rests on")
 
 
-class Preset(Table, frozen=True, kw_only=True):
+class Preset(TomlTable, frozen=True, kw_only=True):
     """HOW an engine is run: one machine, one model.
 
     Attributes:

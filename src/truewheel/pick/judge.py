@@ -17,7 +17,7 @@ from truewheel.examine.examine import examine
 from truewheel.examine.facts import Facts
 from truewheel.examine.isa_account import IsaAccount, account_of
 from truewheel.pick.candidate import Candidate
-from truewheel.pick.target import Target, explain_tags
+from truewheel.pick.target import TargetPython, explain_tags
 from truewheel.report import Report
 from truewheel.text import clean, cut, join_words, number_words
 from truewheel.wheel.archive import MalformedWheelError, WheelFile
@@ -55,7 +55,7 @@ def identify(path: Path) -> Candidate:
     return candidate
 
 
-def judge(candidate: Candidate, target: Target) -> Candidate:
+def judge(candidate: Candidate, target: TargetPython) -> Candidate:
     """Read a wheel, in locked-down children, and tell whether the target can run it."""
     if reason := explain_tags(parse_wheel_name(candidate.path.name), target):
         return _refuse(candidate, "tags", reason)
@@ -78,7 +78,7 @@ def _refuse(candidate: Candidate, question: str, reason: str) -> Candidate:
     return replace(candidate, fit=False, failed=question, reason=clean(reason))
 
 
-def _explain_python(wheel: WheelFile, target: Target) -> str:
+def _explain_python(wheel: WheelFile, target: TargetPython) -> str:
     """Return why Requires-Python does not let a Python in; an empty text when it does."""
     value = str(wheel.metadata.get("Requires-Python", ""))
     try:

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from factories import DIST_INFO, make_facts, make_host, make_recipe, make_wheel, wheel_members
 
-from truewheel.checks.equivalence import CODES, Row
+from truewheel.checks.equivalence import CODES, ComparedVariant
 from truewheel.checks.finding import Finding
 from truewheel.checks.policy import Policy
 from truewheel.child.environment import InstallError
@@ -424,9 +424,11 @@ class TestRealChildren:
 
 
 ROWS = (
-    Row(variant="a|b", verdict="reference"),
-    Row(variant="same", verdict="same bits", mean_divergence=0, max_divergence=0, max_position=0, top_agreement=1.0),
-    Row(
+    ComparedVariant(variant="a|b", verdict="reference"),
+    ComparedVariant(
+        variant="same", verdict="same bits", mean_divergence=0, max_divergence=0, max_position=0, top_agreement=1.0
+    ),
+    ComparedVariant(
         variant="far",
         verdict="diverges",
         mean_divergence=0.0123,
@@ -436,7 +438,7 @@ ROWS = (
         first_difference=3,
         margin=0.25,
     ),
-    Row(variant="away", verdict="unproven", note="not provable here"),
+    ComparedVariant(variant="away", verdict="unproven", note="not provable here"),
 )
 FOUND = Finding(code="EQUIV-DIVERGES", where="far", message="mean *divergence*", hint="look")
 COMPARISON = Comparison(
