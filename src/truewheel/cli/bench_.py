@@ -95,7 +95,7 @@ def command(context: click.Context, /, subjects: tuple[str, ...], model: str, *,
     """
     from truewheel.console import Console
     from truewheel.cpu.host import detect_host
-    from truewheel.measure.metrics import make_plan
+    from truewheel.measure.metrics import make_workload
     from truewheel.measure.run import Method, run_benchmark
     from truewheel.measure.subjects import parse_subject
     from truewheel.models.models import find_model
@@ -111,7 +111,7 @@ def command(context: click.Context, /, subjects: tuple[str, ...], model: str, *,
     tuning = _read_tuning(options["tuning"])
     chosen = find_model(model)
     lengths = (options["prefill"], options["decode"], options["depth"])
-    plan = make_plan(*lengths, options["answer"], options["prompt"], options["repeat"])
+    plan = make_workload(*lengths, options["answer"], options["prompt"], options["repeat"])
     if not plan.work:
         raise click.UsageError("there is nothing to measure; leave one of --prefill, --decode and --answer as it is")
     limits = _measure_limits(host, console) if options["limits"] else ((), "they were not asked for")

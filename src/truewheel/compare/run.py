@@ -18,7 +18,7 @@ from truewheel.checks.policy import Policy, default_policy
 from truewheel.checks.run import rate
 from truewheel.child.emulation import BACKEND_VARIABLE
 from truewheel.child.environment import InstallError
-from truewheel.child.logits import Answer, Runner, failed_answer, open_runner
+from truewheel.child.logits import Answer, LogitsRunner, failed_answer, open_runner
 from truewheel.child.smoke import engine_for
 from truewheel.config.tables import Engine
 from truewheel.console import Console
@@ -222,7 +222,7 @@ def _run_wheel(variants: Sequence[EngineVariant], model: Model, threads: int, co
             yield failed_answer(variant.label, reason, "SMOKE-INSTALL")
 
 
-def _run(runner: Runner, variant: EngineVariant, console: Console) -> Answer:
+def _run(runner: LogitsRunner, variant: EngineVariant, console: Console) -> Answer:
     start = time.monotonic()
     variables = {BACKEND_VARIABLE: variant.backend} if variant.backend else {}
     try:

@@ -8,7 +8,7 @@ import msgspec
 
 from truewheel.binary.code import CodeFacts, Kernel
 from truewheel.binary.guards import OPEN
-from truewheel.child.emulated_cpus import Target
+from truewheel.child.emulated_cpus import CpuPromise
 from truewheel.cpu.levels import LEVELS, level_features
 from truewheel.examine.facts import Facts, declare
 from truewheel.examine.isa_rules import DISPATCH_RULE, find_rule
@@ -151,10 +151,10 @@ def read_claims(facts: Facts) -> Iterator[Claim]:
             yield Claim(source=f"the ELF note of {path}", text=elf.isa_level, features=None)
 
 
-def target_of(facts: Facts) -> Target:
+def target_of(facts: Facts) -> CpuPromise:
     """Return what a wheel promises: which CPUs it runs on, and which backend each gets."""
     plan = facts.declared
-    return Target(
+    return CpuPromise(
         floor=frozenset(feature for claim in read_claims(facts) for feature in claim.features or ()),
         backends={backend.name: frozenset(backend.features) for backend in plan.backends} if plan else {},
     )

@@ -17,7 +17,7 @@ from truewheel.measure.child import Session, open_session, run_child
 from truewheel.measure.cost import model_facts
 from truewheel.measure.install import open_subject
 from truewheel.measure.machine import describe_machine, read_clock
-from truewheel.measure.metrics import Plan, Work, metrics_of, read_event
+from truewheel.measure.metrics import Work, Workload, metrics_of, read_event
 from truewheel.measure.result import SCHEMA, Benchmark, Limits
 from truewheel.measure.statistics import noise_floor
 from truewheel.measure.subjects import Asked, label_subjects
@@ -47,7 +47,7 @@ class Method(NamedTuple):
         worst: the noise floor above which there is no verdict.
     """
 
-    plan: Plan
+    plan: Workload
     rounds: int
     worst: float = WORST_FLOOR
 
@@ -131,9 +131,9 @@ def _install(one: Series, stack: contextlib.ExitStack, console: Console) -> None
         console.warn(f"{one.label}: {error.message}")
 
 
-def _try_all(series: Sequence[Series], model: Model, plan: Plan, console: Console) -> str:
+def _try_all(series: Sequence[Series], model: Model, plan: Workload, console: Console) -> str:
     """Run each subject once on little work, and return the prompt: cut to length by the first that can."""
-    small = Plan(tuple(_shorten(item) for item in plan.work), plan.prompt)
+    small = Workload(tuple(_shorten(item) for item in plan.work), plan.prompt)
     text = _TEXT * (plan.prompt * _CHARACTERS // len(_TEXT) + 1)
     prompt = ""
     for one in series:
@@ -193,7 +193,7 @@ def _split(others: Sequence[Series], model: Model, console: Console) -> list[lis
 
 
 def _run_round(
-    present: Sequence[Series], model: Path, plan: Plan, prompt: str, number: int, advance: Callable[[str], None]
+    present: Sequence[Series], model: Path, plan: Workload, prompt: str, number: int, advance: Callable[[str], None]
 ) -> None:
     """Start a fresh process of each, let them measure in turn, and take what they showed."""
     sessions: list[tuple[Series, Session]] = []

@@ -13,8 +13,7 @@ from typing import Literal, NamedTuple
 from msgspec.structs import replace
 
 from truewheel.checks.equivalence import DIVERGES_ABOVE, compare
-from truewheel.child.logits import Answer
-from truewheel.child.logits import Runner as LogitsRunner
+from truewheel.child.logits import Answer, LogitsRunner
 from truewheel.child.smoke import engine_for
 from truewheel.config.presets import Settings
 from truewheel.console import Console
@@ -24,7 +23,7 @@ from truewheel.measure.child import Runner, Session, open_session, run_child
 from truewheel.measure.cost import model_facts
 from truewheel.measure.install import open_subject
 from truewheel.measure.machine import describe_machine, read_clock
-from truewheel.measure.metrics import Plan, Work, make_plan, read_event
+from truewheel.measure.metrics import Work, Workload, make_workload, read_event
 from truewheel.measure.result import SCHEMA, Benchmark, Machine, Trial, Tuning
 from truewheel.measure.run import Method, run_benchmark
 from truewheel.measure.subjects import Asked, parse_subject
@@ -109,13 +108,13 @@ class _Search:
         return candidate
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> Workload:
         """Return the work of a turn; tokens are generated after a prompt, as they are in use.
 
         In an empty context attention costs nothing, and a setting that makes it slow looks good.
         """
         prefill, decode = self.tokens
-        return make_plan([prefill], [decode], [prefill], 8 if self.order.goal == "latency" else 0, 128, 1)
+        return make_workload([prefill], [decode], [prefill], 8 if self.order.goal == "latency" else 0, 128, 1)
 
     def begin(self, stack: contextlib.ExitStack) -> None:
         """Start the process of the defaults, which stays for the whole search, and see what they show.
@@ -339,7 +338,7 @@ def _compare_last(asked: Asked, candidates: Sequence[Contender], search: _Search
     costs = {turns: (len(subjects) + 1) * (search.starting + 2 * turns * search.turn) for turns in (1, _LAST_TURNS)}
     turns = _LAST_TURNS if search.left() > _FEWEST_ROUNDS * costs[_LAST_TURNS] else 1
     rounds = max(_FEWEST_ROUNDS, min(10, int(search.left() / costs[turns])))
-    plan = make_plan([prefill], [decode], [prefill], decode, prefill, turns)
+    plan = make_workload([prefill], [decode], [prefill], decode, prefill, turns)
     search.console.say(f"         the last comparison, {rounds} rounds")
     method = Method(plan, rounds)
     return run_benchmark(subjects, search.model, method, search.host, search.console, ((), _NO_LIMITS))
