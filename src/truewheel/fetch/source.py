@@ -18,7 +18,7 @@ from filelock import FileLock
 from truewheel.config.load import LoadedRecipe
 from truewheel.config.tables import PathSource
 from truewheel.errors import FetchError, LoadError
-from truewheel.files import replacing_folder
+from truewheel.files import hash_file, replacing_folder
 from truewheel.machine import index
 from truewheel.plan.plan import Changes, PlannedSource
 
@@ -135,10 +135,10 @@ def fetch_source(
 def _archive(source: PlannedSource, folder: Path, search_path: str) -> Path:
     """Return the verified archive, downloading it when it is not in the cache."""
     target = folder / f"{source.name}-{source.version}-{source.sha256[:12]}.tar.gz"
-    if target.is_file() and _sha256(target) == source.sha256:
+    if target.is_file() and hash_file(target) == source.sha256:
         return target
     downloaded = index.download_source(source.name, source.version, source.sha256, folder, search_path=search_path)
-    actual = _sha256(downloaded)
+    actual = hash_file(downloaded)
     if actual != source.sha256:
         downloaded.unlink()
         raise FetchError(
@@ -147,14 +147,6 @@ def _archive(source: PlannedSource, folder: Path, search_path: str) -> Path:
         )
     downloaded.replace(target)
     return target
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _unpack(archive: Path, target: Path, source: PlannedSource) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from truewheel.errors import StoreError
-from truewheel.files import replacing, write_file
+from truewheel.files import hash_file, replacing, write_file
 from truewheel.pages.report_markdown import to_markdown
 from truewheel.report import Report, to_json
 
@@ -69,7 +68,7 @@ class Wheelhouse:
             answered = smoke is not None and smoke.passed and model in ("tiny", smoke.model)
             answered = answered or (report.verdict == "unproven" and not provable)
             answered = answered and (not emulated or bool(report.emulation))
-            if report.digest == digest and report.sound and answered and _sha256(stored.path) == report.sha256:
+            if report.digest == digest and report.sound and answered and hash_file(stored.path) == report.sha256:
                 return stored
         return None
 
@@ -125,11 +124,3 @@ class Wheelhouse:
         self.root.mkdir(parents=True, exist_ok=True)
         with FileLock(self.root / ".lock", timeout=_LOCK_SECONDS):
             yield
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
