@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import msgspec
+
 from truewheel.binary.code import CodeFacts
 from truewheel.binary.elf import ElfFacts
 from truewheel.build.evidence import Evidence
@@ -12,21 +14,10 @@ from truewheel.child.emulated_run import EmulatedRun
 from truewheel.child.smoke import SmokeRecord
 from truewheel.child.system_info import SystemInfo
 from truewheel.examine.reading import WheelFacts
+from truewheel.plan.carried import BUILD_INFO, CarriedPlan, claims_of, read_carried
 from truewheel.plan.plan import Plan
 from truewheel.wheel.archive import WheelFile
-from truewheel.wheel.declaration import Declaration, DeclaredBackend, read_declaration
 from truewheel.wheel.sources import SourceFacts
-
-
-def declare(plan: Plan) -> Declaration:
-    """Return what a wheel says of the CPUs that it is for when it was built by a plan."""
-    return Declaration(
-        level=plan.level,
-        profile=plan.profile,
-        features=plan.features,
-        march=plan.march,
-        backends=tuple(DeclaredBackend(each.name, each.library, each.features) for each in plan.backends),
-    )
 
 
 class Facts(NamedTuple):
@@ -63,14 +54,17 @@ class Facts(NamedTuple):
     emulation: tuple[EmulatedRun, ...] = ()
 
     @property
-    def embedded(self) -> Declaration | None:
+    def embedded(self) -> CarriedPlan | None:
         """Return what `truewheel.json` in the wheel says; None where it says nothing that can be read."""
-        return read_declaration(self.wheel)
+        try:
+            return read_carried(self.wheel.texts.get(f"{self.wheel.dist_info}/{BUILD_INFO}", ""))
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return None
 
     @property
-    def declared(self) -> Declaration | None:
+    def declared(self) -> CarriedPlan | None:
         """Return what the wheel is for: as its plan says, else as it says itself; None where nothing does."""
-        return declare(self.plan) if self.plan else self.embedded
+        return claims_of(self.plan) if self.plan else self.embedded
 
     @property
     def own(self) -> bool:

@@ -10,9 +10,9 @@ from truewheel.binary.code import CodeFacts, Kernel
 from truewheel.binary.guards import OPEN
 from truewheel.child.emulated_cpus import CpuPromise
 from truewheel.cpu.levels import LEVELS, level_features
-from truewheel.examine.facts import Facts, declare
+from truewheel.examine.facts import Facts
 from truewheel.examine.isa_rules import DISPATCH_RULE, find_rule
-from truewheel.wheel.declaration import BUILD_INFO
+from truewheel.plan.carried import BUILD_INFO, claims_of
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
@@ -131,7 +131,7 @@ def place(features: Iterable[str]) -> tuple[str, tuple[str, ...]]:
 
 def read_claims(facts: Facts) -> Iterator[Claim]:
     """Yield what a wheel says of the CPU that it needs."""
-    planned = declare(facts.plan) if facts.plan else None
+    planned = claims_of(facts.plan) if facts.plan else None
     for source, told in (("the plan", planned), (BUILD_INFO, facts.embedded)):
         if told is not None:
             features = _in_order({*told.features, *level_features(told.level)})

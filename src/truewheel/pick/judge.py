@@ -125,7 +125,7 @@ def _judge_cpu(candidate: Candidate, facts: Facts, host: Host) -> Candidate:
         candidate,
         profile=plan.profile,
         level=plan.level,
-        native=plan.march == "native" and frozenset(host.features) == frozenset(plan.features),
+        native=plan.native and frozenset(host.features) == frozenset(plan.features),
         dispatched=len(plan.backends) > 1,
     )
     if lacks := _list_missing({*plan.features, *shown}, host):

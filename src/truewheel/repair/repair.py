@@ -15,12 +15,12 @@ from truewheel.binary.elf import is_elf
 from truewheel.build.evidence import Evidence
 from truewheel.build.product import BuiltWheel
 from truewheel.errors import CheckError, RepairError
+from truewheel.plan.carried import BUILD_INFO
 from truewheel.plan.plan import Plan
 from truewheel.repair.carried import add_carried
 from truewheel.repair.guard import add_guard
 from truewheel.repair.sbom import Crate, make_sbom, read_crates
 from truewheel.wheel.archive import Member, WheelFile, read_all, read_wheel
-from truewheel.wheel.declaration import BUILD_INFO
 from truewheel.wheel.name import WheelName
 from truewheel.wheel.writer import write_wheel
 

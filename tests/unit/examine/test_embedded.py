@@ -5,9 +5,8 @@ import json
 import pytest
 from factories import DIST_INFO, make_dispatch_plan, make_facts, make_plan_of, make_wheel, wheel_members
 
-from truewheel.examine.facts import declare
+from truewheel.plan.carried import CarriedBackend, CarriedPlan, claims_of
 from truewheel.wheel.archive import Member
-from truewheel.wheel.declaration import Declaration, DeclaredBackend, read_declaration
 
 BACKEND = {"name": "good", "library": "libgood.so", "features": ["avx2"]}
 PLAN = {"level": "x86-64-v2", "profile": "toy", "features": ["aes"], "march": "", "backends": [BACKEND]}
@@ -18,14 +17,18 @@ def wheel_of(text):
     return make_wheel(members=wheel_members(**{f"{DIST_INFO}/truewheel.json": Member(data)}))
 
 
-def test_a_declaration_is_read():
-    backends = (DeclaredBackend("good", "libgood.so", ("avx2",)),)
-    expected = Declaration(level="x86-64-v2", profile="toy", features=("aes",), backends=backends)
-    assert read_declaration(wheel_of({"schema": 1, "plan": PLAN})) == expected
+def embedded(wheel):
+    return make_facts(None, wheel=wheel).embedded
+
+
+def test_a_plan_is_read():
+    backends = (CarriedBackend("good", "libgood.so", ("avx2",)),)
+    expected = CarriedPlan(level="x86-64-v2", profile="toy", features=("aes",), backends=backends)
+    assert embedded(wheel_of({"schema": 1, "plan": PLAN})) == expected
 
 
 def test_a_wheel_without_one_declares_nothing():
-    assert read_declaration(make_wheel()) is None
+    assert embedded(make_wheel()) is None
     assert make_facts(plan=None).declared is None
     assert not make_facts(plan=None).own
 
@@ -33,8 +36,8 @@ def test_a_wheel_without_one_declares_nothing():
 @pytest.mark.parametrize("make", [make_plan_of, make_dispatch_plan])
 def test_a_plan_declares_what_its_wheel_will(make):
     plan = make()
-    assert declare(plan) == read_declaration(wheel_of({"plan": plan.to_dict()}))
-    assert make_facts(plan).declared == declare(plan)
+    assert claims_of(plan) == embedded(wheel_of({"plan": plan.to_dict()}))
+    assert make_facts(plan).declared == claims_of(plan)
 
 
 @pytest.mark.parametrize(
@@ -53,9 +56,9 @@ def test_a_plan_declares_what_its_wheel_will(make):
     ],
 )
 def test_what_does_not_have_the_shape_declares_nothing(change):
-    assert read_declaration(wheel_of({"plan": {**PLAN, **change}})) is None
+    assert embedded(wheel_of({"plan": {**PLAN, **change}})) is None
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b'{"plan": ' * 2000, b"[" * 100_000, b'{"plan": null}'])
 def test_what_cannot_be_read_declares_nothing(text):
-    assert read_declaration(wheel_of(text)) is None
+    assert embedded(wheel_of(text)) is None
