@@ -25,7 +25,7 @@ from truewheel.errors import BuildError, CheckError
 from truewheel.machine import index
 from truewheel.measure.child import run_child
 from truewheel.measure.install import open_subject
-from truewheel.measure.metrics import make_plan
+from truewheel.measure.metrics import make_workload
 from truewheel.measure.run import Method, run_benchmark
 from truewheel.measure.statistics import spell
 from truewheel.measure.subjects import parse_subject
@@ -101,7 +101,7 @@ def _pip_builds(folder: Path, console: Console, model: Path) -> tuple[Path, list
     console.say("pip builds the same version")
     wheel, seconds = _pip_wheel(folder / "pip", {})
     with open_subject(parse_subject(str(wheel)), {}) as installed:
-        failure = run_child(installed.runner, model, make_plan([512], [], [], 0, 8, 1), "").failure
+        failure = run_child(installed.runner, model, make_workload([512], [], [], 0, 8, 1), "").failure
     if not failure:
         return wheel, [seconds], "pip's"
     console.say(f"pip's wheel dies on this machine ({failure}); pip builds once more, without AMX")
@@ -125,7 +125,7 @@ def _pip_wheel(target: Path, variables: dict[str, str]) -> tuple[Path, float]:
 def _speeds(ours: Path, theirs: Path, name: str, model: Model, console: Console) -> list[Row]:
     """Measure both wheels in turn as `truewheel bench` does it."""
     asked = [parse_subject(str(path)) for path in (theirs, ours)]
-    method = Method(make_plan([512], [64], [0], 0, 8, _REPEAT), _ROUNDS)
+    method = Method(make_workload([512], [64], [0], 0, 8, _REPEAT), _ROUNDS)
     benchmark = run_benchmark(asked, model, method, detect_host(), console)
     floors = {floor.key: spell(floor.ratio) for floor in benchmark.floors}
     rows = []

@@ -29,7 +29,7 @@ from truewheel.fetch.source import fetch_source
 from truewheel.machine.tools import find_tool, search_path
 from truewheel.measure.child import Session, open_session
 from truewheel.measure.install import open_subject
-from truewheel.measure.metrics import Plan, make_plan, read_event
+from truewheel.measure.metrics import Workload, make_workload, read_event
 from truewheel.measure.result import Floor, Interval
 from truewheel.measure.run import WORST_FLOOR
 from truewheel.measure.statistics import compare, interval, noise_floor, spell
@@ -186,7 +186,7 @@ def compare_with_llama_bench(wheel: Path, model_name: str, rounds: int, console:
         console: shows the progress.
     """
     program, model, host = build_llama_bench(console), find_model(model_name).path, detect_host()
-    plan = make_plan([512], [64], [0], 0, 8, _REPEAT)
+    plan = make_workload([512], [64], [0], 0, 8, _REPEAT)
     asked = parse_subject(str(wheel))
     settings = {"n_threads": host.usable_cores, "n_threads_batch": host.usable_cores}
     settings |= {"n_batch": 512, "n_ubatch": 512}
@@ -215,7 +215,7 @@ def compare_with_llama_bench(wheel: Path, model_name: str, rounds: int, console:
     return [_agreement(key, samples) for key in ("pp512", "tg64")]
 
 
-def _run_ours(session: Session, plan: Plan) -> dict[str, float]:
+def _run_ours(session: Session, plan: Workload) -> dict[str, float]:
     found: dict[str, float] = {}
     for item in plan.work:
         event = session.measure(item.id)

@@ -10,8 +10,6 @@ from typing import Any
 import msgspec
 
 from truewheel.checks.finding import Finding
-from truewheel.checks.isa_account import Allowed, Claim, IsaAccount, LibraryNeeds
-from truewheel.checks.isa_rules import RULE_TEXTS, isa_rules
 from truewheel.checks.run import CODES, MODULES, explain
 from truewheel.checks.size import Space
 from truewheel.child.emulated_run import EmulatedRun
@@ -41,13 +39,15 @@ from truewheel.config.tables import (
     Recipe,
     RecipeLibraries,
     Rust,
-    Table,
+    TomlTable,
 )
 from truewheel.errors import FAMILIES
+from truewheel.examine.isa_account import Allowed, Claim, IsaAccount, LibraryNeeds
+from truewheel.examine.isa_rules import RULE_TEXTS, isa_rules
 from truewheel.report import Library, Report
 
 _NOTE = "<!-- Made from the code by `nox -s docs`; a test compares. -->\n"
-_RECIPE_TABLES: tuple[tuple[str, type[Table]], ...] = (
+_RECIPE_TABLES: tuple[tuple[str, type[TomlTable]], ...] = (
     ("top level", Recipe),
     ("[engine]", Engine),
     ('[source] with type = "package"', PackageSource),
@@ -58,7 +58,7 @@ _RECIPE_TABLES: tuple[tuple[str, type[Table]], ...] = (
     ("[package]", Package),
     ("[checks]", Checks),
 )
-_PRESET_TABLES: tuple[tuple[str, type[Table]], ...] = (
+_PRESET_TABLES: tuple[tuple[str, type[TomlTable]], ...] = (
     ("top level", Preset),
     ("[for]", Purpose),
     ("[for] machine", PresetMachine),
@@ -118,7 +118,7 @@ def _block(text: str) -> str:
     return "```text\n" + "\n".join(lines) + "\n```\n"
 
 
-def _tables(title: str, what: str, tables: tuple[tuple[str, type[Table]], ...], verb: str = "schema") -> str:
+def _tables(title: str, what: str, tables: tuple[tuple[str, type[TomlTable]], ...], verb: str = "schema") -> str:
     what = f"{what} Unknown keys are errors. `truewheel {verb}` gives the JSON Schema."
     return "\n".join([_NOTE, f"# {title}", "", what, *_rows(tables)]) + "\n"
 
@@ -139,7 +139,7 @@ def _rows(tables: tuple[tuple[str, type[msgspec.Struct]], ...]) -> list[str]:
         lines += ["", f"## {heading}", "", "| key | type | default | meaning |", "| --- | --- | --- | --- |"]
         for field in msgspec.structs.fields(table):
             default, kind = "required" if field.required else _default(field), _type(field.type)
-            if issubclass(table, Table) and default == "`null`":
+            if issubclass(table, TomlTable) and default == "`null`":
                 # TOML knows no null: such a key is left out.
                 default, kind = "left out", kind.removesuffix(" or nothing")
             lines.append(f"| `{field.encode_name}` | {kind} | {default} | {texts.get(field.name, '').rstrip('.')} |")
@@ -148,7 +148,7 @@ def _rows(tables: tuple[tuple[str, type[msgspec.Struct]], ...]) -> list[str]:
 
 def _default(field: msgspec.structs.FieldInfo) -> str:
     value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
-    if isinstance(value, Table):
+    if isinstance(value, TomlTable):
         return "empty table"
     return f"`{msgspec.json.encode(value).decode()}`"
 
@@ -220,7 +220,7 @@ def _checks() -> str:
 
 _RULES_TEXT = (
     "Code beyond what a wheel claims is let through by a named rule alone, and the report says which. The last ones "
-    "stand in `checks/isa_rules.toml`: each is for one library, known by texts in it, and for a share of its "
+    "stand in `examine/isa_rules.toml`: each is for one library, known by texts in it, and for a share of its "
     "functions at most."
 )
 

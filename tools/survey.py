@@ -20,12 +20,12 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from truewheel import __version__
-from truewheel.checks.isa_account import IsaAccount
-from truewheel.checks.isa_rules import GUARD_RULE
 from truewheel.console import Console
 from truewheel.corridor.verify import check_wheel
 from truewheel.cpu.levels import LEVELS
 from truewheel.errors import CheckError, LoadError, TruewheelError
+from truewheel.examine.isa_account import IsaAccount
+from truewheel.examine.isa_rules import GUARD_RULE
 from truewheel.machine.index import run_pip
 from truewheel.report import Report
 from truewheel.wheel.name import WheelName, parse_wheel_name

@@ -8,13 +8,14 @@ from typing import Any
 
 import msgspec
 
-from truewheel.checks.finding import Facts, Finding
-from truewheel.checks.isa_account import IsaAccount, account_of
+from truewheel.checks.finding import Finding
 from truewheel.checks.size import Space, space_of
 from truewheel.child.emulated_run import EmulatedRun
 from truewheel.child.smoke import SmokeRecord
 from truewheel.child.system_info import SystemInfo
 from truewheel.config.schema import SCHEMA_DIALECT
+from truewheel.examine.facts import Facts
+from truewheel.examine.isa_account import IsaAccount, account_of
 from truewheel.plan.plan import Plan
 from truewheel.wheel.container import hash_stream
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from truewheel.binary.elf import is_elf
-from truewheel.checks.isa_account import account_of
-from truewheel.checks.isa_rules import needles
-from truewheel.checks.run import gather
 from truewheel.examine.child import read_library
-from truewheel.examine.facts import WheelFacts
+from truewheel.examine.facts import facts_of
+from truewheel.examine.isa_account import account_of
+from truewheel.examine.isa_rules import needles
+from truewheel.examine.reading import WheelFacts
 from truewheel.wheel.archive import Entry, WheelFile
 from truewheel.wheel.name import parse_wheel_name
 
@@ -68,7 +68,7 @@ def account(path: Path):
         texts={},
     )
     read = WheelFacts(wheel=wheel, libraries={path.name: facts}, sources=None, policy=None, locked=True)
-    return account_of(gather(read)).libraries[path.name], facts.code
+    return account_of(facts_of(read)).libraries[path.name], facts.code
 
 
 @pytest.mark.skipif(not LIBRARIES, reason="this is no Debian or Ubuntu machine for x86-64")

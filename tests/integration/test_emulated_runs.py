@@ -19,7 +19,7 @@ from test_planted_code import compiler
 
 import truewheel.child.drivers
 from truewheel.checks.emulation import check
-from truewheel.child.emulated_cpus import EmulatedCpu, Order, Target, canary_codes, emulated_cpus
+from truewheel.child.emulated_cpus import CpuPromise, EmulatedCpu, PlannedRun, canary_codes, emulated_cpus
 from truewheel.child.emulation import find_emulator, run_emulated
 from truewheel.config.tables import Engine
 from truewheel.console import Console
@@ -79,8 +79,8 @@ def emulate(tmp_path, monkeypatch):
             wheel,
             Model("any", model, "Once", "", vocabulary_round_trips=True),
             Engine(name="tiny-engine", import_name="tiny_engine", driver="llama_cpp"),
-            Target(floor),
-            [Order(cpu) for cpu in cpus],
+            CpuPromise(floor),
+            [PlannedRun(cpu) for cpu in cpus],
             host=detect_host(),
             console=Console(quiet=True),
         )

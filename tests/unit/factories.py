@@ -8,13 +8,13 @@ import msgspec
 from truewheel.binary.code import CodeFacts, Kernel
 from truewheel.binary.elf import ElfFacts
 from truewheel.build.evidence import CompileUnit, Evidence
-from truewheel.checks.finding import Facts
 from truewheel.child.smoke import STEPS, judge
 from truewheel.config.load import load_profile, load_recipe
 from truewheel.config.tables import Profile, Recipe
 from truewheel.cpu.features import engine_names
 from truewheel.cpu.host import Host
 from truewheel.cpu.levels import level_features
+from truewheel.examine.facts import Facts
 from truewheel.machine.probe import Toolchain
 from truewheel.plan.plan import Changes, PlannedSource, make_plan, planned_source
 from truewheel.process import Completed

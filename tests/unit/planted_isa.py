@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 from factories import DIST_INFO, LIBRARY, make_code, make_elf, make_facts, make_kernel, make_wheel, wheel_members
 
-from truewheel.checks.finding import Facts
+from truewheel.examine.facts import Facts
 from truewheel.wheel.archive import Member
 
 ASKS = ("cpu_detect",)

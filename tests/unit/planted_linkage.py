@@ -5,7 +5,7 @@ from collections.abc import Callable
 from factories import LIBRARY, make_code, make_elf, make_facts, make_wheel
 
 from truewheel.binary.elf import Undefined
-from truewheel.checks.finding import Facts
+from truewheel.examine.facts import Facts
 
 SECOND = "toy_engine/lib/libsecond.so"
 

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import msgspec
@@ -14,6 +13,7 @@ import msgspec
 from truewheel.build.evidence import CompileUnit, CrateUnit, Evidence
 from truewheel.build.product import BuiltWheel
 from truewheel.fetch.source import SourceTree
+from truewheel.files import replacing_folder
 from truewheel.plan.plan import Plan
 
 _MOST = 24
@@ -41,8 +41,7 @@ def keep_build(built: BuiltWheel, folder: Path) -> None:
     target = folder / built.plan.digest[:24]
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".part-", dir=folder))
-        try:
+        with replacing_folder(target) as scratch:
             files = {built.path.name: built.path.read_bytes(), _CPUID: built.cpuid_library}
             for name, data in files.items():
                 (scratch / name).write_bytes(data)
@@ -57,10 +56,6 @@ def keep_build(built: BuiltWheel, folder: Path) -> None:
                 licences=dict(built.licences),
             )
             (scratch / _RECORD).write_bytes(msgspec.json.encode(record))
-            shutil.rmtree(target, ignore_errors=True)
-            scratch.replace(target)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
         kept = sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=_age, reverse=True)
         for path in kept[_MOST:]:
             shutil.rmtree(path, ignore_errors=True)

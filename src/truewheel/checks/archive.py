@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from truewheel.checks.finding import Facts, Finding
+from truewheel.checks.finding import Finding
+from truewheel.examine.facts import Facts
 from truewheel.wheel.container import Fault
 
 CODES = {

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from truewheel.checks.equivalence import NEAR_TIE
-from truewheel.checks.finding import Facts, Finding
-from truewheel.checks.isa_account import embedded_plan, read_claims
-from truewheel.child.emulated_cpus import Target
+from truewheel.checks.finding import Finding
 from truewheel.child.emulated_run import EmulatedRun
+from truewheel.examine.facts import Facts
+from truewheel.examine.isa_account import target_of
 
 CODES = {
     "EMULATE-ILLEGAL": "The process died of an illegal instruction on a CPU that has everything that the wheel claims "
@@ -41,15 +41,6 @@ _HINTS = {
     "EMULATE-CANARY": "try another version of qemu; 7.2 is known to fault where it should",
     "EMULATE-UNPROVEN": "run `truewheel smoke` on it on a machine that has that",
 }
-
-
-def target_of(facts: Facts) -> Target:
-    """Return what a wheel promises: which CPUs it runs on, and which backend each gets."""
-    plan = facts.plan or embedded_plan(facts)
-    return Target(
-        floor=frozenset(feature for claim in read_claims(facts) for feature in claim.features or ()),
-        backends={backend.name: frozenset(backend.features) for backend in plan.backends} if plan else {},
-    )
 
 
 def check(facts: Facts) -> Iterator[Finding]:

@@ -46,7 +46,7 @@ NEAR_TIE = 0.01
 Verdict = Literal["reference", "same bits", "equivalent", "drifts", "diverges", "failed", "unproven"]
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+class ComparedVariant(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """One variant beside the reference.
 
     Attributes:
@@ -109,7 +109,7 @@ def _log_softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
     return shifted
 
 
-def compare(reference: Answer, others: Iterable[Answer]) -> tuple[Row, ...]:
+def compare(reference: Answer, others: Iterable[Answer]) -> tuple[ComparedVariant, ...]:
     """Compare answers with the reference's; the reference's own row comes first.
 
     Args:
@@ -121,38 +121,42 @@ def compare(reference: Answer, others: Iterable[Answer]) -> tuple[Row, ...]:
     """
     if reference.logits is None:
         raise ValueError(f"the reference {reference.record.variant} has no logits")
-    first = Row(variant=reference.record.variant, backend=reference.record.backend, verdict="reference")
+    first = ComparedVariant(variant=reference.record.variant, backend=reference.record.backend, verdict="reference")
     return (first, *(_compare(reference, reference.logits, other) for other in others))
 
 
-def unproven_row(variant: str, note: str) -> Row:
+def unproven_row(variant: str, note: str) -> ComparedVariant:
     """Return the row of a variant that this machine cannot run."""
-    return Row(variant=variant, verdict="unproven", note=note)
+    return ComparedVariant(variant=variant, verdict="unproven", note=note)
 
 
-def _failed_row(answer: Answer) -> Row:
+def _failed_row(answer: Answer) -> ComparedVariant:
     """Return the row of a variant that gave no logits."""
     record = answer.record
-    return Row(variant=record.variant, backend=record.backend, verdict="failed", note=record.failure or "no logits")
+    return ComparedVariant(
+        variant=record.variant, backend=record.backend, verdict="failed", note=record.failure or "no logits"
+    )
 
 
-def _compare(reference: Answer, expected: NDArray[np.float32], other: Answer) -> Row:
+def _compare(reference: Answer, expected: NDArray[np.float32], other: Answer) -> ComparedVariant:
     import numpy as np
 
     record, found = other.record, other.logits
     if found is None or record.failure:
         return _failed_row(other)
     if not np.isfinite(found).all():
-        return Row(variant=record.variant, backend=record.backend, verdict="failed", note="a logit is not finite")
+        return ComparedVariant(
+            variant=record.variant, backend=record.backend, verdict="failed", note="a logit is not finite"
+        )
     if found.shape != expected.shape or record.text != reference.record.text:
         note = "it splits the text into other tokens than the reference, so there is nothing to compare"
-        return Row(variant=record.variant, backend=record.backend, verdict="diverges", note=note)
+        return ComparedVariant(variant=record.variant, backend=record.backend, verdict="diverges", note=note)
     divergence = kl_divergence(expected, found)
     worst, mean = int(divergence.argmax()), float(divergence.mean())
     parted = _first_difference(reference.record.tokens, record.tokens)
     margin = None if parted is None else reference.record.margins[parted]
     same = parted is None and np.array_equal(expected.view(np.uint32), found.view(np.uint32))
-    return Row(
+    return ComparedVariant(
         variant=record.variant,
         backend=record.backend,
         mean_divergence=mean,
@@ -178,13 +182,13 @@ def _judge(mean: float, margin: float | None) -> Verdict:
     return "drifts" if mean <= DIVERGES_ABOVE and not sure else "diverges"
 
 
-def findings(rows: Iterable[Row]) -> Iterator[Finding]:
+def findings(rows: Iterable[ComparedVariant]) -> Iterator[Finding]:
     """Yield what the rows of a comparison say against their variants."""
     for row in rows:
         yield from _findings(row)
 
 
-def _findings(row: Row) -> Iterator[Finding]:
+def _findings(row: ComparedVariant) -> Iterator[Finding]:
     if row.verdict == "unproven":
         yield Finding(
             code="EQUIV-UNPROVEN", where=row.variant, message=row.note, hint="compare it on a machine that can run it"
@@ -202,7 +206,7 @@ def _findings(row: Row) -> Iterator[Finding]:
 _HINT = "the code that this variant takes computes something else: look at its compiler and its flags"
 
 
-def _judged(row: Row, mean: float) -> Iterator[Finding]:
+def _judged(row: ComparedVariant, mean: float) -> Iterator[Finding]:
     if not mean < EQUIVALENT_BELOW:
         code = "EQUIV-DRIFTS" if mean <= DIVERGES_ABOVE else "EQUIV-DIVERGES"
         hint = _HINT if code == "EQUIV-DIVERGES" else "compare with weights in F16, where rounding stays below 0.0001"

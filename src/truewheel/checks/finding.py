@@ -1,21 +1,13 @@
-"""What a check says and what it reads."""
+"""What a check says."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Literal
 
 import msgspec
 
-from truewheel.binary.code import CodeFacts
-from truewheel.binary.elf import ElfFacts
-from truewheel.build.evidence import Evidence
-from truewheel.child.emulated_run import EmulatedRun
-from truewheel.child.smoke import SmokeRecord
-from truewheel.child.system_info import SystemInfo
-from truewheel.plan.plan import Plan
-from truewheel.wheel.archive import WheelFile
-from truewheel.wheel.sources import SourceFacts
+from truewheel.examine.facts import Facts
 
 Severity = Literal["error", "warning", "info"]
 
@@ -36,45 +28,6 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     where: str
     message: str
     hint: str = ""
-
-
-class Facts(NamedTuple):
-    """Everything that checks may read.
-
-    Attributes:
-        wheel: the wheel.
-        libraries: ELF facts by path in the wheel.
-        damaged: ELF files that could not be read, or not wholly, with the reason.
-        policy: auditwheel's account, or None where it has none.
-        plan: what was asked for; None for a wheel that we did not build.
-        evidence: what CMake and the compilers were told; None likewise.
-        smoke: the smoke test's record; None when it was not run.
-        code: what the code of each library needs, by path; x86-64 libraries only.
-        marks: names of the ISA rules whose texts are in each library, by path.
-        sources: what the Python files import and define; None when they were not read.
-        told: what libraries said of themselves when they were run; empty when they were not.
-        locked: whether what read the wheel could lock itself down.
-        emulation: what it did on other CPUs; empty when it was not run there.
-    """
-
-    wheel: WheelFile
-    libraries: dict[str, ElfFacts]
-    damaged: dict[str, str]
-    policy: Mapping[str, Any] | None
-    plan: Plan | None
-    evidence: Evidence | None
-    smoke: SmokeRecord | None
-    code: Mapping[str, CodeFacts] = {}
-    marks: Mapping[str, tuple[str, ...]] = {}
-    sources: SourceFacts | None = None
-    told: tuple[SystemInfo, ...] = ()
-    locked: bool = True
-    emulation: tuple[EmulatedRun, ...] = ()
-
-    @property
-    def strings(self) -> dict[str, tuple[str, ...]]:
-        """Return the Python modules that compiled code imports by name, by library."""
-        return {path: elf.python_modules for path, elf in self.libraries.items()}
 
 
 Check = Callable[[Facts], Iterator[Finding]]

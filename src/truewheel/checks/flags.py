@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator
 
 from truewheel.build.evidence import CompileUnit
-from truewheel.checks.finding import Facts, Finding
+from truewheel.checks.finding import Finding
 from truewheel.cpu.features import engine_names, feature_table
+from truewheel.examine.facts import Facts
 from truewheel.plan.backends import PlannedBackend
 from truewheel.plan.plan import Plan
 

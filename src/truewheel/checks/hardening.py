@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from truewheel.binary.elf import ElfFacts
-from truewheel.checks.finding import Facts, Finding
+from truewheel.checks.finding import Finding
+from truewheel.examine.facts import Facts
 
 CODES = {
     "HARD-STACK": "A library makes the stack executable for the whole process, or does not say that it need not be. "

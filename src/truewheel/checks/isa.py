@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from truewheel.checks.finding import Facts, Finding
-from truewheel.checks.isa_account import LibraryNeeds, account_of
-from truewheel.checks.isa_rules import rule_text
+from truewheel.checks.finding import Finding
 from truewheel.cpu.levels import level_features
+from truewheel.examine.facts import Facts
+from truewheel.examine.isa_account import LibraryNeeds, account_of
+from truewheel.examine.isa_rules import rule_text
 
 CODES = {
     "ISA-BEYOND": "Code that runs on every CPU needs features that the wheel does not claim: on a CPU without them the "

@@ -9,9 +9,10 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from truewheel.binary.elf import ElfFacts
-from truewheel.checks.finding import Facts, Finding
+from truewheel.checks.finding import Finding
 from truewheel.checks.links import Links, list_names, system_libraries
 from truewheel.checks.symbols import compare_policy, compare_versions, find_undefined
+from truewheel.examine.facts import Facts
 
 CODES = {
     "LINK-DAMAGED": "An ELF file in the wheel cannot be read: it is cut off or corrupt.",

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from truewheel.binary.elf import ElfFacts
-from truewheel.checks.finding import Facts
+from truewheel.examine.facts import Facts
 
 X86_64 = "EM_X86_64"
 """What ELF calls the machine of which most is known."""
@@ -21,7 +21,7 @@ _TAG = re.compile(r"(manylinux|musllinux)_(\d+)_(\d+)_(.+)")
 _LEGACY = {"manylinux1_": "manylinux_2_5_", "manylinux2010_": "manylinux_2_12_", "manylinux2014_": "manylinux_2_17_"}
 
 
-class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class MachineNames(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the parts of a system are called on one kind of machine."""
 
     tags: tuple[str, ...] = ()
@@ -44,12 +44,12 @@ class SystemLibraries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     musllinux: frozenset[str]
     later: dict[str, tuple[int, int]]
     symbols: dict[str, frozenset[str]]
-    machines: dict[str, Machine]
+    machines: dict[str, MachineNames]
     hints: tuple[Hint, ...]
 
-    def names_of(self, machine: str) -> Machine:
+    def names_of(self, machine: str) -> MachineNames:
         """Return what the parts of a system are called on a machine."""
-        return self.machines.get(machine, Machine())
+        return self.machines.get(machine, MachineNames())
 
 
 class Promise(NamedTuple):

@@ -15,8 +15,9 @@ from packaging.requirements import Requirement
 from packaging.tags import Tag
 from packaging.utils import canonicalize_name
 
-from truewheel.checks.finding import Facts, Finding
+from truewheel.checks.finding import Finding
 from truewheel.checks.python_tags import MAX_VALUE, compare_abis, compare_pythons, read_pythons, show_value
+from truewheel.examine.facts import Facts
 from truewheel.wheel.modules import MAX_DEPTH, ModuleTree, find_module_name, is_vendored, list_prefixes, stands_aside
 
 CODES = {

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag
 
-from truewheel.checks.finding import Facts, Finding
+from truewheel.checks.finding import Finding
+from truewheel.examine.facts import Facts
 from truewheel.wheel.modules import find_module_name
 
 MAX_VALUE = 500

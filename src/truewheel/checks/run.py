@@ -1,4 +1,4 @@
-"""Gather the facts, run every check, and collect all findings before anything fails."""
+"""Run every check, and collect all findings before anything fails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from types import ModuleType
 
 import msgspec
 
-from truewheel.build.evidence import Evidence
 from truewheel.checks import (
     archive,
     emulation,
@@ -23,13 +22,9 @@ from truewheel.checks import (
     size,
     smoke,
 )
-from truewheel.checks.finding import Check, Facts, Finding
-from truewheel.checks.isa_account import embedded_plan
+from truewheel.checks.finding import Check, Finding
 from truewheel.checks.policy import Policy, default_policy
-from truewheel.child.smoke import SmokeRecord
-from truewheel.child.system_info import SystemInfo
-from truewheel.examine.facts import WheelFacts
-from truewheel.plan.plan import Plan
+from truewheel.examine.facts import Facts
 
 CHECKS: dict[str, Check] = {
     "archive": archive.check,
@@ -69,37 +64,10 @@ CODES: dict[str, str] = {
 _ORDER = {"error": 0, "warning": 1, "info": 2}
 
 
-def gather(
-    read: WheelFacts,
-    *,
-    plan: Plan | None = None,
-    evidence: Evidence | None = None,
-    record: SmokeRecord | None = None,
-    told: tuple[SystemInfo, ...] = (),
-) -> Facts:
-    """Put together everything that the checks look at."""
-    libraries = read.libraries
-    return Facts(
-        wheel=read.wheel,
-        libraries={path: facts.elf for path, facts in libraries.items() if facts.elf is not None},
-        damaged={path: facts.damage for path, facts in libraries.items() if facts.damage},
-        policy=read.policy,
-        plan=plan,
-        evidence=evidence,
-        smoke=record,
-        code={path: facts.code for path, facts in libraries.items() if facts.code is not None},
-        marks={path: facts.marks for path, facts in libraries.items()},
-        sources=read.sources,
-        told=told,
-        locked=read.locked,
-    )
-
-
 def run_checks(facts: Facts, policy: Policy | None = None) -> tuple[Finding, ...]:
     """Return the findings of every check, errors first."""
     found = (finding for check in CHECKS.values() for finding in check(facts))
-    own = facts.plan is not None or embedded_plan(facts) is not None
-    return rate(found, policy or default_policy(), own=own)
+    return rate(found, policy or default_policy(), own=facts.own)
 
 
 def rate(findings: Iterable[Finding], policy: Policy, *, own: bool) -> tuple[Finding, ...]:

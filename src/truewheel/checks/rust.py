@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from truewheel.build.evidence import CrateUnit
-from truewheel.checks.finding import Facts, Finding
+from truewheel.checks.finding import Finding
+from truewheel.examine.facts import Facts
 from truewheel.plan.rust import PlannedRust
 
 CODES = {

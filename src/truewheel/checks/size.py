@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from truewheel.checks.finding import Facts, Finding
+from truewheel.checks.finding import Finding
+from truewheel.examine.facts import Facts
 
 CODES = {
     "SIZE-DOUBLED": "The same content is in the wheel more than once. A wheel cannot hold links, so each library's "

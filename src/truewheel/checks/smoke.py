@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from truewheel.checks.finding import Facts, Finding
+from truewheel.checks.finding import Finding
+from truewheel.examine.facts import Facts
 
 CODES = {
     "SMOKE-FAILED": "A step of the smoke test raised an exception, gave a wrong answer, or the child left without one.",

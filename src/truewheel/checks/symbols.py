@@ -12,7 +12,6 @@ import msgspec
 from truewheel.binary.elf import ElfFacts
 from truewheel.binary.runtime_symbols import allowed_versions, first_version, is_allowed
 from truewheel.checks.finding import Finding
-from truewheel.checks.isa_account import embedded_plan
 from truewheel.checks.links import X86_64, Links, promise_of, system_libraries
 
 _FAMILIES = ("GLIBC", "GLIBCXX", "CXXABI", "GCC")
@@ -133,7 +132,7 @@ def _reasons(links: Links, account: _Account, claimed: str, said: set[str]) -> I
     for library, names in upgrade.blacklisted_symbols.items():
         yield f"it uses what not every {library} defines: {_list(names)}"
     # A wheel that says which CPU it needs keeps what the tag alone promises too much; ISA-NOTE compares the two.
-    if account.unsupported_isa and not (links.facts.plan or embedded_plan(links.facts)):
+    if account.unsupported_isa and not links.facts.own:
         yield "its ELF note asks for a newer CPU than any such tag does"
     if account.ucs2 or account.pyfpe:
         yield "it uses what only some Pythons of long ago offer"

@@ -46,7 +46,7 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     canary: dict[str, str]
 
 
-class Target(NamedTuple):
+class CpuPromise(NamedTuple):
     """What a wheel promises.
 
     Attributes:
@@ -62,7 +62,7 @@ class Target(NamedTuple):
         return next((name for name, wanted in self.backends.items() if wanted <= features), "")
 
 
-class Order(NamedTuple):
+class PlannedRun(NamedTuple):
     """One run: on which CPU, None being this machine, and the backend that is asked for, if any."""
 
     cpu: EmulatedCpu | None
@@ -92,7 +92,7 @@ def choose_cpus(floor: frozenset[str]) -> tuple[EmulatedCpu, ...]:
     return tuple(cpu for cpu in emulated_cpus() if below.get(cpu.name, nearest) == nearest)
 
 
-def plan_runs(target: Target, here: frozenset[str]) -> tuple[Order, ...]:
+def plan_runs(target: CpuPromise, here: frozenset[str]) -> tuple[PlannedRun, ...]:
     """Return the runs that show most of what a wheel promises.
 
     Args:
@@ -105,5 +105,5 @@ def plan_runs(target: Target, here: frozenset[str]) -> tuple[Order, ...]:
         covered = {target.choose(cpu.features) for cpu in cpus if target.floor <= cpu.features}
         covered.add(target.choose(here))
         asked = [name for name, wanted in target.backends.items() if wanted <= here and name not in covered]
-        orders = [Order(None), *(Order(None, name) for name in asked)]
-    return (*orders, *map(Order, cpus))
+        orders = [PlannedRun(None), *(PlannedRun(None, name) for name in asked)]
+    return (*orders, *map(PlannedRun, cpus))

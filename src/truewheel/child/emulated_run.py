@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from truewheel import process
-from truewheel.child.emulated_cpus import Order, Target
+from truewheel.child.emulated_cpus import CpuPromise, PlannedRun
 from truewheel.child.smoke import SmokeRecord, judge
 from truewheel.cpu.levels import highest_level
 
@@ -81,8 +81,8 @@ class _Decoded(msgspec.Struct):
 
 
 def judge_run(
-    order: Order,
-    target: Target,
+    order: PlannedRun,
+    target: CpuPromise,
     here: frozenset[str],
     events: list[dict[str, Any]],
     done: process.Completed,

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from truewheel import process
-from truewheel.child.emulated_cpus import Order, Target, canary_codes, emulated_cpus
+from truewheel.child.emulated_cpus import CpuPromise, PlannedRun, canary_codes, emulated_cpus
 from truewheel.child.emulated_run import THIS_MACHINE, EmulatedRun, judge_run
 from truewheel.child.environment import Environment, InstallError, fresh_environment
 from truewheel.child.smoke import make_request, read_events
@@ -82,8 +82,8 @@ def run_emulated(
     wheel: WheelFile,
     model: Model,
     engine: Engine,
-    target: Target,
-    orders: Sequence[Order],
+    target: CpuPromise,
+    orders: Sequence[PlannedRun],
     *,
     host: Host,
     console: Console,
@@ -124,11 +124,11 @@ class _Session(NamedTuple):
     environment: Environment
     model: Model
     engine: Engine
-    target: Target
+    target: CpuPromise
     host: Host
     emulator: Emulator
 
-    def run_all(self, orders: Sequence[Order]) -> Iterator[tuple[int, EmulatedRun]]:
+    def run_all(self, orders: Sequence[PlannedRun]) -> Iterator[tuple[int, EmulatedRun]]:
         """Yield each order's number and run; those of emulated CPUs two at a time."""
         there: list[tuple[bool, int]] = []
         for number, order in enumerate(orders):
@@ -142,7 +142,7 @@ class _Session(NamedTuple):
         for start in range(0, len(waiting), size):
             yield from self._run_there({number: orders[number] for number in waiting[start : start + size]})
 
-    def _run_here(self, order: Order) -> EmulatedRun:
+    def _run_here(self, order: PlannedRun) -> EmulatedRun:
         request = self._request()
         scratch = request["events"].rpartition("/")[0]
         asked = {BACKEND_VARIABLE: order.backend} if order.backend else {}
@@ -155,7 +155,7 @@ class _Session(NamedTuple):
         )
         return self._judge(order, request, done)
 
-    def _run_there(self, orders: dict[int, Order]) -> Iterator[tuple[int, EmulatedRun]]:
+    def _run_there(self, orders: dict[int, PlannedRun]) -> Iterator[tuple[int, EmulatedRun]]:
         requests = {number: self._request() for number in orders}
         for number, order in orders.items():
             requests[number] |= self._emulation(order, requests[number])
@@ -174,7 +174,7 @@ class _Session(NamedTuple):
         # One thread: several wait for each other in a loop, which takes minutes where two emulators share two cores.
         return make_request(environment, self.model, self.engine, 1, in_process=True)
 
-    def _emulation(self, order: Order, request: dict[str, Any]) -> dict[str, Any]:
+    def _emulation(self, order: PlannedRun, request: dict[str, Any]) -> dict[str, Any]:
         assert order.cpu is not None
         driver = _DRIVERS / f"{self.engine.driver}.py"
         # check=off: otherwise it complains of features that do not matter here.
@@ -194,7 +194,7 @@ class _Session(NamedTuple):
             },
         }
 
-    def _judge(self, order: Order, request: dict[str, Any], done: process.Completed) -> EmulatedRun:
+    def _judge(self, order: PlannedRun, request: dict[str, Any], done: process.Completed) -> EmulatedRun:
         events, here = read_events(Path(request["events"])), frozenset(self.host.features)
         emulator = self.emulator.version if order.cpu else ""
         return judge_run(order, self.target, here, events, done, emulator=emulator)

@@ -17,6 +17,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from truewheel import process
 from truewheel.config.locations import cache_root
 from truewheel.errors import CheckError
+from truewheel.files import replacing_folder
 from truewheel.machine import index
 from truewheel.wheel.archive import WheelFile
 
@@ -135,11 +136,7 @@ def fetch_wheels(requirements: Sequence[str], what: str = "the wheel's dependenc
     with FileLock(folder.parent / ".lock"):
         if folder.is_dir():
             return folder
-        beside = Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
-        try:
+        with replacing_folder(folder) as beside:
             if requirements:
                 index.run_pip(["download", "--only-binary", ":all:", "-d", str(beside), *requirements], what=what)
-            beside.replace(folder)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
     return folder

@@ -101,7 +101,7 @@ class Answer(NamedTuple):
     logits: NDArray[np.float32] | None
 
 
-class Runner(NamedTuple):
+class LogitsRunner(NamedTuple):
     """An installed wheel that can be run more than once.
 
     Attributes:
@@ -167,7 +167,7 @@ class Runner(NamedTuple):
 @contextlib.contextmanager
 def open_runner(
     wheel: WheelFile, model: Model, engine: Engine, *, threads: int, log: Path | None = None
-) -> Iterator[Runner]:
+) -> Iterator[LogitsRunner]:
     """Install a wheel into a fresh environment, to be run once for each of its backends.
 
     Raises:
@@ -176,7 +176,7 @@ def open_runner(
         FetchError: a dependency cannot be had.
     """
     with fresh_environment(wheel, log) as environment:
-        yield Runner(environment, model, engine, threads, log)
+        yield LogitsRunner(environment, model, engine, threads, log)
 
 
 def run_logits(

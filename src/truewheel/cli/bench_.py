@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from truewheel.cli import VERBS
-from truewheel.cli.common import json_option, print_json
+from truewheel.cli.common import json_option, print_json, write_text
 
 if TYPE_CHECKING:
     from truewheel.console import Console
@@ -106,7 +106,7 @@ def command(context: click.Context, /, subjects: tuple[str, ...], model: str, *,
     from truewheel.console import Console
     from truewheel.cpu.host import detect_host
     from truewheel.machine.extras import require
-    from truewheel.measure.metrics import make_plan
+    from truewheel.measure.metrics import make_workload
     from truewheel.measure.pace import Budget
     from truewheel.measure.run import Method, run_benchmark
     from truewheel.measure.subjects import parse_subject
@@ -127,7 +127,7 @@ def command(context: click.Context, /, subjects: tuple[str, ...], model: str, *,
     tuning = _read_tuning(options["tuning"])
     chosen = find_model(model)
     lengths = (options["prefill"], options["decode"], options["depth"])
-    plan = make_plan(*lengths, options["answer"], options["prompt"], options["repeat"])
+    plan = make_workload(*lengths, options["answer"], options["prompt"], options["repeat"])
     if not plan.work:
         raise click.UsageError("there is nothing to measure; leave one of --prefill, --decode and --answer as it is")
     limits = _measure_limits(host, console) if options["limits"] else ((), "they were not asked for")
@@ -200,20 +200,6 @@ def _write(benchmark: Benchmark, tuning: Tuning | None, options: dict[str, Any],
     if options["save"] is not None:
         write_text(options["save"], msgspec.json.format(msgspec.json.encode(benchmark), indent=2).decode() + "\n")
         console.say(f"the figures are in {options['save']}")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that the user named.
-
-    Raises:
-        StoreError: it cannot be written.
-    """
-    from truewheel.errors import StoreError
-
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}", hint="choose another file") from error
 
 
 def refuse_unwritable(paths: Sequence[Path | None]) -> None:

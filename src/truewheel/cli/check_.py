@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from truewheel.cli import VERBS
-from truewheel.cli.common import json_option, model_option, print_json
+from truewheel.cli.common import json_option, model_option, print_json, write_text
 
 if TYPE_CHECKING:
     from truewheel.report import Report
@@ -62,7 +62,7 @@ def command(
     from truewheel.checks.run import CODES
     from truewheel.console import Console
     from truewheel.corridor.verify import check_wheel
-    from truewheel.errors import CheckError, StoreError
+    from truewheel.errors import CheckError
     from truewheel.report import to_dict
 
     if as_json and as_markdown:
@@ -102,10 +102,7 @@ def command(
     if html is not None:
         from truewheel.pages.report_html import to_html
 
-        try:
-            html.write_text(to_html(reports), encoding="utf-8")
-        except OSError as error:
-            raise StoreError(f"cannot write {html}: {error.strerror or error}", hint="choose another file") from error
+        write_text(html, to_html(reports))
         console.say(f"the page is {html}")
     return 0 if not failed and all(report.sound for report in reports) else CheckError.exit_code
 

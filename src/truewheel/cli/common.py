@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +11,8 @@ import click
 import msgspec
 
 from truewheel.console import Console
+from truewheel.errors import StoreError
+from truewheel.files import write_file
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -69,3 +72,19 @@ def _complete(kind: str) -> Callable[[click.Context, click.Parameter, str], list
 def print_json(console: Console, value: object) -> None:
     """Print a value as indented JSON on stdout."""
     console.data(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that the user named; a link is followed, and a device or a pipe gets the text as it is.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    target = path.resolve()
+    try:
+        if (path.is_file() or not path.exists()) and os.access(target.parent, os.W_OK):
+            write_file(target, text.encode())
+        else:
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}", hint="choose another file") from error

@@ -11,7 +11,7 @@ from truewheel.cli import VERBS
 from truewheel.cli.common import json_option, print_json
 
 if TYPE_CHECKING:
-    from truewheel.checks.equivalence import Row
+    from truewheel.checks.equivalence import ComparedVariant
     from truewheel.compare.run import Comparison
 
 _HEADINGS = ("verdict", "mean KL", "max KL", "same best token", "tokens part at", "variant")
@@ -112,7 +112,7 @@ def _about(comparison: Comparison) -> str:
     )
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: ComparedVariant) -> tuple[str, ...]:
     """Return a row of the table; what was not measured is a dash."""
     from truewheel.text import clean
 

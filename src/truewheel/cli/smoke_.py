@@ -26,7 +26,7 @@ def command(wheel: Path, model: str, as_json: bool) -> int:
       truewheel smoke somebody_elses.whl --model smollm2
     """
     from truewheel.console import Console
-    from truewheel.corridor.pipeline import smoke_wheel
+    from truewheel.corridor.verify import smoke_wheel
     from truewheel.errors import CheckError
     from truewheel.machine.extras import INFERENCE, require
     from truewheel.pages.report_terminal import to_lines

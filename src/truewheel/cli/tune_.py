@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from truewheel.cli import VERBS
-from truewheel.cli.common import json_option, print_json
+from truewheel.cli.common import json_option, print_json, write_text
 
 if TYPE_CHECKING:
     from truewheel.console import Console
@@ -72,14 +72,14 @@ def command(
     import msgspec
 
     from truewheel.carried.found import fingerprint
-    from truewheel.cli.bench_ import refuse_unwritable, write_text
+    from truewheel.cli.bench_ import refuse_unwritable
     from truewheel.console import Console
     from truewheel.cpu.host import detect_host
     from truewheel.errors import StoreError
     from truewheel.machine.extras import require
     from truewheel.models.models import find_model
     from truewheel.tune.preset import default_target, found_target, make_preset, write_found
-    from truewheel.tune.run import Order, run_tuning
+    from truewheel.tune.run import TuningRequest, run_tuning
 
     if as_json and as_markdown:
         raise click.UsageError("--json and --markdown both want stdout; choose one")
@@ -88,7 +88,7 @@ def command(
     refuse_unwritable((target, html, save))
     chosen = wheel or pick_wheel(console)
     found = find_model(model)
-    tuning = run_tuning(Order(chosen, goal, minutes * 60), found, host, console)
+    tuning = run_tuning(TuningRequest(chosen, goal, minutes * 60), found, host, console)
     preset = make_preset(tuning, host, fingerprint(found.path))
     path = target or default_target(host, found.name, goal)
     write_found(path, preset)

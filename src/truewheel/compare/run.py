@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import itertools
-import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,33 +12,30 @@ from typing import NamedTuple
 
 import msgspec
 
-from truewheel.checks.equivalence import Row, compare, findings, unproven_row
+from truewheel.checks.equivalence import ComparedVariant, compare, findings, unproven_row
 from truewheel.checks.finding import Finding
-from truewheel.checks.isa_account import EmbeddedPlan, account_of, embedded_plan, place
-from truewheel.checks.isa_rules import needles
 from truewheel.checks.policy import Policy, default_policy
-from truewheel.checks.run import gather, rate
+from truewheel.checks.run import rate
 from truewheel.child.emulation import BACKEND_VARIABLE
 from truewheel.child.environment import InstallError
-from truewheel.child.logits import Answer, Runner, failed_answer, open_runner
+from truewheel.child.logits import Answer, LogitsRunner, failed_answer, open_runner
 from truewheel.child.smoke import engine_for
 from truewheel.config.tables import Engine
 from truewheel.console import Console
 from truewheel.cpu.host import Host, detect_host
 from truewheel.cpu.levels import LEVELS, level_features
 from truewheel.errors import CheckError, LoadError
-from truewheel.examine.facts import WheelFacts
-from truewheel.examine.run import inspect_wheel
+from truewheel.examine.examine import examine
+from truewheel.examine.facts import Facts
+from truewheel.examine.isa_account import account_of, place
 from truewheel.models.models import Model, find_model
 from truewheel.text import clean, join_words
 from truewheel.wheel.archive import WheelFile
 
-_MOST_BACKENDS = 64
 _MOST_FEATURES = 6
-_NAME = re.compile(r"[A-Za-z0-9_.+-]{1,64}")
 
 
-class Variant(NamedTuple):
+class EngineVariant(NamedTuple):
     """One way in which an engine can answer.
 
     Attributes:
@@ -80,7 +76,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     threads: int
     positions: int
     reference: str
-    rows: tuple[Row, ...]
+    rows: tuple[ComparedVariant, ...]
     findings: tuple[Finding, ...]
 
     @property
@@ -118,7 +114,7 @@ def compare_wheels(
     """
     host = detect_host()
     with console.stage("check", f"{len(paths)} wheels"):
-        read = [inspect_wheel(path, needles=needles()) for path in paths]
+        read = [examine(path) for path in paths]
         engines = [engine or engine_for(facts.wheel.name.project) for facts in read]
         told = zip(read, label_wheels(read), engines, strict=True)
         variants = [variant for each in told for variant in find_variants(*each)]
@@ -142,13 +138,13 @@ def compare_wheels(
     )
 
 
-def label_wheels(read: Sequence[WheelFacts]) -> list[str]:
+def label_wheels(read: Sequence[Facts]) -> list[str]:
     """Return a short name for each wheel: variant, profile or version; else build tag, file, or one with a number.
 
     Of several engines, each name begins with its project's.
     """
     names = [facts.wheel.name for facts in read]
-    plans = [_plan_of(facts) for facts in read]
+    plans = [facts.embedded for facts in read]
     labels = [name.variant or (plan.profile if plan else name.version) for name, plan in zip(names, plans, strict=True)]
     if len({name.project for name in names}) > 1:
         labels = [f"{name.project}:{label}" for name, label in zip(names, labels, strict=True)]
@@ -159,36 +155,28 @@ def label_wheels(read: Sequence[WheelFacts]) -> list[str]:
     return [f"{label}#{number}" if counts[label] > 1 else label for number, label in enumerate(labels, 1)]
 
 
-def find_variants(facts: WheelFacts, label: str, engine: Engine) -> list[Variant]:
+def find_variants(facts: Facts, label: str, engine: Engine) -> list[EngineVariant]:
     """Return the variants in a wheel: one a backend where it has several, else the wheel itself.
 
     What they need is said by `truewheel.json`; a wheel without it is taken at what its code needs on every CPU.
     """
-    wheel, plan = facts.wheel, _plan_of(facts)
+    wheel, plan = facts.wheel, facts.embedded
     if plan is None:
-        return [Variant(label, wheel, "", frozenset(account_of(gather(facts)).needs), engine)]
+        return [EngineVariant(label, wheel, "", frozenset(account_of(facts).needs), engine)]
     base = level_features(plan.level) | frozenset(plan.features)
     backends = {backend.name: base | frozenset(backend.features) for backend in plan.backends}
     if len(backends) > 1:
-        return [Variant(f"{label}/{name}", wheel, name, features, engine) for name, features in backends.items()]
-    return [Variant(label, wheel, "", base.union(*backends.values()), engine)]
+        return [EngineVariant(f"{label}/{name}", wheel, name, features, engine) for name, features in backends.items()]
+    return [EngineVariant(label, wheel, "", base.union(*backends.values()), engine)]
 
 
-def _plan_of(facts: WheelFacts) -> EmbeddedPlan | None:
-    """Return what `truewheel.json` says; None also where a backend's name could not be handed to a child."""
-    plan = embedded_plan(gather(facts))
-    if plan is None or len(plan.backends) > _MOST_BACKENDS:
-        return None
-    return plan if all(_NAME.fullmatch(backend.name) for backend in plan.backends) else None
-
-
-def _lacking(variant: Variant, host: Host) -> str:
+def _lacking(variant: EngineVariant, host: Host) -> str:
     """Return why a machine cannot run a variant; empty when it can."""
     missing = sorted(variant.features - frozenset(host.features))
     return f"not provable here: this CPU lacks {clean(join_words(missing, _MOST_FEATURES))}" if missing else ""
 
 
-def _refuse_senseless(variants: Sequence[Variant], host: Host, reference: str) -> None:
+def _refuse_senseless(variants: Sequence[EngineVariant], host: Host, reference: str) -> None:
     """Refuse, before anything is run, what can have no result."""
     labels = [variant.label for variant in variants]
     if len(variants) == 1:
@@ -207,7 +195,9 @@ def _refuse_senseless(variants: Sequence[Variant], host: Host, reference: str) -
         raise LoadError(f"{reference} cannot be the reference: {reason}", hint="choose one that can run here")
 
 
-def _run_all(variants: Sequence[Variant], host: Host, model: Model, threads: int, console: Console) -> Iterator[Answer]:
+def _run_all(
+    variants: Sequence[EngineVariant], host: Host, model: Model, threads: int, console: Console
+) -> Iterator[Answer]:
     """Run what this machine can run, and yield the answers; each wheel is installed once."""
     for _, group in itertools.groupby(variants, key=lambda variant: variant.wheel.path):
         able = []
@@ -220,7 +210,7 @@ def _run_all(variants: Sequence[Variant], host: Host, model: Model, threads: int
             yield from _run_wheel(able, model, threads, console)
 
 
-def _run_wheel(variants: Sequence[Variant], model: Model, threads: int, console: Console) -> Iterator[Answer]:
+def _run_wheel(variants: Sequence[EngineVariant], model: Model, threads: int, console: Console) -> Iterator[Answer]:
     try:
         with open_runner(variants[0].wheel, model, variants[0].engine, threads=threads) as runner:
             for variant in variants:
@@ -232,7 +222,7 @@ def _run_wheel(variants: Sequence[Variant], model: Model, threads: int, console:
             yield failed_answer(variant.label, reason, "SMOKE-INSTALL")
 
 
-def _run(runner: Runner, variant: Variant, console: Console) -> Answer:
+def _run(runner: LogitsRunner, variant: EngineVariant, console: Console) -> Answer:
     start = time.monotonic()
     variables = {BACKEND_VARIABLE: variant.backend} if variant.backend else {}
     try:
@@ -254,7 +244,7 @@ def _refusal(error: OSError) -> str:
     return f"it could not be run: {error.strerror or error}"
 
 
-def _choose_reference(variants: Sequence[Variant], answers: Mapping[str, Answer], wanted: str) -> Answer:
+def _choose_reference(variants: Sequence[EngineVariant], answers: Mapping[str, Answer], wanted: str) -> Answer:
     """Return the answer that the others are compared with."""
     able = [variant for variant in variants if variant.label in answers and answers[variant.label].logits is not None]
     if wanted:
@@ -272,7 +262,9 @@ def _choose_reference(variants: Sequence[Variant], answers: Mapping[str, Answer]
     )
 
 
-def _rows(variants: Sequence[Variant], answers: Mapping[str, Answer], chosen: Answer, host: Host) -> tuple[Row, ...]:
+def _rows(
+    variants: Sequence[EngineVariant], answers: Mapping[str, Answer], chosen: Answer, host: Host
+) -> tuple[ComparedVariant, ...]:
     """Return the reference's row, then the others' in the order in which they were found."""
     others = [answers[variant.label] for variant in variants if variant.label in answers]
     first, *compared = compare(chosen, [answer for answer in others if answer is not chosen])

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from truewheel.config.locations import data_root
-from truewheel.config.tables import Backends, Profile, Recipe, RecipeLibraries, Table
+from truewheel.config.tables import Backends, Profile, Recipe, RecipeLibraries, TomlTable
 from truewheel.errors import LoadError
 
-_T = TypeVar("_T", bound=Table)
+_T = TypeVar("_T", bound=TomlTable)
 _SCHEMA = "`truewheel schema`"
 _UNKNOWN_KEY = re.compile(r"Object contains unknown field `(?P<key>[^`]+)`(?: - at `(?P<path>[^`]+)`)?")
 _MISSING_KEY = re.compile(r"Object missing required field `(?P<key>[^`]+)`(?: - at `(?P<path>[^`]+)`)?")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,7 +12,8 @@ from msgspec import Meta
 
 from truewheel.carried import preset_template as vocabulary
 from truewheel.config.load import decode_file, find_file
-from truewheel.config.tables import Table
+from truewheel.config.tables import TomlTable
+from truewheel.files import write_file
 
 Settings = dict[str, Any]
 """How an engine is run, by the engines' own names."""
@@ -26,7 +26,7 @@ _INLINE = ("machine", "model", "prefill", "decode", "first", "peak")
 _NO_SCHEMA = "`truewheel schema preset`"
 
 
-class PresetMachine(Table, frozen=True, kw_only=True):
+class PresetMachine(TomlTable, frozen=True, kw_only=True):
     """The machine that a preset is for.
 
     Attributes:
@@ -40,7 +40,7 @@ class PresetMachine(Table, frozen=True, kw_only=True):
     memory: Count | None = None
 
 
-class PresetModel(Table, frozen=True, kw_only=True):
+class PresetModel(TomlTable, frozen=True, kw_only=True):
     """The model that a preset is for.
 
     Attributes:
@@ -58,7 +58,7 @@ class PresetModel(Table, frozen=True, kw_only=True):
     fingerprint: Fingerprint = ""
 
 
-class Purpose(Table, frozen=True, kw_only=True):
+class Purpose(TomlTable, frozen=True, kw_only=True):
     """What a preset is for; what is left out may be any.
 
     Attributes:
@@ -89,7 +89,7 @@ def _type_of(setting: vocabulary.Setting) -> Any:
 _Vocabulary: Any = msgspec.defstruct(
     "_Vocabulary",
     [(name, _type_of(setting), None) for name, setting in vocabulary.SETTINGS.items()],
-    bases=(Table,),
+    bases=(TomlTable,),
     frozen=True,
     kw_only=True,
     rename="lower",
@@ -112,7 +112,7 @@ _MEANINGS = "".join(f"\n        {name}: {setting.text}." for name, setting in vo
 RunSettings.__doc__ = f"{RunSettings.__doc__}\n\n    Attributes:{_MEANINGS}\n    "
 
 
-class Measured(Table, frozen=True, kw_only=True):
+class Measured(TomlTable, frozen=True, kw_only=True):
     """One figure, and what it is against the engine's defaults.
 
     Attributes:
@@ -133,7 +133,7 @@ class Measured(Table, frozen=True, kw_only=True):
             raise ValueError("ratio, low and high are given together, the ratio between the other two")
 
 
-class PresetFigures(Table, frozen=True, kw_only=True):
+class PresetFigures(TomlTable, frozen=True, kw_only=True):
     """What was measured with a preset; each is a table of `value`, `ratio`, `low` and `high`.
 
     Attributes:
@@ -149,7 +149,7 @@ class PresetFigures(Table, frozen=True, kw_only=True):
     peak: Measured | None = None
 
 
-class RunnerUp(Table, frozen=True, kw_only=True):
+class RunnerUp(TomlTable, frozen=True, kw_only=True):
     """The next best that was found.
 
     Attributes:
@@ -161,7 +161,7 @@ class RunnerUp(Table, frozen=True, kw_only=True):
     figures: PresetFigures | None = None
 
 
-class PresetEvidence(Table, frozen=True, kw_only=True):
+class PresetEvidence(TomlTable, frozen=True, kw_only=True):
     """Where a preset comes from.
 
     Attributes:
@@ -191,7 +191,7 @@ class PresetEvidence(Table, frozen=True, kw_only=True):
             raise ValueError("a preset that was not measured says in `how` what it rests on")
 
 
-class Preset(Table, frozen=True, kw_only=True):
+class Preset(TomlTable, frozen=True, kw_only=True):
     """HOW an engine is run: one machine, one model.
 
     Attributes:
@@ -244,15 +244,7 @@ def write_preset(path: Path, preset: Preset) -> None:
         OSError: the folder cannot be written to.
         ValueError: the preset does not follow the format.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with beside.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.write(to_toml(preset, path.name))
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_file(path, to_toml(preset, path.name).encode())
 
 
 def to_toml(preset: Preset, name: str) -> str:

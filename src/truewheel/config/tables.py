@@ -25,11 +25,11 @@ Compiler = Annotated[
 ]
 
 
-class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+class TomlTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
     """The base of every table: frozen, named fields only, unknown keys are errors."""
 
 
-class Engine(Table, frozen=True, kw_only=True):
+class Engine(TomlTable, frozen=True, kw_only=True):
     """Which engine a recipe builds.
 
     Attributes:
@@ -43,7 +43,7 @@ class Engine(Table, frozen=True, kw_only=True):
     driver: Module
 
 
-class PackageSource(Table, frozen=True, kw_only=True, tag="package", tag_field="type"):
+class PackageSource(TomlTable, frozen=True, kw_only=True, tag="package", tag_field="type"):
     """A source distribution from the package index that the user's own settings name.
 
     Attributes:
@@ -63,7 +63,7 @@ class PackageSource(Table, frozen=True, kw_only=True, tag="package", tag_field="
     exclude: tuple[str, ...] = ()
 
 
-class PathSource(Table, frozen=True, kw_only=True, tag="path", tag_field="type"):
+class PathSource(TomlTable, frozen=True, kw_only=True, tag="path", tag_field="type"):
     """A source tree beside the recipe; for engines under development and for tests.
 
     Attributes:
@@ -81,7 +81,7 @@ class PathSource(Table, frozen=True, kw_only=True, tag="path", tag_field="type")
     exclude: tuple[str, ...] = ()
 
 
-class Build(Table, frozen=True, kw_only=True):
+class Build(TomlTable, frozen=True, kw_only=True):
     """How the engine is built.
 
     Attributes:
@@ -99,7 +99,7 @@ class Build(Table, frozen=True, kw_only=True):
     wheel_exclude: tuple[str, ...] = ()
 
 
-class RecipeLibraries(Table, frozen=True, kw_only=True, tag="recipe", tag_field="source"):
+class RecipeLibraries(TomlTable, frozen=True, kw_only=True, tag="recipe", tag_field="source"):
     """The engine's C++ is what another recipe builds, taken out of that recipe's wheel of the same profile.
 
     Attributes:
@@ -116,7 +116,7 @@ class RecipeLibraries(Table, frozen=True, kw_only=True, tag="recipe", tag_field=
     headers: tuple[str, ...]
 
 
-class CrateLibraries(Table, frozen=True, kw_only=True, tag="crate", tag_field="source"):
+class CrateLibraries(TomlTable, frozen=True, kw_only=True, tag="crate", tag_field="source"):
     """The engine's C++ is the copy that a crate carries, built by cargo and linked in.
 
     Attributes:
@@ -126,7 +126,7 @@ class CrateLibraries(Table, frozen=True, kw_only=True, tag="crate", tag_field="s
     crate: Name
 
 
-class Checks(Table, frozen=True, kw_only=True):
+class Checks(TomlTable, frozen=True, kw_only=True):
     """What the checks need to know about this engine.
 
     Attributes:
@@ -142,7 +142,7 @@ class Checks(Table, frozen=True, kw_only=True):
     in_process: bool = True
 
 
-class Variant(Table, frozen=True, kw_only=True):
+class Variant(TomlTable, frozen=True, kw_only=True):
     """One CPU backend that the engine can build besides others, to be chosen from at run time.
 
     Attributes:
@@ -154,7 +154,7 @@ class Variant(Table, frozen=True, kw_only=True):
     features: tuple[str, ...]
 
 
-class Backends(Table, frozen=True, kw_only=True):
+class Backends(TomlTable, frozen=True, kw_only=True):
     """CPU backends that are libraries of their own, loaded by the wheel's import guard; `*` is `-NAME`, or nothing.
 
     Attributes:
@@ -176,7 +176,7 @@ class Backends(Table, frozen=True, kw_only=True):
     variant: tuple[Variant, ...] = ()
 
 
-class Package(Table, frozen=True, kw_only=True):
+class Package(TomlTable, frozen=True, kw_only=True):
     """What goes into the wheel besides what the backend puts there.
 
     Attributes:
@@ -186,7 +186,7 @@ class Package(Table, frozen=True, kw_only=True):
     license_files: tuple[str, ...] = ()
 
 
-class Recipe(Table, frozen=True, kw_only=True):
+class Recipe(TomlTable, frozen=True, kw_only=True):
     """WHAT can be built: one engine.
 
     Attributes:
@@ -210,7 +210,7 @@ class Recipe(Table, frozen=True, kw_only=True):
     checks: Checks
 
 
-class Rust(Table, frozen=True, kw_only=True):
+class Rust(TomlTable, frozen=True, kw_only=True):
     """How the Rust part of an engine is built; always with opt-level 3, one codegen unit, unwinding, stripped.
 
     Attributes:
@@ -222,7 +222,7 @@ class Rust(Table, frozen=True, kw_only=True):
     allocator: Literal["system", "jemalloc", "mimalloc"] = "system"
 
 
-class Profile(Table, frozen=True, kw_only=True):
+class Profile(TomlTable, frozen=True, kw_only=True):
     """HOW an engine is built: one variant.
 
     Attributes:

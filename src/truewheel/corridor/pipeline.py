@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,27 +14,20 @@ from filelock import FileLock, Timeout
 
 from truewheel.build.environment import ignored_variables
 from truewheel.build.product import BuiltWheel
-from truewheel.checks.isa_rules import needles
-from truewheel.checks.policy import default_policy
-from truewheel.checks.run import gather, rate, run_checks
-from truewheel.child.smoke import SmokeRecord, engine_for, run_smoke, unproven
+from truewheel.checks.run import run_checks
 from truewheel.config.locations import cache_root
-from truewheel.config.tables import Engine
 from truewheel.console import Console
 from truewheel.corridor.obtain import Place, obtain_build
 from truewheel.corridor.prepare import Order, Prepared, prepare
-from truewheel.corridor.verify import emulate_wheel
-from truewheel.cpu.host import Host, detect_host
 from truewheel.errors import BuildError, CheckError, RepairError, StoreError
-from truewheel.examine.run import inspect_wheel
-from truewheel.models.models import Model, find_model
+from truewheel.examine import runs
+from truewheel.examine.examine import Run, examine
+from truewheel.models.models import find_model
 from truewheel.pages.report_terminal import to_lines
-from truewheel.plan.plan import Plan
 from truewheel.repair.repair import RepairedWheel, repair_wheel
 from truewheel.report import Report, make_report
 from truewheel.stages import stage, timed
 from truewheel.store.wheelhouse import Stored, Wheelhouse
-from truewheel.wheel.archive import WheelFile
 
 
 class Outcome(NamedTuple):
@@ -70,24 +64,18 @@ def build(order: Order, house: Wheelhouse, console: Console) -> Outcome:
 
 
 def _build(order: Order, ready: Prepared, house: Wheelhouse, console: Console, seconds: dict[str, float]) -> Outcome:
-    plan, place = ready.plan, Place(cache_root(), console, seconds)
-    work, log = place.work(ready), place.log(ready)
+    place = Place(cache_root(), console, seconds)
+    work = place.work(ready)
     try:
         model = find_model(order.model)
         built = obtain_build(order, ready, place)
         with stage(console, seconds, RepairError, "repair", built.path.name):
             repaired = _repair(built, work)
         with stage(console, seconds, CheckError, "check", f"smoke on {order.model}, then every check"):
-            engine = ready.recipe.recipe.engine
-            if lacks := _lacking(plan, ready.host):
-                record = unproven(model, f"not provable here: this CPU lacks {', '.join(lacks)}")
-                console.say(f"         {record.ending}")
-            else:
-                record = _smoke(repaired.wheel, model, engine, ready.host, console, log, in_process=plan.in_process)
-            read = inspect_wheel(repaired.wheel.path, needles=needles(), cache=False)
-            facts = gather(read, plan=plan, evidence=repaired.evidence, record=record)
+            wanted: list[Run] = [partial(runs.smoke, model=model, console=console, log=place.log(ready))]
             if order.emulate:
-                facts = facts._replace(emulation=emulate_wheel(facts, order.model, console))
+                wanted.append(partial(runs.emulate, model=model, console=console))
+            facts = examine(repaired.wheel.path, wanted, built=repaired)
             findings = run_checks(facts)
         report = make_report(facts, findings, seconds)
         with stage(console, {}, StoreError, "store", str(house.root)):
@@ -106,45 +94,14 @@ def _build(order: Order, ready: Prepared, house: Wheelhouse, console: Console, s
 
 
 def _find(order: Order, ready: Prepared, house: Wheelhouse) -> Stored | None:
-    provable = not _lacking(ready.plan, ready.host)
+    provable = not runs.list_lacking(ready.plan, ready.host)
     return house.find(ready.plan.digest, order.model, emulated=order.emulate, provable=provable)
-
-
-def _lacking(plan: Plan, host: Host) -> list[str]:
-    """Return the features that a wheel demands and this CPU lacks; Linux does not tell of all that a native one has."""
-    return [] if plan.march == "native" else [name for name in plan.features if name not in host.features]
 
 
 def _repair(built: BuiltWheel, work: Path) -> RepairedWheel:
     folder = work / "repaired"
     folder.mkdir(parents=True, exist_ok=True)
     return repair_wheel(built, folder)
-
-
-def _smoke(
-    wheel: WheelFile, model: Model, engine: Engine, host: Host, console: Console, log: Path | None, *, in_process: bool
-) -> SmokeRecord:
-    return run_smoke(wheel, model, engine, threads=host.usable_cores, console=console, in_process=in_process, log=log)
-
-
-def smoke_wheel(path: Path, model: str, console: Console) -> Report:
-    """Run the smoke test on any wheel and report what it showed.
-
-    Raises:
-        LoadError: no driver knows it, or the model is no sound GGUF.
-        CheckError: it cannot be installed here.
-        FetchError: a dependency or the model cannot be had.
-    """
-    from truewheel.checks import smoke as smoke_check
-
-    seconds: dict[str, float] = {}
-    with stage(console, seconds, CheckError, "check", f"{path.name} on {model}"):
-        read = inspect_wheel(path, needles=needles())
-        wheel = read.wheel
-        engine = engine_for(wheel.name.project)
-        record = _smoke(wheel, find_model(model), engine, detect_host(), console, None, in_process=True)
-    facts = gather(read, record=record)
-    return make_report(facts, rate(smoke_check.check(facts), default_policy(), own=False), seconds)
 
 
 def refusal(report: Report, path: Path) -> CheckError:

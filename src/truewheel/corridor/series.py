@@ -16,7 +16,7 @@ from truewheel.store.wheelhouse import Wheelhouse
 from truewheel.targets.targets import target_of
 
 
-class Result(NamedTuple):
+class ProfileOutcome(NamedTuple):
     """What one of several builds came to.
 
     Attributes:
@@ -30,7 +30,7 @@ class Result(NamedTuple):
     error: TruewheelError | None
 
 
-def build_all(order: Order, house: Wheelhouse, console: Console) -> tuple[Result, ...]:
+def build_all(order: Order, house: Wheelhouse, console: Console) -> tuple[ProfileOutcome, ...]:
     """Build every profile that makes sense for the engine; one that fails does not keep the others from being built.
 
     What does not depend on the CPU is compiled once: all portable profiles share it through the compile cache.
@@ -54,14 +54,14 @@ def build_all(order: Order, house: Wheelhouse, console: Console) -> tuple[Result
             console.say(f"  {label} is left out: {recipe.engine.name} has no backends to choose from at run time")
             continue
         try:
-            results.append(Result(label, build(order._replace(profile=label), house, console), None))
+            results.append(ProfileOutcome(label, build(order._replace(profile=label), house, console), None))
         except TruewheelError as error:
             console.error(f"{label}: {error.message}", error.hint)
-            results.append(Result(label, None, error))
+            results.append(ProfileOutcome(label, None, error))
     return tuple(results)
 
 
-def compare_results(order: Order, results: Sequence[Result], console: Console) -> Comparison | None:
+def compare_results(order: Order, results: Sequence[ProfileOutcome], console: Console) -> Comparison | None:
     """Give one model to every wheel that was built and compare the answers; None when there is nothing to compare.
 
     Args:

@@ -1,28 +1,22 @@
-"""Check any wheel: read it in locked-down children, run every check, and give an account."""
+"""Check any wheel: examine it, run every check, and give an account."""
 
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
+from truewheel.checks import smoke as smoke_check
 from truewheel.checks.archive import findings_of
-from truewheel.checks.emulation import target_of
-from truewheel.checks.finding import Facts
-from truewheel.checks.isa_rules import needles
 from truewheel.checks.policy import Policy, default_policy
-from truewheel.checks.run import gather, rate, run_checks
-from truewheel.child.emulated_cpus import plan_runs
-from truewheel.child.emulated_run import EmulatedRun
-from truewheel.child.emulation import run_emulated
-from truewheel.child.smoke import engine_for
-from truewheel.child.system_info import SYSTEM_INFO, SystemInfo, ask_libraries
-from truewheel.config.tables import Engine
+from truewheel.checks.run import rate, run_checks
 from truewheel.console import Console
-from truewheel.cpu.host import detect_host
-from truewheel.errors import PlanError
-from truewheel.examine.run import inspect_wheel
+from truewheel.errors import CheckError, PlanError
+from truewheel.examine import runs
+from truewheel.examine.examine import Run, examine
 from truewheel.models.models import find_model
 from truewheel.report import Report, make_report, report_of_malformed
+from truewheel.stages import stage
 from truewheel.wheel.archive import MalformedWheelError
 
 
@@ -36,7 +30,9 @@ def check_wheel(
     model: str = "tiny",
     console: Console | None = None,
 ) -> Report:
-    """Check a wheel, anybody's, and return the account; `report.passed` says whether it may be trusted.
+    """Check a wheel, anybody's, and return the account.
+
+    A wheel that passes, `report.passed`, is not thereby harmless: nobody judges what its code does.
 
     Args:
         path: the wheel.
@@ -61,42 +57,25 @@ def check_wheel(
         )
     path = Path(path)
     policy = policy or default_policy()
+    wanted: list[Run] = [runs.load_libraries] if run else []
+    if emulate:
+        wanted.append(partial(runs.emulate, model=find_model(model), console=console or Console(quiet=True)))
     try:
-        read = inspect_wheel(path, needles=needles(), cache=cache)
+        facts = examine(path, wanted, cache=cache)
     except MalformedWheelError as error:
         return report_of_malformed(path, rate(findings_of(error.faults, path.name), policy, own=False))
-    told: tuple[SystemInfo, ...] = ()
-    if run:
-        able = [name for name, facts in read.libraries.items() if facts.elf and SYSTEM_INFO in facts.elf.defined]
-        told = ask_libraries(read.wheel, able)
-    facts = gather(read, told=told)
-    if emulate:
-        facts = _with_runs(facts, model, console or Console(quiet=True))
     return make_report(facts, run_checks(facts, policy), {})
 
 
-def _with_runs(facts: Facts, model: str, console: Console) -> Facts:
-    return facts._replace(emulation=emulate_wheel(facts, model, console))
-
-
-def emulate_wheel(facts: Facts, model: str, console: Console) -> tuple[EmulatedRun, ...]:
-    """Run a wheel on emulated CPUs, and on this one to compare.
-
-    Args:
-        facts: what is known of it.
-        model: name or path of what it loads.
-        console: is told how each run ended.
+def smoke_wheel(path: Path, model: str, console: Console) -> Report:
+    """Run the smoke test on any wheel and report what it showed.
 
     Raises:
-        LoadError: no driver can run it, or the model is no sound GGUF.
+        LoadError: no driver knows it, or the model is no sound GGUF.
+        CheckError: it cannot be installed here.
         FetchError: a dependency or the model cannot be had.
-        CheckError: there is no emulator.
     """
-    host, target, plan = detect_host(), target_of(facts), facts.plan
-    engine = (
-        Engine(name=plan.engine, import_name=plan.import_name, driver=plan.driver)
-        if plan
-        else engine_for(facts.wheel.name.project)
-    )
-    orders = plan_runs(target, frozenset(host.features))
-    return run_emulated(facts.wheel, find_model(model), engine, target, orders, host=host, console=console)
+    seconds: dict[str, float] = {}
+    with stage(console, seconds, CheckError, "check", f"{path.name} on {model}"):
+        facts = examine(path, [partial(runs.smoke, model=find_model(model), console=console)])
+    return make_report(facts, rate(smoke_check.check(facts), default_policy(), own=False), seconds)

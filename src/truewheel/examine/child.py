@@ -24,8 +24,9 @@ from truewheel.binary.elf import elf_facts
 from truewheel.binary.image import ElfImage
 from truewheel.child.drivers import lockdown
 from truewheel.errors import CheckError
-from truewheel.examine.facts import LibraryFacts, decode, encode
+from truewheel.examine.reading import LibraryFacts, decode, encode
 from truewheel.wheel.archive import MalformedWheelError, WheelFile, WheelReader, read_wheel
+from truewheel.wheel.container import Fault
 from truewheel.wheel.sources import scan_sources
 
 _OUTPUT_BYTES = 1 << 30
@@ -40,7 +41,7 @@ _PRELOADED = (
 """What is imported at its first use elsewhere, and could not be once files can no longer be opened."""
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class ReadRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What the child is to do.
 
     Attributes:
@@ -64,15 +65,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     cpu_seconds: int = 900
 
 
-class Fault(msgspec.Struct, frozen=True):
-    """One fault of a wheel that is not accepted."""
-
-    code: str
-    where: str
-    message: str
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class AnswerLine(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the child's answer; what is None is not what the line is about."""
 
     locked: str | None = None
@@ -85,28 +78,28 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     done: bool = False
 
 
-def work(request: Request, stream: BinaryIO) -> Iterator[Answer]:
+def work(request: ReadRequest, stream: BinaryIO) -> Iterator[AnswerLine]:
     """Yield the answers to a request."""
     try:
         if request.wheel is None:
-            yield Answer(wheel=read_wheel(request.path, stream=stream))
+            yield AnswerLine(wheel=read_wheel(request.path, stream=stream))
         else:
             yield from _read_contents(request, request.wheel, stream)
     except MalformedWheelError as error:
-        yield Answer(faults=tuple(Fault(*fault) for fault in error.faults))
+        yield AnswerLine(faults=tuple(error.faults))
     except CheckError as error:
-        yield Answer(refusal=error.message)
+        yield AnswerLine(refusal=error.message)
 
 
-def _read_contents(request: Request, wheel: WheelFile, stream: BinaryIO) -> Iterator[Answer]:
+def _read_contents(request: ReadRequest, wheel: WheelFile, stream: BinaryIO) -> Iterator[AnswerLine]:
     reader = WheelReader(stream, wheel)
     for path in request.libraries:
-        yield Answer(library=path, facts=read_library(reader.read(path), request.needles))
+        yield AnswerLine(library=path, facts=read_library(reader.read(path), request.needles))
     if request.sources:
         files = [name for name in wheel.entries if name.endswith((".py", ".pyw", ".so", ".pyd"))]
         # Of an extension module it is enough to know that it is there.
         scanned = scan_sources((name, reader.read(name) if ".py" in name[-4:] else b"") for name in files)
-        yield Answer(sources=msgspec.json.encode(scanned))
+        yield AnswerLine(sources=msgspec.json.encode(scanned))
 
 
 def read_library(data: bytes, needles: dict[str, tuple[str, ...]]) -> LibraryFacts:
@@ -137,7 +130,7 @@ def _find_marks(data: bytes, where: list[tuple[int, int]], needles: dict[str, tu
 def main() -> None:
     """Lock down, read the request, write the answers."""
     data = sys.stdin.buffer.read()
-    request: Request = decode(data, Request)
+    request: ReadRequest = decode(data, ReadRequest)
     for name in _PRELOADED:
         importlib.import_module(name)
     code_table()
@@ -145,11 +138,11 @@ def main() -> None:
     lockdown.limit(request.cpu_seconds, request.memory_bytes, _OUTPUT_BYTES)  # type: ignore[no-untyped-call]
     reason: str = lockdown.confine()  # type: ignore[no-untyped-call]
     sink = sys.stdout.buffer
-    sink.write(encode(Answer(locked=reason)) + b"\n")
+    sink.write(encode(AnswerLine(locked=reason)) + b"\n")
     for answer in work(request, stream):
         sink.write(encode(answer) + b"\n")
         sink.flush()
-    sink.write(encode(Answer(done=True)) + b"\n")
+    sink.write(encode(AnswerLine(done=True)) + b"\n")
     sink.flush()
 
 

@@ -1,73 +1,95 @@
-"""What was read from a wheel: plain values that a locked-down child may hand over."""
+"""Everything that is known of a wheel."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 
 from truewheel.binary.code import CodeFacts
 from truewheel.binary.elf import ElfFacts
+from truewheel.build.evidence import Evidence
+from truewheel.child.emulated_run import EmulatedRun
+from truewheel.child.smoke import SmokeRecord
+from truewheel.child.system_info import SystemInfo
+from truewheel.examine.reading import WheelFacts
+from truewheel.plan.carried import BUILD_INFO, CarriedPlan, claims_of, read_carried
+from truewheel.plan.plan import Plan
 from truewheel.wheel.archive import WheelFile
 from truewheel.wheel.sources import SourceFacts
 
 
-class LibraryFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """One library of a wheel.
-
-    Attributes:
-        elf: what it says of itself, or None when not even that can be read.
-        code: what its code needs, or None when it was not disassembled.
-        marks: names of the rules whose texts are in it.
-        damage: why it cannot be read; empty when it can.
-    """
-
-    elf: ElfFacts | None
-    code: CodeFacts | None
-    marks: tuple[str, ...] = ()
-    damage: str = ""
-
-
-class WheelFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that was read from a wheel that was accepted.
+class Facts(NamedTuple):
+    """Everything that checks may read.
 
     Attributes:
         wheel: the wheel.
-        libraries: its ELF files by path.
-        sources: what its Python files import and define.
+        libraries: ELF facts by path in the wheel.
+        damaged: ELF files that could not be read, or not wholly, with the reason.
         policy: auditwheel's account, or None where it has none.
-        locked: whether the children could lock themselves down.
+        plan: what was asked for; None for a wheel that we did not build.
+        evidence: what CMake and the compilers were told; None likewise.
+        smoke: the smoke test's record; None when it was not run.
+        code: what the code of each library needs, by path; x86-64 libraries only.
+        marks: names of the ISA rules whose texts are in each library, by path.
+        sources: what the Python files import and define; None when they were not read.
+        told: what libraries said of themselves when they were run; empty when they were not.
+        locked: whether what read the wheel could lock itself down.
+        emulation: what it did on other CPUs; empty when it was not run there.
     """
 
     wheel: WheelFile
-    libraries: dict[str, LibraryFacts]
-    sources: SourceFacts | None
-    policy: dict[str, Any] | None
-    locked: bool
+    libraries: dict[str, ElfFacts]
+    damaged: dict[str, str]
+    policy: Mapping[str, Any] | None
+    plan: Plan | None
+    evidence: Evidence | None
+    smoke: SmokeRecord | None
+    code: Mapping[str, CodeFacts] = {}
+    marks: Mapping[str, tuple[str, ...]] = {}
+    sources: SourceFacts | None = None
+    told: tuple[SystemInfo, ...] = ()
+    locked: bool = True
+    emulation: tuple[EmulatedRun, ...] = ()
+
+    @property
+    def embedded(self) -> CarriedPlan | None:
+        """Return what `truewheel.json` in the wheel says; None where it says nothing that can be read."""
+        try:
+            return read_carried(self.wheel.texts.get(f"{self.wheel.dist_info}/{BUILD_INFO}", ""))
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return None
+
+    @property
+    def declared(self) -> CarriedPlan | None:
+        """Return what the wheel is for: as its plan says, else as it says itself; None where nothing does."""
+        return claims_of(self.plan) if self.plan else self.embedded
+
+    @property
+    def own(self) -> bool:
+        """Return whether it is a wheel of ours, or says that it is."""
+        return self.declared is not None
+
+    @property
+    def strings(self) -> dict[str, tuple[str, ...]]:
+        """Return the Python modules that compiled code imports by name, by library."""
+        return {path: elf.python_modules for path, elf in self.libraries.items()}
 
 
-def encode(value: Any) -> bytes:
-    """Return facts as one line of JSON."""
-    return msgspec.json.encode(value, enc_hook=_encode_path)
-
-
-def decode(data: bytes, kind: Any) -> Any:
-    """Read facts back; whatever does not have their shape is refused.
-
-    Raises:
-        msgspec.DecodeError: the bytes are not what they should be.
-    """
-    return msgspec.json.decode(data, type=kind, dec_hook=_decode_path)
-
-
-def _encode_path(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    raise NotImplementedError(type(value))
-
-
-def _decode_path(kind: type, value: Any) -> Any:
-    if issubclass(kind, Path):
-        return kind(value)
-    raise NotImplementedError(kind)
+def facts_of(read: WheelFacts) -> Facts:
+    """Return the facts of a wheel that was read, and neither built here nor run."""
+    libraries = read.libraries
+    return Facts(
+        wheel=read.wheel,
+        libraries={path: facts.elf for path, facts in libraries.items() if facts.elf is not None},
+        damaged={path: facts.damage for path, facts in libraries.items() if facts.damage},
+        policy=read.policy,
+        plan=None,
+        evidence=None,
+        smoke=None,
+        code={path: facts.code for path, facts in libraries.items() if facts.code is not None},
+        marks={path: facts.marks for path, facts in libraries.items()},
+        sources=read.sources,
+        locked=read.locked,
+    )

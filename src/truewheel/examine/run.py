@@ -18,8 +18,9 @@ from truewheel import process
 from truewheel.config.locations import cache_root
 from truewheel.cpu.host import detect_host
 from truewheel.errors import CheckError
-from truewheel.examine.child import Answer, Request
-from truewheel.examine.facts import LibraryFacts, WheelFacts, decode, encode
+from truewheel.examine.child import AnswerLine, ReadRequest
+from truewheel.examine.reading import LibraryFacts, WheelFacts, decode, encode
+from truewheel.files import write_file
 from truewheel.plan.identity import builder_hash
 from truewheel.wheel.archive import MalformedWheelError, WheelFile, open_wheel
 from truewheel.wheel.container import Fault, hash_stream
@@ -80,13 +81,13 @@ def _inspect(path: Path, stream: BinaryIO, needles: Mapping[str, tuple[str, ...]
 
 
 def _accept(path: Path, stream: BinaryIO) -> tuple[WheelFile, bool]:
-    (answers,), _ = _ask(stream, [Request(descriptor=0, path=path)])
+    (answers,), _ = _ask(stream, [ReadRequest(descriptor=0, path=path)])
     locked = next((answer.locked for answer in answers if answer.locked is not None), "it never began")
     for answer in answers:
         if answer.wheel is not None:
             return answer.wheel, not locked
-        if answer.faults is not None:
-            raise MalformedWheelError(path, [Fault(fault.code, fault.where, fault.message) for fault in answer.faults])
+        if answer.faults:
+            raise MalformedWheelError(path, answer.faults)
         if answer.refusal is not None:
             raise CheckError(answer.refusal)
     raise CheckError(
@@ -110,11 +111,11 @@ class _Reading:
         self.wants_sources = any(name.endswith(".py") for name in wheel.entries)
         self.whole = True
 
-    def requests(self, shares: list[list[str]], needles: Mapping[str, tuple[str, ...]]) -> list[Request]:
+    def requests(self, shares: list[list[str]], needles: Mapping[str, tuple[str, ...]]) -> list[ReadRequest]:
         """Return what each child is to read; the last one also reads the Python files."""
         largest = [max((self.wheel.entries[name].size for name in share), default=0) for share in shares]
         return [
-            Request(
+            ReadRequest(
                 descriptor=0,
                 path=self.wheel.path,
                 wheel=self.wheel,
@@ -126,7 +127,7 @@ class _Reading:
             for number, share in enumerate(shares)
         ]
 
-    def take(self, request: Request, answers: list[Answer]) -> None:
+    def take(self, request: ReadRequest, answers: list[AnswerLine]) -> None:
         """Take a child's answers, as far as they are about what it was asked.
 
         Raises:
@@ -134,8 +135,7 @@ class _Reading:
         """
         for answer in answers:
             if answer.faults:
-                faults = [Fault(fault.code, fault.where, fault.message) for fault in answer.faults]
-                raise MalformedWheelError(self.wheel.path, faults)
+                raise MalformedWheelError(self.wheel.path, answer.faults)
             if answer.library in request.libraries and answer.facts is not None:
                 self.libraries[str(answer.library)] = answer.facts
             if answer.sources is not None and request.sources:
@@ -199,7 +199,7 @@ def _ask(
             jobs.append(process.Job(command, b""))
         environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TMPDIR": str(folder), "HOME": str(folder)}
         results = process.run_together(jobs, env=environment, timeout=_WALL_SECONDS)
-    answers = [list(_lines(result.stdout, Answer)) for result in results[: len(requests)]]
+    answers = [list(_lines(result.stdout, AnswerLine)) for result in results[: len(requests)]]
     return answers, results[-1] if audit is not None else None
 
 
@@ -246,11 +246,6 @@ def _recall(path: Path) -> WheelFacts | None:
 
 def _remember(path: Path, facts: WheelFacts) -> None:
     """Keep facts for the next time; that they cannot be kept is no reason to fail."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            beside.write_bytes(encode(facts))
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        write_file(path, encode(facts))

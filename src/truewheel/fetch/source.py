@@ -7,7 +7,6 @@ import hashlib
 import os
 import shutil
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -19,6 +18,7 @@ from filelock import FileLock
 from truewheel.config.load import LoadedRecipe
 from truewheel.config.tables import PathSource
 from truewheel.errors import FetchError, LoadError
+from truewheel.files import hash_file, replacing_folder
 from truewheel.machine import index
 from truewheel.plan.plan import Changes, PlannedSource
 
@@ -118,8 +118,7 @@ def fetch_source(
     with FileLock(folder / f".{tree.name}.lock"):
         if (tree / _MARKER).is_file():
             return SourceTree(tree, source, fresh=False)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{tree.name}.", dir=folder))
-        try:
+        with replacing_folder(tree) as scratch:
             if isinstance(loaded.recipe.source, PathSource):
                 _copy_tree((loaded.folder / loaded.recipe.source.path).resolve(), scratch, source.exclude)
             else:
@@ -130,21 +129,16 @@ def fetch_source(
                 _add(name, data, scratch)
             _refuse_empty(source, scratch)
             (scratch / _MARKER).write_bytes(msgspec.json.encode(source))
-            if tree.exists():
-                shutil.rmtree(tree)
-            scratch.replace(tree)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
     return SourceTree(tree, source, fresh=True)
 
 
 def _archive(source: PlannedSource, folder: Path, search_path: str) -> Path:
     """Return the verified archive, downloading it when it is not in the cache."""
     target = folder / f"{source.name}-{source.version}-{source.sha256[:12]}.tar.gz"
-    if target.is_file() and _sha256(target) == source.sha256:
+    if target.is_file() and hash_file(target) == source.sha256:
         return target
     downloaded = index.download_source(source.name, source.version, source.sha256, folder, search_path=search_path)
-    actual = _sha256(downloaded)
+    actual = hash_file(downloaded)
     if actual != source.sha256:
         downloaded.unlink()
         raise FetchError(
@@ -153,14 +147,6 @@ def _archive(source: PlannedSource, folder: Path, search_path: str) -> Path:
         )
     downloaded.replace(target)
     return target
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _unpack(archive: Path, target: Path, source: PlannedSource) -> None:

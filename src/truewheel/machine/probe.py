@@ -25,6 +25,7 @@ from truewheel.cpu.features import features_of_macros
 from truewheel.cpu.host import Host
 from truewheel.cpu.levels import LEVELS, level_features
 from truewheel.errors import FetchError
+from truewheel.files import write_file
 from truewheel.machine import tools
 from truewheel.targets.targets import zig_target
 
@@ -195,10 +196,7 @@ def _zig(tool: tools.Tool) -> Toolchain:
         )
         path = folder / f"zig-{command}"
         if not path.is_file() or path.read_text() != text:
-            beside = path.with_name(f".{path.name}.{os.getpid()}")
-            beside.write_text(text)
-            beside.chmod(0o755)
-            beside.replace(path)
+            write_file(path, text.encode(), mode=0o755)
         paths[command] = str(path)
     return Toolchain(
         kind="zig",
@@ -239,9 +237,7 @@ def _remember(record: Path, data: bytes) -> None:
     """Keep a result; where nothing can be kept, it is found out anew each time."""
     with contextlib.suppress(OSError):
         record.parent.mkdir(parents=True, exist_ok=True)
-        beside = record.with_name(f".{record.name}.{os.getpid()}")
-        beside.write_bytes(data)
-        beside.replace(record)
+        write_file(record, data)
 
 
 def _trial_key(candidate: Toolchain, host: Host, *, native: bool) -> str:

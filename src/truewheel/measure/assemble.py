@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from truewheel.config.presets import Settings
 from truewheel.measure.child import Run
 from truewheel.measure.install import Installed
-from truewheel.measure.metrics import Metric, Plan, metrics_of, share_of_limit
+from truewheel.measure.metrics import Metric, Workload, metrics_of, share_of_limit
 from truewheel.measure.result import Cost, Figure, Floor, Interval, Limits, Subject
 from truewheel.measure.statistics import compare, interval, judge
 from truewheel.measure.subjects import Asked
@@ -63,7 +63,7 @@ class Series:
 def assemble(
     series: Sequence[Series],
     reference: Series,
-    plan: Plan,
+    plan: Workload,
     floors: Sequence[Floor],
     worst: float,
     cost: Cost | None,
@@ -93,7 +93,7 @@ def _most(limits: Sequence[Limits]) -> Limits | None:
 def _subject(
     one: Series,
     reference: Series,
-    plan: Plan,
+    plan: Workload,
     floors: dict[str, Floor],
     worst: float,
     cost: Cost | None,

@@ -14,7 +14,7 @@ from truewheel import process
 from truewheel.child.environment import Environment
 from truewheel.child.smoke import SmokeStep, explain_ending, read_events
 from truewheel.config.presets import Settings
-from truewheel.measure.metrics import Plan
+from truewheel.measure.metrics import Workload
 from truewheel.measure.subjects import EngineEntry
 
 _WALL_SECONDS = 1800.0
@@ -73,7 +73,7 @@ class Run(NamedTuple):
 def run_child(
     runner: Runner,
     model: Path,
-    plan: Plan,
+    plan: Workload,
     prompt: str,
     *,
     cut: tuple[str, int] | None = None,
@@ -153,7 +153,7 @@ class Session:
 
 @contextlib.contextmanager
 def open_session(
-    runner: Runner, model: Path, plan: Plan, prompt: str, *, wall_seconds: float = _WALL_SECONDS
+    runner: Runner, model: Path, plan: Workload, prompt: str, *, wall_seconds: float = _WALL_SECONDS
 ) -> Iterator[Session]:
     """Start an engine in a fresh, locked-down process, loaded and warm, to be told what to measure.
 
@@ -179,7 +179,7 @@ def _scratch(runner: Runner) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _request(runner: Runner, model: Path, plan: Plan, prompt: str, scratch: Path) -> dict[str, Any]:
+def _request(runner: Runner, model: Path, plan: Workload, prompt: str, scratch: Path) -> dict[str, Any]:
     return {
         "engine": runner.engine.driver,
         "import-name": runner.engine.import_name,

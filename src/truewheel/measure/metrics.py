@@ -28,7 +28,7 @@ class Work(msgspec.Struct, frozen=True):
     repeat: int = 2
 
 
-class Plan(NamedTuple):
+class Workload(NamedTuple):
     """All that every child of a benchmark does.
 
     Attributes:
@@ -48,9 +48,9 @@ class Plan(NamedTuple):
         return max(low + 16, whole, 512)
 
 
-def make_plan(
+def make_workload(
     prefill: Sequence[int], decode: Sequence[int], depths: Sequence[int], answer: int, prompt: int, repeat: int
-) -> Plan:
+) -> Workload:
     """Return the work for these lengths; deep contexts come last and are measured once a process.
 
     Args:
@@ -67,7 +67,7 @@ def make_plan(
         work += [Work(f"tg{count}{name}", "decode", count, depth, repeat) for count in decode]
     if answer:
         work.insert(0, Work("answer", "answer", answer, 0, repeat))
-    return Plan(tuple(work), prompt)
+    return Workload(tuple(work), prompt)
 
 
 _LONG = 1024
@@ -96,7 +96,7 @@ _SPEED = ("faster", "slower")
 _SIZE = ("smaller", "larger")
 
 
-def metrics_of(plan: Plan) -> tuple[Metric, ...]:
+def metrics_of(plan: Workload) -> tuple[Metric, ...]:
     """Return the metrics that a plan's work gives, in the order of the tables."""
     found = [Metric(item.id, "tokens/s", _SPEED) for item in plan.work if item.kind != "answer"]
     if any(item.kind == "answer" for item in plan.work):
@@ -106,7 +106,7 @@ def metrics_of(plan: Plan) -> tuple[Metric, ...]:
     return (*found, *(Metric(key, "bytes", _SIZE) for key in ("peak", "wheel", "installed")))
 
 
-class Answer(msgspec.Struct):
+class _Answer(msgspec.Struct):
     """What a child says of one answer; it may be lying, but every type is looked at."""
 
     seconds: float
@@ -123,7 +123,7 @@ def read_event(item: Work, event: Mapping[str, Any]) -> Iterator[tuple[str, floa
         ValueError: it is not what the protocol says.
     """
     try:
-        answer = msgspec.convert({"prompt": 0, **event}, Answer)
+        answer = msgspec.convert({"prompt": 0, **event}, _Answer)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from error
     if answer.seconds <= 0 or answer.count < 0:
@@ -140,7 +140,9 @@ def read_event(item: Work, event: Mapping[str, Any]) -> Iterator[tuple[str, floa
             yield "answer-decode", (answer.count - 1) / (answer.seconds - answer.first)
 
 
-def share_of_limit(key: str, value: float, plan: Plan, cost: Cost | None, limits: Limits | None) -> tuple[float, str]:
+def share_of_limit(
+    key: str, value: float, plan: Workload, cost: Cost | None, limits: Limits | None
+) -> tuple[float, str]:
     """Return which part of the machine's limit a speed reached, and which limit; 0 where there is none.
 
     Generating reads every weight and the keys and values of all positions once a token: bytes over bandwidth. A prompt

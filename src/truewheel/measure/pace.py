@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from truewheel.measure.assemble import Series
-from truewheel.measure.metrics import Plan, Work, read_event
+from truewheel.measure.metrics import Work, Workload, read_event
 from truewheel.measure.result import Cut
 
 FEWEST = 5
@@ -52,7 +52,7 @@ class Pace:
         budget: the time.
     """
 
-    def __init__(self, plan: Plan, rounds: int, budget: Budget) -> None:
+    def __init__(self, plan: Workload, rounds: int, budget: Budget) -> None:
         self.rounds, self.budget = rounds, budget
         self.order = tuple(sorted(plan.work, key=_weigh(plan)))
         self.chosen = list(self.order)
@@ -137,7 +137,7 @@ class Pace:
         """Return whether there is a limit."""
         return math.isfinite(self.budget.seconds)
 
-    def measured(self) -> Plan:
+    def measured(self) -> Workload:
         """Return the work of the plan without what was left out."""
         return self._plan._replace(work=tuple(item for item in self._plan.work if self._done[item.id]))
 
@@ -193,7 +193,7 @@ class Pace:
         return before / prefill + item.tokens / (prefill if item.kind == "prefill" else decode)
 
 
-def _weigh(plan: Plan) -> Callable[[Work], int]:
+def _weigh(plan: Workload) -> Callable[[Work], int]:
     """Return what orders work by what it costs, the same for all machines."""
     return lambda item: (
         item.depth

@@ -17,7 +17,7 @@ from truewheel.measure.child import Session, open_session, run_child
 from truewheel.measure.cost import model_facts
 from truewheel.measure.install import open_subject
 from truewheel.measure.machine import describe_machine, read_clock
-from truewheel.measure.metrics import Plan, Work, metrics_of, read_event
+from truewheel.measure.metrics import Work, Workload, metrics_of, read_event
 from truewheel.measure.pace import Budget, Pace
 from truewheel.measure.result import SCHEMA, Benchmark, Limits
 from truewheel.measure.statistics import noise_floor
@@ -50,7 +50,7 @@ class Method(NamedTuple):
         budget: how long it may take; where that is short, less is measured.
     """
 
-    plan: Plan
+    plan: Workload
     rounds: int
     worst: float = WORST_FLOOR
     budget: Budget = Budget()
@@ -139,9 +139,9 @@ def _install(one: Series, stack: contextlib.ExitStack, console: Console) -> None
         console.warn(f"{one.label}: {error.message}")
 
 
-def _try_all(series: Sequence[Series], model: Model, plan: Plan, pace: Pace, console: Console) -> str:
+def _try_all(series: Sequence[Series], model: Model, plan: Workload, pace: Pace, console: Console) -> str:
     """Run each subject once on little work, and return the prompt: cut to length by the first that can."""
-    small = Plan(tuple(_shorten(item) for item in plan.work), plan.prompt)
+    small = Workload(tuple(_shorten(item) for item in plan.work), plan.prompt)
     text = _TEXT * (plan.prompt * _CHARACTERS // len(_TEXT) + 1)
     prompt = ""
     for one in series:
@@ -208,7 +208,7 @@ def _split(others: Sequence[Series], model: Model, console: Console) -> list[lis
 def _run_round(
     present: Sequence[Series],
     model: Path,
-    plan: Plan,
+    plan: Workload,
     prompt: str,
     number: int,
     pace: Pace,

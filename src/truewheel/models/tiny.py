@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
+
+from truewheel.files import replacing
 
 _VOCABULARY = 320
 _EMBEDDING = 256
@@ -37,11 +38,15 @@ def write_tiny_model(path: Path) -> None:
     Raises:
         OSError: the folder cannot be written to.
     """
+    with replacing(path) as beside:
+        _write(beside)
+
+
+def _write(path: Path) -> None:
     import gguf
     import numpy as np
 
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    writer = gguf.GGUFWriter(beside, "llama")
+    writer = gguf.GGUFWriter(path, "llama")
     writer.add_name("truewheel tiny")
     writer.add_context_length(_CONTEXT)
     writer.add_embedding_length(_EMBEDDING)
@@ -78,14 +83,10 @@ def write_tiny_model(path: Path) -> None:
         matrix(f"{block}.ffn_down.weight", _EMBEDDING, _FEED_FORWARD, kinds.Q8_0)
     norm("output_norm.weight")
     matrix("output.weight", _VOCABULARY, _EMBEDDING, kinds.F32)
-    try:
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def _add_tokenizer(writer: Any) -> None:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from truewheel.checks.finding import Finding, Severity
-from truewheel.checks.isa_account import Claim, place
-from truewheel.checks.isa_rules import rule_text
 from truewheel.checks.run import CODES
 from truewheel.checks.size import Space
 from truewheel.cpu.models import oldest_with, runs_on_words
 from truewheel.errors import CheckError
+from truewheel.examine.isa_account import Claim, place
+from truewheel.examine.isa_rules import rule_text
 from truewheel.report import Report
 from truewheel.targets.manylinux import read_glibc
 from truewheel.text import join_words, number_words, size_words

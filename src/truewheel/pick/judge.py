@@ -9,18 +9,15 @@ import msgspec
 from msgspec.structs import replace
 from packaging.specifiers import SpecifierSet
 
-from truewheel.checks.isa_account import IsaAccount, account_of
-from truewheel.checks.isa_rules import needles
 from truewheel.checks.python_tags import MAX_VALUE, show_value
-from truewheel.checks.run import gather
-from truewheel.config.tables import Label
 from truewheel.cpu.features import feature_table
 from truewheel.cpu.host import Host
 from truewheel.errors import CheckError
-from truewheel.examine.facts import WheelFacts
-from truewheel.examine.run import inspect_wheel
+from truewheel.examine.examine import examine
+from truewheel.examine.facts import Facts
+from truewheel.examine.isa_account import IsaAccount, account_of
 from truewheel.pick.candidate import Candidate
-from truewheel.pick.target import Target, explain_tags
+from truewheel.pick.target import TargetPython, explain_tags
 from truewheel.report import Report
 from truewheel.text import clean, cut, join_words, number_words
 from truewheel.wheel.archive import MalformedWheelError, WheelFile
@@ -29,23 +26,6 @@ from truewheel.wheel.name import parse_wheel_name
 REJECTED = "rejected"
 _UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 _SHOWN = 3
-
-
-class _Backend(msgspec.Struct, frozen=True):
-    name: Label
-    features: tuple[Label, ...]
-
-
-class _Plan(msgspec.Struct, frozen=True):
-    level: str
-    profile: Label
-    features: tuple[Label, ...]
-    march: str = ""
-    backends: tuple[_Backend, ...] = ()
-
-
-class _BuildInfo(msgspec.Struct, frozen=True):
-    plan: _Plan
 
 
 class _Proof(msgspec.Struct, frozen=True):
@@ -75,30 +55,30 @@ def identify(path: Path) -> Candidate:
     return candidate
 
 
-def judge(candidate: Candidate, target: Target) -> Candidate:
+def judge(candidate: Candidate, target: TargetPython) -> Candidate:
     """Read a wheel, in locked-down children, and tell whether the target can run it."""
     if reason := explain_tags(parse_wheel_name(candidate.path.name), target):
         return _refuse(candidate, "tags", reason)
     try:
-        read = inspect_wheel(candidate.path, needles=needles())
+        facts = examine(candidate.path)
     except MalformedWheelError as error:
         first = error.faults[0]
         return _refuse(candidate, "archive", f"it is malformed: {first.code}: {first.message}")
     except CheckError as error:
         return _refuse(candidate, "archive", error.message)
-    candidate, reason = _compare_report(replace(candidate, size=read.wheel.size), read.wheel.sha256)
+    candidate, reason = _compare_report(replace(candidate, size=facts.wheel.size), facts.wheel.sha256)
     if reason:
         return _refuse(candidate, "report", reason)
-    if reason := _explain_python(read.wheel, target):
+    if reason := _explain_python(facts.wheel, target):
         return _refuse(candidate, "python", reason)
-    return _judge_cpu(candidate, read, target.host)
+    return _judge_cpu(candidate, facts, target.host)
 
 
 def _refuse(candidate: Candidate, question: str, reason: str) -> Candidate:
     return replace(candidate, fit=False, failed=question, reason=clean(reason))
 
 
-def _explain_python(wheel: WheelFile, target: Target) -> str:
+def _explain_python(wheel: WheelFile, target: TargetPython) -> str:
     """Return why Requires-Python does not let a Python in; an empty text when it does."""
     value = str(wheel.metadata.get("Requires-Python", ""))
     try:
@@ -131,21 +111,21 @@ def _compare_report(candidate: Candidate, sha256: str) -> tuple[Candidate, str]:
     return replace(candidate, proven="unproven" if doubt else "passed", doubts=(doubt,) if doubt else ()), ""
 
 
-def _judge_cpu(candidate: Candidate, read: WheelFacts, host: Host) -> Candidate:
+def _judge_cpu(candidate: Candidate, facts: Facts, host: Host) -> Candidate:
     """Compare what a wheel needs of the CPU with what it has."""
-    plan, account, known = _read_plan(read.wheel), account_of(gather(read)), feature_table().keys()
+    plan, account, known = facts.embedded, account_of(facts), feature_table().keys()
     # Whatever a wheel claims: what its code needs on every CPU counts.
     shown = known & set(account.needs)
     if plan is None:
         candidate = replace(candidate, level=account.level)
         if lacks := _list_missing(shown, host):
             return _lack(candidate, lacks, host)
-        return _accept(replace(candidate, doubts=(*candidate.doubts, *_list_doubts(read, account))), shown)
+        return _accept(replace(candidate, doubts=(*candidate.doubts, *_list_doubts(facts, account))), shown)
     candidate = replace(
         candidate,
         profile=plan.profile,
-        level=clean(plan.level),
-        native=plan.march == "native" and frozenset(host.features) == frozenset(plan.features),
+        level=plan.level,
+        native=plan.native and frozenset(host.features) == frozenset(plan.features),
         dispatched=len(plan.backends) > 1,
     )
     if lacks := _list_missing({*plan.features, *shown}, host):
@@ -159,22 +139,14 @@ def _judge_cpu(candidate: Candidate, read: WheelFacts, host: Host) -> Candidate:
     return _lack(replace(candidate, backend=nearest.name), _list_missing(nearest.features, host), host)
 
 
-def _list_doubts(read: WheelFacts, account: IsaAccount) -> Iterator[str]:
+def _list_doubts(facts: Facts, account: IsaAccount) -> Iterator[str]:
     """Yield what reading code alone does not tell of a wheel that we did not build."""
-    if unread := [name for name, facts in read.libraries.items() if facts.code is None or facts.damage]:
+    if unread := [path for path in facts.marks if path not in facts.code or path in facts.damaged]:
         yield f"what it needs is not known: {number_words(len(unread), 'library file')} could not be read"
     if unknown := [each for each in account.needs if each not in feature_table()]:
         yield f"it needs {join_words(unknown, _SHOWN)}, and whether this CPU has that is not known"
     if account.undecided:
         yield f"nothing shows when its code for {join_words(account.undecided, _SHOWN)} runs"
-
-
-def _read_plan(wheel: WheelFile) -> _Plan | None:
-    """Return what a wheel of ours says of itself; None for anybody else's."""
-    try:
-        return msgspec.json.decode(wheel.texts.get(f"{wheel.dist_info}/truewheel.json", ""), type=_BuildInfo).plan
-    except _UNREADABLE:
-        return None
 
 
 def _list_missing(features: Iterable[str], host: Host) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from truewheel.errors import LoadError, PlanError
 from truewheel.pick.candidate import Candidate, Choice
 from truewheel.pick.choose import choose
 from truewheel.pick.judge import REJECTED, identify, judge
-from truewheel.pick.target import Target
+from truewheel.pick.target import TargetPython
 from truewheel.text import clean, join_words
 
 
@@ -41,7 +41,7 @@ def find_wheels(paths: Iterable[Path]) -> list[Path]:
 
 
 def pick_wheels(
-    paths: Iterable[Path], target: Target, *, engine: str = "", tell: Callable[[int, int, str], None]
+    paths: Iterable[Path], target: TargetPython, *, engine: str = "", tell: Callable[[int, int, str], None]
 ) -> tuple[Choice, ...]:
     """Judge wheels and choose the best of each project.
 

@@ -27,7 +27,7 @@ _PYTHONS = {"cp": "CPython", "pp": "PyPy", "graalpy": "GraalPy", "py": "Python"}
 _SHOWN = 3
 
 
-class Target(msgspec.Struct, frozen=True, kw_only=True):
+class TargetPython(msgspec.Struct, frozen=True, kw_only=True):
     """What a wheel is picked for.
 
     Attributes:
@@ -43,7 +43,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     tags: frozenset[Tag]
 
 
-def make_target(host: Host, python: str, platforms: Iterable[str]) -> Target:
+def make_target(host: Host, python: str, platforms: Iterable[str]) -> TargetPython:
     """Return the target of a version of CPython, `3.11` or `3.11.7`, on a machine with these platform tags.
 
     Raises:
@@ -57,10 +57,10 @@ def make_target(host: Host, python: str, platforms: Iterable[str]) -> Target:
     abi = f"{interpreter}m" if version[1] <= _LAST_WITH_M else interpreter
     patches = (python,) if python.count(".") > 1 else tuple(f"{python}.{patch}" for patch in range(_PATCHES))
     tags = (*cpython_tags(version, [abi], places), *compatible_tags(version, interpreter, places))
-    return Target(host=host, python=f"CPython {python}", versions=patches, tags=frozenset(tags))
+    return TargetPython(host=host, python=f"CPython {python}", versions=patches, tags=frozenset(tags))
 
 
-def find_target(python: str = "") -> Target:
+def find_target(python: str = "") -> TargetPython:
     """Return this machine with a version of CPython, or with the Python that runs.
 
     Raises:
@@ -70,10 +70,10 @@ def find_target(python: str = "") -> Target:
         return make_target(detect_host(), python, platform_tags())
     version = ".".join(map(str, sys.version_info[:3]))
     name = f"{platform.python_implementation()} {version}"
-    return Target(host=detect_host(), python=name, versions=(version,), tags=frozenset(sys_tags()))
+    return TargetPython(host=detect_host(), python=name, versions=(version,), tags=frozenset(sys_tags()))
 
 
-def explain_tags(name: WheelName, target: Target) -> str:
+def explain_tags(name: WheelName, target: TargetPython) -> str:
     """Return why a Python does not install a wheel by its tags; an empty text when it does."""
     tags = sorted(name.tag_set, key=str)
     if not target.tags.isdisjoint(tags):

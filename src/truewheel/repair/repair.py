@@ -15,6 +15,7 @@ from truewheel.binary.elf import is_elf
 from truewheel.build.evidence import Evidence
 from truewheel.build.product import BuiltWheel
 from truewheel.errors import CheckError, RepairError
+from truewheel.plan.carried import BUILD_INFO
 from truewheel.plan.plan import Plan
 from truewheel.repair.carried import add_carried
 from truewheel.repair.guard import add_guard
@@ -23,7 +24,6 @@ from truewheel.wheel.archive import Member, WheelFile, read_all, read_wheel
 from truewheel.wheel.name import WheelName
 from truewheel.wheel.writer import write_wheel
 
-BUILD_INFO = "truewheel.json"
 _CACHE_EXTRACT = (
     "GGML_",
     "LLAMA_",

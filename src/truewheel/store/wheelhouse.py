@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import msgspec
 
 from truewheel.errors import StoreError
+from truewheel.files import hash_file, replacing, write_file
 
 if TYPE_CHECKING:
     from truewheel.report import Report
@@ -88,7 +88,7 @@ class Wheelhouse:
             answered = smoke is not None and smoke.passed and model in ("tiny", smoke.model)
             answered = answered or (report.verdict == "unproven" and not provable)
             answered = answered and (not emulated or bool(report.emulation))
-            if report.digest == digest and report.sound and answered and _sha256(stored.path) == report.sha256:
+            if report.digest == digest and report.sound and answered and hash_file(stored.path) == report.sha256:
                 return stored
         return None
 
@@ -118,9 +118,10 @@ class Wheelhouse:
         with self._guard(), self._locked():
             folder.mkdir(parents=True, exist_ok=True)
             target = folder / wheel.name
-            _write(target.with_name(f"{target.name}.report.json"), to_json(report))
-            _write(target.with_name(f"{target.name}.report.md"), to_markdown(report).encode())
-            _copy(wheel, target)
+            write_file(target.with_name(f"{target.name}.report.json"), to_json(report))
+            write_file(target.with_name(f"{target.name}.report.md"), to_markdown(report).encode())
+            with replacing(target) as beside:
+                shutil.copyfile(wheel, beside)
         return Stored(target, report)
 
     @contextlib.contextmanager
@@ -160,35 +161,3 @@ def _read(kind: type[_Read], folder: Path) -> list[tuple[Path, _Read]]:
         if wheel.is_file():
             found.append((wheel, report))
     return sorted(found, key=lambda each: each[1].created, reverse=True)
-
-
-def _write(path: Path, data: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with beside.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _copy(source: Path, path: Path) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with source.open("rb") as stream, beside.open("wb") as sink:
-            shutil.copyfileobj(stream, sink, 1 << 20)
-            sink.flush()
-            os.fsync(sink.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -32,7 +32,7 @@ class Seen(msgspec.Struct, frozen=True):
     peak: float
 
 
-class Candidate:
+class Contender:
     """A setting on its way.
 
     Attributes:
@@ -85,7 +85,7 @@ _LATE = 6
 """From so few candidates on each is asked whether it may win, which costs a run."""
 
 
-def rank(goal: str, candidates: Sequence[Candidate], defaults: Seen) -> list[Candidate]:
+def rank(goal: str, candidates: Sequence[Contender], defaults: Seen) -> list[Contender]:
     """Return candidates, the best first; of equals the earlier."""
     return sorted(candidates, key=lambda each: (-score(goal, each.middle(), defaults), each.number))
 
@@ -106,11 +106,11 @@ def turns_of(rung: int) -> int:
 def halve(
     goal: str,
     defaults: Seen,
-    candidates: Sequence[Candidate],
-    try_out: Callable[[Candidate, int], list[Seen] | str],
-    keep: Callable[[Candidate], str],
+    candidates: Sequence[Contender],
+    try_out: Callable[[Contender, int], list[Seen] | str],
+    keep: Callable[[Contender], str],
     time_left: Callable[[], float],
-) -> list[Candidate]:
+) -> list[Contender]:
     """Try candidates, drop the worse half, try the others longer, and return the finalists, the best first.
 
     Args:
@@ -138,15 +138,15 @@ def halve(
     return _survivors(goal, alive, defaults, keep)
 
 
-def _allow(_: Candidate) -> str:
+def _allow(_: Contender) -> str:
     return ""
 
 
 def _thin(
-    goal: str, alive: Sequence[Candidate], defaults: Seen, size: int, keep: Callable[[Candidate], str]
-) -> list[Candidate]:
+    goal: str, alive: Sequence[Contender], defaults: Seen, size: int, keep: Callable[[Contender], str]
+) -> list[Contender]:
     """Return the best `size` candidates; those that must not win make place for the next."""
-    chosen: list[Candidate] = []
+    chosen: list[Contender] = []
     for candidate in rank(goal, alive, defaults):
         if len(chosen) >= size:
             candidate.dropped = "others were better"
@@ -158,8 +158,8 @@ def _thin(
 
 
 def _survivors(
-    goal: str, alive: Sequence[Candidate], defaults: Seen, keep: Callable[[Candidate], str]
-) -> list[Candidate]:
+    goal: str, alive: Sequence[Contender], defaults: Seen, keep: Callable[[Contender], str]
+) -> list[Contender]:
     tried = [candidate for candidate in alive if candidate.seen and not candidate.dropped]
     found = []
     for candidate in rank(goal, tried, defaults):

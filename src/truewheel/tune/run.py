@@ -13,8 +13,7 @@ from typing import Literal, NamedTuple
 from msgspec.structs import replace
 
 from truewheel.checks.equivalence import DIVERGES_ABOVE, compare
-from truewheel.child.logits import Answer
-from truewheel.child.logits import Runner as LogitsRunner
+from truewheel.child.logits import Answer, LogitsRunner
 from truewheel.child.smoke import engine_for
 from truewheel.config.presets import Settings
 from truewheel.console import Console
@@ -24,12 +23,12 @@ from truewheel.measure.child import Runner, Session, open_session, run_child
 from truewheel.measure.cost import model_facts
 from truewheel.measure.install import open_subject
 from truewheel.measure.machine import describe_machine, read_clock
-from truewheel.measure.metrics import Plan, Work, make_plan, read_event
+from truewheel.measure.metrics import Work, Workload, make_workload, read_event
 from truewheel.measure.result import SCHEMA, Benchmark, Machine, Trial, Tuning
 from truewheel.measure.run import Method, run_benchmark
 from truewheel.measure.subjects import Asked, parse_subject
 from truewheel.models.models import Model
-from truewheel.tune.halving import Candidate, Seen, halve, plan_rungs, rank, score, turns_of
+from truewheel.tune.halving import Contender, Seen, halve, plan_rungs, rank, score, turns_of
 from truewheel.tune.preset import name_trial, settle
 from truewheel.tune.space import (
     RESULT_KEYS,
@@ -58,7 +57,7 @@ _NO_LIMITS = "a search leaves them out; `truewheel bench` measures them"
 _PROMPT = "The lighthouse keeper wrote down the weather every evening: wind from the north-west, 7 knots. " * 6
 
 
-class Order(NamedTuple):
+class TuningRequest(NamedTuple):
     """What is searched.
 
     Attributes:
@@ -75,13 +74,15 @@ class Order(NamedTuple):
 class _Search:
     """The state of one search: what was tried, what is known of answers, and how much time is left."""
 
-    def __init__(self, order: Order, model: Model, host: Host, runner: Runner, project: str, console: Console) -> None:
+    def __init__(
+        self, order: TuningRequest, model: Model, host: Host, runner: Runner, project: str, console: Console
+    ) -> None:
         self.order, self.model, self.host, self.runner = order, model, host, runner
         self.console = console
         self.start = time.monotonic()
         self.tokens = (256, 32)
         self.space = make_space(host, runner.engine.driver, _CONTEXT, order.goal)
-        self.candidates: list[Candidate] = []
+        self.candidates: list[Contender] = []
         self.starting, self.turn = 0.0, 0.0
         self.logits = LogitsRunner(runner.environment, model, engine_for(project), host.usable_cores)
         self.answers: dict[str, Answer] = {}
@@ -97,23 +98,23 @@ class _Search:
         """Return the seconds that are left of a part of the budget."""
         return self.start + self.order.budget * share - time.monotonic()
 
-    def add(self, settings: Settings) -> Candidate | None:
+    def add(self, settings: Settings) -> Contender | None:
         """Return a new candidate; None where these settings were tried."""
         mended = repair_settings(settings)
         if any(candidate.settings == mended for candidate in self.candidates):
             return None
-        candidate = Candidate(len(self.candidates) + 1, mended)
+        candidate = Contender(len(self.candidates) + 1, mended)
         self.candidates.append(candidate)
         return candidate
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> Workload:
         """Return the work of a turn; tokens are generated after a prompt, as they are in use.
 
         In an empty context attention costs nothing, and a setting that makes it slow looks good.
         """
         prefill, decode = self.tokens
-        return make_plan([prefill], [decode], [prefill], 8 if self.order.goal == "latency" else 0, 128, 1)
+        return make_workload([prefill], [decode], [prefill], 8 if self.order.goal == "latency" else 0, 128, 1)
 
     def begin(self, stack: contextlib.ExitStack) -> None:
         """Start the process of the defaults, which stays for the whole search, and see what they show.
@@ -147,7 +148,7 @@ class _Search:
         rungs = enumerate(plan_rungs(size, _FINALISTS), 1)
         return sum(count * (self.starting + turns_of(rung) * self.turn) for rung, count in rungs)
 
-    def try_out(self, candidate: Candidate, turns: int) -> list[Seen] | str:
+    def try_out(self, candidate: Contender, turns: int) -> list[Seen] | str:
         """Measure a candidate in a fresh process, in turn with the defaults.
 
         A machine's speed drifts by more than most settings matter, so a candidate's figures are its ratios to the
@@ -212,7 +213,7 @@ class _Search:
         row = compare(self.answers[""], [mine])[1]
         return row.note or "no logits" if row.mean_divergence is None else row.mean_divergence
 
-    def refuse(self, candidate: Candidate) -> str:
+    def refuse(self, candidate: Contender) -> str:
         """Return why a candidate must not win; empty when it may."""
         found = self.divergence(candidate.settings)
         if isinstance(found, str):
@@ -222,7 +223,7 @@ class _Search:
         return ""
 
 
-def run_tuning(order: Order, model: Model, host: Host, console: Console) -> Tuning:
+def run_tuning(order: TuningRequest, model: Model, host: Host, console: Console) -> Tuning:
     """Search within a budget and return all that was tried, the winner, and its comparison with the defaults.
 
     Two generations of successive halving: the first from the seed and mixtures, the second from what was best. Then
@@ -256,7 +257,7 @@ def run_tuning(order: Order, model: Model, host: Host, console: Console) -> Tuni
     return replace(tuning, divergence=distance if isinstance(distance, float) else None)
 
 
-def _search(search: _Search, stack: contextlib.ExitStack) -> list[Candidate]:
+def _search(search: _Search, stack: contextlib.ExitStack) -> list[Contender]:
     """Return the finalists of both generations, the best first; none where nothing else can run or may win."""
     search.add({})
     search.console.say("         trying the engine's defaults")
@@ -274,11 +275,11 @@ def _affordable(search: _Search, share: float) -> int:
     return next((size for size in range(_MOST, _FEWEST, -1) if search.cost(size) <= left), _FEWEST)
 
 
-def _halve(search: _Search, candidates: Sequence[Candidate], share: float, title: str) -> list[Candidate]:
+def _halve(search: _Search, candidates: Sequence[Contender], share: float, title: str) -> list[Contender]:
     total, done = sum(plan_rungs(len(candidates), _FINALISTS)), 0
     with search.console.steps(title) as steps:
 
-        def try_out(candidate: Candidate, turns: int) -> list[Seen] | str:
+        def try_out(candidate: Contender, turns: int) -> list[Seen] | str:
             nonlocal done
             seen = search.try_out(candidate, turns)
             done += 1
@@ -288,7 +289,7 @@ def _halve(search: _Search, candidates: Sequence[Candidate], share: float, title
         return halve(search.order.goal, search.shown, candidates, try_out, search.refuse, lambda: search.left(share))
 
 
-def _best(search: _Search, candidates: Sequence[Candidate]) -> str:
+def _best(search: _Search, candidates: Sequence[Contender]) -> str:
     tried = [candidate for candidate in candidates if candidate.seen and not candidate.dropped]
     if not tried:
         return ""
@@ -296,7 +297,7 @@ def _best(search: _Search, candidates: Sequence[Candidate]) -> str:
     return f"best so far: {score(search.order.goal, first.middle(), search.shown):.2f} times the defaults"
 
 
-def _second_generation(search: _Search, finalists: Sequence[Candidate]) -> list[Candidate]:
+def _second_generation(search: _Search, finalists: Sequence[Contender]) -> list[Contender]:
     """Return what the first generation suggests: its finalists, what joins them, and what lies beside the best."""
     if not finalists:
         return []
@@ -325,7 +326,7 @@ def _combine(search: _Search) -> Settings:
     return combine(seed.settings, seed_score, [(each.settings, score(goal, each.middle(), shown)) for each in allowed])
 
 
-def _compare_last(asked: Asked, candidates: Sequence[Candidate], search: _Search) -> Benchmark:
+def _compare_last(asked: Asked, candidates: Sequence[Contender], search: _Search) -> Benchmark:
     """Measure the last candidates in turn, as often as the time that is left allows, and three rounds at least."""
     subjects = [
         asked._replace(text=f"{asked.place}@{name}", preset=name, settings=candidate.settings)
@@ -337,7 +338,7 @@ def _compare_last(asked: Asked, candidates: Sequence[Candidate], search: _Search
     costs = {turns: (len(subjects) + 1) * (search.starting + 2 * turns * search.turn) for turns in (1, _LAST_TURNS)}
     turns = _LAST_TURNS if search.left() > _FEWEST_ROUNDS * costs[_LAST_TURNS] else 1
     rounds = max(_FEWEST_ROUNDS, min(10, int(search.left() / costs[turns])))
-    plan = make_plan([prefill], [decode], [prefill], decode, prefill, turns)
+    plan = make_workload([prefill], [decode], [prefill], decode, prefill, turns)
     search.console.say(f"         the last comparison, {rounds} rounds")
     method = Method(plan, rounds)
     return run_benchmark(subjects, search.model, method, search.host, search.console, ((), _NO_LIMITS))
@@ -346,7 +347,7 @@ def _compare_last(asked: Asked, candidates: Sequence[Candidate], search: _Search
 def _account(
     search: _Search,
     asked: Asked,
-    finalists: Sequence[Candidate],
+    finalists: Sequence[Contender],
     final: Benchmark,
     machine: Machine,
 ) -> Tuning:

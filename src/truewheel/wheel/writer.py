@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from truewheel.files import replacing
 from truewheel.wheel.archive import Member
 from truewheel.wheel.record import record_line_hash
 
@@ -30,18 +30,10 @@ def write_wheel(path: Path, members: Mapping[str, Member], dist_info: str) -> No
     """
     record = f"{dist_info}/RECORD"
     ordered = sorted((name for name in members if name != record), key=lambda name: (name.startswith(dist_info), name))
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with beside.open("wb") as stream:
-            with zipfile.ZipFile(stream, "w", compression=zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-                for name in ordered:
-                    _add(archive, name, members[name])
-                _add(archive, record, Member(_record(members, ordered, record)))
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(path) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name in ordered:
+            _add(archive, name, members[name])
+        _add(archive, record, Member(_record(members, ordered, record)))
 
 
 def _add(archive: zipfile.ZipFile, name: str, member: Member) -> None:

@@ -33,8 +33,10 @@ from planted_isa import ASKS, PLANTED_ISA, claiming, embedded, of_code
 from truewheel.binary.code import Example
 from truewheel.binary.decode import UNNAMED, load_needs
 from truewheel.checks import isa
-from truewheel.checks.isa_account import account_of, declared_backends, embedded_plan, place, read_claims
-from truewheel.checks.isa_rules import (
+from truewheel.cpu.levels import level_features
+from truewheel.examine.child import read_library
+from truewheel.examine.isa_account import account_of, declared_backends, place, read_claims
+from truewheel.examine.isa_rules import (
     DISPATCH_RULE,
     GUARD_RULE,
     RULE_TEXTS,
@@ -45,8 +47,6 @@ from truewheel.checks.isa_rules import (
     rule_text,
     says_so,
 )
-from truewheel.cpu.levels import level_features
-from truewheel.examine.child import read_library
 from truewheel.wheel.archive import Member
 
 RULES = {rule.name: rule for rule in isa_rules()}
@@ -125,7 +125,7 @@ def test_the_embedded_text_claims_its_level_and_its_features():
 )
 def test_an_embedded_text_that_cannot_be_read_claims_nothing(text):
     facts = claiming(text={f"{DIST_INFO}/truewheel.json": Member(text)}, kernels=[make_kernel("toy", "avx512f")])
-    assert embedded_plan(facts) is None
+    assert facts.embedded is None
     assert sorted(claims(facts)) == ["the file name"]
     assert codes(facts) == ["ISA-BEYOND"]
 

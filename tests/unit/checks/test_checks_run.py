@@ -10,7 +10,8 @@ from planted import PLANTED
 from truewheel.checks import equivalence, run
 from truewheel.checks.finding import Finding
 from truewheel.checks.policy import Policy, default_policy
-from truewheel.examine.facts import LibraryFacts, WheelFacts
+from truewheel.examine.facts import facts_of
+from truewheel.examine.reading import LibraryFacts, WheelFacts
 
 MALFORMED = {kind.code for kind in KINDS.values()} | {"ARCHIVE-CHANGED"} | set(equivalence.CODES)
 """Codes of files that are not accepted, and of several wheels: test_malformed.py, test_wheel_archive.py and
@@ -65,7 +66,7 @@ def library_facts(**changes):
     return LibraryFacts(**{"elf": make_elf(), "code": make_code(), **changes})
 
 
-def test_gather_keeps_sound_libraries_and_names_damaged_ones():
+def test_facts_keep_sound_libraries_and_names_damaged_ones():
     libraries = {
         "a.so": library_facts(marks=("openssl",)),
         "cut.so": library_facts(elf=None, code=None, damage="cut off"),
@@ -74,7 +75,7 @@ def test_gather_keeps_sound_libraries_and_names_damaged_ones():
     }
     policy = {"sym_tag": "manylinux_2_5_x86_64"}
     read = WheelFacts(wheel=make_wheel(), libraries=libraries, sources=None, policy=policy, locked=False)
-    facts = run.gather(read)
+    facts = facts_of(read)
     assert list(facts.libraries) == ["a.so", "half.so", "arm.so"]
     assert list(facts.code) == ["a.so", "half.so"]
     assert facts.damaged == {"cut.so": "cut off", "half.so": "its section table cannot be read"}

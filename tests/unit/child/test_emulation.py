@@ -22,14 +22,14 @@ from planted_emulation import (
 )
 
 import truewheel.child.drivers
-from truewheel.checks.emulation import CODES, check, target_of
+from truewheel.checks.emulation import CODES, check
 from truewheel.checks.run import run_checks
 from truewheel.child import emulation
 from truewheel.child.drivers import emulate
 from truewheel.child.emulated_cpus import (
+    CpuPromise,
     EmulatedCpu,
-    Order,
-    Target,
+    PlannedRun,
     canary_codes,
     choose_cpus,
     emulated_cpus,
@@ -42,6 +42,7 @@ from truewheel.cpu.features import feature_table
 from truewheel.cpu.host import detect_host
 from truewheel.cpu.levels import LEVELS, highest_level, level_features
 from truewheel.errors import CheckError
+from truewheel.examine.isa_account import target_of
 from truewheel.pages.report_html import to_html
 from truewheel.pages.report_markdown import to_markdown
 from truewheel.pages.report_terminal import to_lines
@@ -96,20 +97,20 @@ def test_cpus_at_the_floor_and_up_are_chosen_and_those_one_level_below(floor, na
 
 
 def test_this_machine_runs_a_wheel_that_it_can_run_and_comes_first():
-    assert plan_runs(Target(V3), V3)[0] == Order(None)
-    assert all(order.cpu for order in plan_runs(Target(V4), V3))
+    assert plan_runs(CpuPromise(V3), V3)[0] == PlannedRun(None)
+    assert all(order.cpu for order in plan_runs(CpuPromise(V4), V3))
 
 
 def test_this_machine_is_asked_for_backends_that_no_emulated_cpu_gets():
     backends = {"wide": V4 | {"amx_int8"}, "middle": V4, "vnni": V3 | {"avx_vnni"}, "small": V3, "least": V2}
     here = V4 | {"avx_vnni"}
-    orders = plan_runs(Target(V2, backends), here)
+    orders = plan_runs(CpuPromise(V2, backends), here)
     assert [order.backend for order in orders if order.cpu is None] == ["", "vnni"]
     assert not any(order.backend for order in orders if order.cpu)
 
 
 def test_the_best_backend_that_a_cpu_can_run_is_expected():
-    target = Target(V2, {"wide": V4, "middle": V3, "small": V2})
+    target = CpuPromise(V2, {"wide": V4, "middle": V3, "small": V2})
     assert [target.choose(features) for features in (V4, V3, V2, frozenset())] == ["wide", "middle", "small", ""]
 
 
@@ -117,7 +118,7 @@ def test_a_wheel_promises_what_it_claims():
     target = target_of(emulated())
     assert target.floor == V2
     assert list(target.backends) == ["wide", "middle", "small"]
-    assert target_of(make_facts(plan=None, wheel=make_wheel())) == Target(frozenset(), {})
+    assert target_of(make_facts(plan=None, wheel=make_wheel())) == CpuPromise(frozenset(), {})
     assert target_of(make_facts()).floor == V3
 
 
@@ -140,8 +141,8 @@ def failing(step, reason):
 def judged(events, returncode, *, floor=V2, seen=V2, backends=(), cpu=CPU, **how):
     lock, *others = events
     events = [lock, *([features_event(*seen)] if seen is not None else []), *others]
-    target = Target(floor, dict(backends))
-    return judge_run(Order(cpu), target, V4, events, ended(returncode, **how), emulator="qemu-x86_64 7.2")
+    target = CpuPromise(floor, dict(backends))
+    return judge_run(PlannedRun(cpu), target, V4, events, ended(returncode, **how), emulator="qemu-x86_64 7.2")
 
 
 def test_a_run_passed_when_all_its_steps_did_and_the_canary_died():
@@ -194,9 +195,9 @@ def test_an_illegal_instruction_before_the_canary():
 
 
 def test_a_python_that_does_not_run_there_says_nothing_of_the_wheel():
-    run = judge_run(Order(CPU), Target(V2), V4, [], ended(-signal.SIGILL))
+    run = judge_run(PlannedRun(CPU), CpuPromise(V2), V4, [], ended(-signal.SIGILL))
     assert run.outcome == "not started"
-    assert judge_run(Order(CPU), Target(V2), V4, [], ended(127)).outcome == "failed"
+    assert judge_run(PlannedRun(CPU), CpuPromise(V2), V4, [], ended(127)).outcome == "failed"
 
 
 def test_an_escape_is_a_failure_with_its_words():
@@ -219,7 +220,7 @@ def test_what_counts_is_what_the_cpu_says_that_it_has():
 @pytest.mark.parametrize("facts", [None, 5, {}, {"features": "all"}, {"features": [1]}])
 def test_a_look_that_makes_no_sense_counts_for_nothing(facts):
     events = [{"step": "cpu", "state": "passed", "facts": facts}, *smoke_events()]
-    assert judge_run(Order(CPU), Target(V2), V4, events, ended(0)).lacks == ()
+    assert judge_run(PlannedRun(CPU), CpuPromise(V2), V4, events, ended(0)).lacks == ()
 
 
 def test_the_backend_that_the_guard_names_and_the_one_that_it_should_take():
@@ -235,7 +236,7 @@ def test_the_backend_that_the_guard_names_and_the_one_that_it_should_take():
 
 
 def test_a_run_on_this_machine_needs_no_canary():
-    run = judge_run(Order(None, "middle"), Target(V2, {"wide": V4, "middle": V3}), V4, smoke_events(), ended())
+    run = judge_run(PlannedRun(None, "middle"), CpuPromise(V2, {"wide": V4, "middle": V3}), V4, smoke_events(), ended())
     assert (run.cpu, run.canary, run.outcome, run.emulator) == ("this machine", "not needed", "passed", "")
     assert (run.level, run.asked, run.expected) == ("x86-64-v4", "middle", "middle")
 
@@ -477,12 +478,12 @@ def test_the_request_names_every_feature_and_the_canary(tmp_path):
         emulation.Environment(tmp_path / "python", tmp_path / "site", tmp_path),
         emulation.Model("tiny", Path(__file__), "Once", "", vocabulary_round_trips=True),
         emulation.Engine(name="toy", import_name="toy", driver="llama_cpp"),
-        Target(V2),
+        CpuPromise(V2),
         make_host(),
         emulation.Emulator("/usr/bin/qemu-x86_64", "7.2"),
     )
     request = session._request()
-    request |= session._emulation(Order(CPU), request)
+    request |= session._emulation(PlannedRun(CPU), request)
     assert request["emulated"]["command"][:3] == ["/usr/bin/qemu-x86_64", "-cpu", "Nehalem,check=off"]
     assert Path(request["emulated"]["scratch"]).parent == tmp_path
     assert Path(request["events"]).parent == Path(request["emulated"]["scratch"])

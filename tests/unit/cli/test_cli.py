@@ -292,7 +292,7 @@ def test_an_unproven_wheel_is_listed_as_such(command, tmp_path):
     ids=["passed", "unproven", "refused"],
 )
 def test_what_could_not_be_shown_is_no_failure(command, monkeypatch, tmp_path, report, expected):
-    monkeypatch.setattr("truewheel.corridor.pipeline.smoke_wheel", lambda *_: report)
+    monkeypatch.setattr("truewheel.corridor.verify.smoke_wheel", lambda *_: report)
     wheel = tmp_path / "toy-1.0-py3-none-any.whl"
     wheel.touch()
     code, out, _ = command("smoke", str(wheel))

@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from factories import DIST_INFO, make_host, make_recipe, make_wheel, wheel_members
+from factories import DIST_INFO, make_facts, make_host, make_recipe, make_wheel, wheel_members
 
-from truewheel.checks.equivalence import CODES, Row
+from truewheel.checks.equivalence import CODES, ComparedVariant
 from truewheel.checks.finding import Finding
 from truewheel.checks.policy import Policy
 from truewheel.child.environment import InstallError
@@ -23,7 +23,6 @@ from truewheel.compare import run as compare
 from truewheel.compare.run import Comparison, compare_wheels, find_variants, label_wheels
 from truewheel.console import Console
 from truewheel.errors import CheckError, LoadError
-from truewheel.examine.facts import WheelFacts
 from truewheel.models.models import Model, find_model
 from truewheel.wheel.archive import Member, read_wheel
 from truewheel.wheel.writer import write_wheel
@@ -54,7 +53,7 @@ def facts_of(build="", plan=None):
     """Return what was read of a wheel that was never written."""
     members = wheel_members(**({f"{DIST_INFO}/truewheel.json": Member(plan.encode())} if plan else {}))
     wheel = make_wheel(NAME.format(f"-{build}" if build else ""), members=members)
-    return WheelFacts(wheel=wheel, libraries={}, sources=None, policy=None, locked=True)
+    return make_facts(None, wheel=wheel, libraries={}, code={}, sources=None)
 
 
 def answer_of(label, shift=0.0, **changes):
@@ -83,7 +82,7 @@ class Bench:
         self.driven = []
         self.told = {}
         self.full_at = "", ""
-        monkeypatch.setattr(compare, "inspect_wheel", lambda path, needles: self.wheels[int(str(path))])  # noqa: ARG005
+        monkeypatch.setattr(compare, "examine", lambda path: self.wheels[int(str(path))])
         monkeypatch.setattr(compare, "engine_for", lambda _project: make_recipe().engine)
         monkeypatch.setattr(compare, "detect_host", make_host)
         monkeypatch.setattr(
@@ -181,7 +180,7 @@ class TestComparison:
 
         monkeypatch.setattr(compare, "engine_for", engine_named)
         other = make_wheel("other-1.2.3-py3-none-any.whl", members={})
-        bench.wheels = [facts_of(), msgspec.structs.replace(facts_of(), wheel=other)]
+        bench.wheels = [facts_of(), facts_of()._replace(wheel=other)]
         comparison = bench.compare()
         assert comparison.engine == "toy-engine, other"
         assert bench.driven == ["toy-engine", "other"]
@@ -425,9 +424,11 @@ class TestRealChildren:
 
 
 ROWS = (
-    Row(variant="a|b", verdict="reference"),
-    Row(variant="same", verdict="same bits", mean_divergence=0, max_divergence=0, max_position=0, top_agreement=1.0),
-    Row(
+    ComparedVariant(variant="a|b", verdict="reference"),
+    ComparedVariant(
+        variant="same", verdict="same bits", mean_divergence=0, max_divergence=0, max_position=0, top_agreement=1.0
+    ),
+    ComparedVariant(
         variant="far",
         verdict="diverges",
         mean_divergence=0.0123,
@@ -437,7 +438,7 @@ ROWS = (
         first_difference=3,
         margin=0.25,
     ),
-    Row(variant="away", verdict="unproven", note="not provable here"),
+    ComparedVariant(variant="away", verdict="unproven", note="not provable here"),
 )
 FOUND = Finding(code="EQUIV-DIVERGES", where="far", message="mean *divergence*", hint="look")
 COMPARISON = Comparison(

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tools.reference import reference_pages
+from truewheel import files
 from truewheel.cli.schema_ import command
-from truewheel.config import presets
 from truewheel.config.load import available
 from truewheel.config.presets import (
     Measured,
@@ -236,7 +236,7 @@ def test_an_attempt_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(presets.os, "fsync", fail)
+    monkeypatch.setattr(files.os, "fsync", fail)
     with pytest.raises(OSError, match="full"):
         write_preset(path, make_preset(runner_up=None))
     assert path.read_bytes() == before

@@ -20,8 +20,8 @@ from truewheel import process
 from truewheel.child.drivers import lockdown
 from truewheel.errors import CheckError
 from truewheel.examine import run
-from truewheel.examine.child import Answer, Fault, Request, read_library, work
-from truewheel.examine.facts import LibraryFacts, WheelFacts, decode, encode
+from truewheel.examine.child import AnswerLine, Fault, ReadRequest, read_library, work
+from truewheel.examine.reading import LibraryFacts, WheelFacts, decode, encode
 from truewheel.wheel.archive import MalformedWheelError, Member, read_wheel
 from truewheel.wheel.writer import write_wheel
 
@@ -272,18 +272,18 @@ def make_wheel(path, **libraries):
 
 def test_a_child_accepts_a_wheel_or_tells_its_faults(wheel):
     with wheel.open("rb") as stream:
-        (answer,) = work(Request(descriptor=0, path=wheel), stream)
+        (answer,) = work(ReadRequest(descriptor=0, path=wheel), stream)
     assert answer.wheel.sha256 == read_wheel(wheel).sha256
     wheel.write_bytes(wheel.read_bytes()[:-4])
     with wheel.open("rb") as stream:
-        (answer,) = work(Request(descriptor=0, path=wheel), stream)
+        (answer,) = work(ReadRequest(descriptor=0, path=wheel), stream)
     assert answer.wheel is None
     assert answer.faults
 
 
 def test_a_child_reads_what_it_is_asked_for(wheel):
     accepted = read_wheel(wheel)
-    request = Request(descriptor=0, path=wheel, wheel=accepted, libraries=(SECOND,), sources=True, needles=NEEDLES)
+    request = ReadRequest(descriptor=0, path=wheel, wheel=accepted, libraries=(SECOND,), sources=True, needles=NEEDLES)
     with wheel.open("rb") as stream:
         answers = list(work(request, stream))
     assert [answer.sources is not None for answer in answers].count(True) == 1
@@ -528,7 +528,7 @@ def answering(monkeypatch, *answers):
 
 @pytest.mark.usefixtures("alone")
 def test_a_child_that_says_that_it_is_done_and_left_something_out(wheel, monkeypatch):
-    answering(monkeypatch, Answer(locked=""), Answer(done=True))
+    answering(monkeypatch, AnswerLine(locked=""), AnswerLine(done=True))
     with within(30):
         facts = run.inspect_wheel(wheel)
     assert all(library.damage for library in facts.libraries.values())
@@ -543,7 +543,7 @@ def test_a_child_cannot_speak_for_a_library_that_another_reads(wheel, monkeypatc
         found, audited = real(stream, requests, **options)
         if requests[0].wheel is not None:
             # Hostile bytes that took over one child name the libraries of the others.
-            lies = [Answer(library=name, facts=forged) for name in (LIBRARY, SECOND, THIRD)]
+            lies = [AnswerLine(library=name, facts=forged) for name in (LIBRARY, SECOND, THIRD)]
             mine = requests[-1].libraries
             found[-1] = [answer for answer in lies if answer.library not in mine] + found[-1]
         return found, audited
@@ -555,26 +555,27 @@ def test_a_child_cannot_speak_for_a_library_that_another_reads(wheel, monkeypatc
 
 
 def test_answers_that_are_no_answers_are_not_believed():
-    lines = b"\n".join([encode(Answer(locked="")), b"not an answer", encode(Answer(done=True))])
-    assert list(run._lines(lines, Answer)) == [Answer(locked="")]
-    assert list(run._lines(b'{"library": 5}', Answer)) == []
+    lines = b"\n".join([encode(AnswerLine(locked="")), b"not an answer", encode(AnswerLine(done=True))])
+    assert list(run._lines(lines, AnswerLine)) == [AnswerLine(locked="")]
+    assert list(run._lines(b'{"library": 5}', AnswerLine)) == []
 
 
-def test_a_child_that_cannot_even_begin(wheel, monkeypatch):
-    monkeypatch.setattr(run, "_ask", lambda *_arguments, **_options: ([[]], None))
+@pytest.mark.parametrize("answers", [[], [AnswerLine(locked=""), AnswerLine(faults=())]])
+def test_a_child_that_says_nothing_of_the_wheel(wheel, monkeypatch, answers):
+    monkeypatch.setattr(run, "_ask", lambda *_arguments, **_options: ([answers], None))
     with pytest.raises(CheckError, match=r"could not be read: the child that reads it died"):
         run.inspect_wheel(wheel)
 
 
 def test_a_child_that_refuses_says_why(wheel, monkeypatch):
-    answers = [Answer(locked=""), Answer(refusal="cannot read it: the disk is broken")]
+    answers = [AnswerLine(locked=""), AnswerLine(refusal="cannot read it: the disk is broken")]
     monkeypatch.setattr(run, "_ask", lambda *_arguments, **_options: ([answers], None))
     with pytest.raises(CheckError, match="the disk is broken"):
         run.inspect_wheel(wheel)
 
 
 def test_the_faults_that_a_child_found_are_told(wheel, monkeypatch):
-    answers = [Answer(locked=""), Answer(faults=(Fault("RECORD-HASH", "x.py", "another hash"),))]
+    answers = [AnswerLine(locked=""), AnswerLine(faults=(Fault("RECORD-HASH", "x.py", "another hash"),))]
     monkeypatch.setattr(run, "_ask", lambda *_arguments, **_options: ([answers], None))
     with pytest.raises(MalformedWheelError) as caught:
         run.inspect_wheel(wheel)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from truewheel.measure.metrics import Plan, Work, make_plan, metrics_of, read_event, share_of_limit
+from truewheel.measure.metrics import Work, Workload, make_workload, metrics_of, read_event, share_of_limit
 from truewheel.measure.result import Cost, Limits
 
-PLAN = make_plan([128, 2048], [64], [0, 2048], 32, 256, 3)
+PLAN = make_workload([128, 2048], [64], [0, 2048], 32, 256, 3)
 COST = Cost(weights=1000, cache=10, operations=2000, attention=4, integer=True)
 LIMITS = Limits(threads=2, read=1e6, int8=1e8, int8_kernel="avx2", f32=1e7, f32_kernel="fma")
 
@@ -19,8 +19,8 @@ def test_work_is_named_as_llama_bench_names_it():
 
 def test_context_holds_the_deepest_work():
     assert PLAN.context >= 2048 + 64
-    assert make_plan([16], [], [], 0, 8, 1).context == 512
-    assert make_plan([], [], [], 100, 2000, 1).context >= 2100
+    assert make_workload([16], [], [], 0, 8, 1).context == 512
+    assert make_workload([], [], [], 100, 2000, 1).context >= 2100
 
 
 def test_every_piece_of_work_has_its_metrics():
@@ -29,7 +29,7 @@ def test_every_piece_of_work_has_its_metrics():
         "pp128", "pp2048", "tg64", "tg64@2048", "answer-prefill", "answer-decode", "answer-whole", "answer-first",
         "load", "import", "peak", "wheel", "installed",
     ]  # fmt: skip
-    assert not [metric for metric in metrics_of(make_plan([1], [], [], 0, 8, 1)) if metric.key.startswith("answer")]
+    assert not [metric for metric in metrics_of(make_workload([1], [], [], 0, 8, 1)) if metric.key.startswith("answer")]
 
 
 ANSWER, PREFILL = PLAN.work[:2]
@@ -85,4 +85,4 @@ def test_there_is_no_share_without_limits_or_cost():
     assert share_of_limit("tg64", 1.0, PLAN, None, LIMITS) == (0.0, "")
     assert share_of_limit("tg64", 1.0, PLAN, COST, None) == (0.0, "")
     assert share_of_limit("load", 1.0, PLAN, COST, LIMITS) == (0.0, "")
-    assert share_of_limit("answer-decode", 1.0, Plan((Work("pp1", "prefill", 1),), 8), COST, LIMITS) == (0.0, "")
+    assert share_of_limit("answer-decode", 1.0, Workload((Work("pp1", "prefill", 1),), 8), COST, LIMITS) == (0.0, "")

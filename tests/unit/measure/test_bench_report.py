@@ -25,7 +25,7 @@ from bench_reports import (
 from markdown_it import MarkdownIt
 from msgspec.structs import replace
 
-from truewheel.measure.metrics import make_plan, share_of_limit
+from truewheel.measure.metrics import make_workload, share_of_limit
 from truewheel.measure.result import Cut, Interval
 from truewheel.pages.bench_markdown import to_markdown, tuning_to_markdown
 from truewheel.pages.bench_page import to_html
@@ -383,7 +383,7 @@ def test_the_roofline_agrees_with_the_shares():
     benchmark = make_benchmark()
     found = find_roofline(benchmark)
     assert found.limits.threads == 2
-    plan = make_plan([128, 512], [64], [0, 512, 2048], 0, 512, 1)
+    plan = make_workload([128, 512], [64], [0, 512, 2048], 0, 512, 1)
     for spot in found.spots:
         subject = next(subject for subject in benchmark.subjects if subject.label == spot.name)
         speed = next(figure.value.median for figure in subject.figures if figure.key == spot.key)

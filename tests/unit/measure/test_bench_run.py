@@ -14,12 +14,12 @@ from truewheel.errors import CheckError
 from truewheel.measure import run as bench
 from truewheel.measure.child import Run, Runner
 from truewheel.measure.install import Installed
-from truewheel.measure.metrics import make_plan
+from truewheel.measure.metrics import make_workload
 from truewheel.measure.result import Cost, Limits, ModelFacts
 from truewheel.measure.subjects import Asked
 from truewheel.models.models import Model
 
-PLAN = make_plan([128], [64], [0], 0, 64, 1)
+PLAN = make_workload([128], [64], [0], 0, 64, 1)
 COST = Cost(weights=1000, cache=0, operations=2000, attention=0, integer=True)
 LIMITS = Limits(threads=2, read=1e6, int8=1e9, int8_kernel="avx2", f32=1e9, f32_kernel="fma")
 SPEEDS = {"a": (100.0, 10.0), "b": (200.0, 10.05), "slow": (50.0, 5.0)}

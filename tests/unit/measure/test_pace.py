@@ -16,13 +16,13 @@ from truewheel.measure import run as bench
 from truewheel.measure import statistics
 from truewheel.measure.child import Run, Runner
 from truewheel.measure.install import Installed
-from truewheel.measure.metrics import make_plan
+from truewheel.measure.metrics import make_workload
 from truewheel.measure.pace import FEWEST, Budget
 from truewheel.measure.result import ModelFacts
 from truewheel.measure.subjects import Asked
 from truewheel.models.models import Model
 
-PLAN = make_plan([128, 512, 2048], [64, 128], [0, 2048], 64, 512, 2)
+PLAN = make_workload([128, 512, 2048], [64, 128], [0, 2048], 64, 512, 2)
 SECONDS = 300.0
 SPEEDS = {
     "fast": (4000.0, 400.0, 1.0),

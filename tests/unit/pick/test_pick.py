@@ -19,8 +19,9 @@ from truewheel.cli import run
 from truewheel.cpu.features import with_implied
 from truewheel.cpu.levels import LEVELS, level_features
 from truewheel.errors import CheckError, LoadError, PlanError
-from truewheel.examine.facts import LibraryFacts, WheelFacts
-from truewheel.examine.run import inspect_wheel
+from truewheel.examine.examine import examine
+from truewheel.examine.facts import facts_of
+from truewheel.examine.reading import LibraryFacts, WheelFacts
 from truewheel.pick import judge, target
 from truewheel.pick.candidate import Candidate
 from truewheel.pick.choose import choose, find_nearest
@@ -98,10 +99,11 @@ def code():
 def reading(monkeypatch, code):
     """Read archives here, and believe `code`: no child is started and nothing is disassembled."""
 
-    def inspect(path, **_):
-        return WheelFacts(wheel=read_wheel(path), libraries=code, sources=None, policy=None, locked=True)
+    def look(path):
+        read = WheelFacts(wheel=read_wheel(path), libraries=code, sources=None, policy=None, locked=True)
+        return facts_of(read)
 
-    monkeypatch.setattr(judge, "inspect_wheel", inspect)
+    monkeypatch.setattr(judge, "examine", look)
 
 
 @pytest.fixture
@@ -514,7 +516,7 @@ def test_a_wheel_without_code_needs_nothing(house):
 
 def test_real_code_is_read_in_a_child(house, monkeypatch, tmp_path):
     monkeypatch.setenv("TRUEWHEEL_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(judge, "inspect_wheel", inspect_wheel)
+    monkeypatch.setattr(judge, "examine", examine)
     kernel = function("kernel", bytes.fromhex("c5f5fec2"), RET)
     library = build_library(function("entry", call("kernel"), RET, exported=True), kernel).data
     for version, data in (("1.0", build_elf(needed=("libc.so.6",))), ("2.0", library)):

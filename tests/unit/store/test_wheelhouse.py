@@ -7,6 +7,7 @@ import pytest
 from factories import DIST_INFO, make_facts, make_stored_report, wheel_members
 from filelock import FileLock
 
+from truewheel import files
 from truewheel.checks.finding import Finding
 from truewheel.errors import StoreError
 from truewheel.report import Report
@@ -223,7 +224,7 @@ def test_a_full_disk_leaves_no_part_files_and_the_former_wheel(house, wheel, mon
     def full(_descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(StoreError, match="No space left on device"):
         house.add(wheel, report_of(wheel, created="2030-01-01T00:00:00+00:00"))
     assert not [path for path in house.root.rglob("*") if path.name.endswith(".part")]
@@ -235,7 +236,7 @@ def test_the_wheel_comes_after_its_reports(house, wheel, monkeypatch):
     def fail(_source, _path):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(store, "_copy", fail)
+    monkeypatch.setattr(store.shutil, "copyfile", fail)
     with pytest.raises(StoreError):
         house.add(wheel, report_of(wheel))
     assert names(house.root) == [".lock", f"{NAME}.report.json", f"{NAME}.report.md"]

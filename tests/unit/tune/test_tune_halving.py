@@ -7,7 +7,7 @@ import random
 import pytest
 from factories import make_host
 
-from truewheel.tune.halving import Candidate, Seen, halve, plan_rungs, rank, score, turns_of
+from truewheel.tune.halving import Contender, Seen, halve, plan_rungs, rank, score, turns_of
 from truewheel.tune.space import (
     combine,
     cross,
@@ -49,7 +49,7 @@ def test_what_showed_nothing_is_worth_nothing():
 
 
 def _candidates(count):
-    return [Candidate(number, {"n": number}) for number in range(2, count + 2)]
+    return [Contender(number, {"n": number}) for number in range(2, count + 2)]
 
 
 def _run(count=16, best=11, noise=0.05, keep=lambda _: "", goal="decode", time_left=lambda: 1.0):

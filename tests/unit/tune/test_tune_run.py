@@ -13,7 +13,7 @@ from truewheel.measure.child import Run, Runner
 from truewheel.measure.subjects import EngineEntry
 from truewheel.models.models import Model
 from truewheel.tune import run as tuning
-from truewheel.tune.halving import Candidate
+from truewheel.tune.halving import Contender
 
 GAINS = {"n_threads=2": 1.5, "poll=100": 1.3, "huge_pages=True": 1.2, "flash_attn=on": 2.0}
 
@@ -63,7 +63,7 @@ def search(monkeypatch, tmp_path):
     monkeypatch.setattr(tuning._Search, "divergence", divergence)
     runner = Runner(None, EngineEntry(import_name="llama_cpp", driver="llama_cpp"), {})
     model = Model("m", tmp_path / "m.gguf", "", "", vocabulary_round_trips=False)
-    order = tuning.Order(tmp_path / "a.whl", "decode", 600.0)
+    order = tuning.TuningRequest(tmp_path / "a.whl", "decode", 600.0)
     host = make_host(physical_cores=2, usable_cores=2)
     return tuning._Search(order, model, host, runner, "llama-cpp-python", Console()), lives
 
@@ -75,7 +75,7 @@ def test_what_counts_is_the_ratio_to_the_defaults_of_the_same_seconds(search, tu
         found.add({})
         found.begin(stack)
         StandIn.turns += 50
-        seen = found.try_out(Candidate(2, {"n_threads": 2}), turns)
+        seen = found.try_out(Contender(2, {"n_threads": 2}), turns)
     # The machine is 40 % slower than when the defaults were first seen; a turn's drift of 1 % is all that is left.
     assert len(seen) == turns
     assert [each.decode / found.shown.decode for each in seen] == pytest.approx([1.5] * turns, rel=0.011)

@@ -8,9 +8,11 @@ import msgspec
 
 from truewheel.binary.code import CodeFacts, Kernel
 from truewheel.binary.guards import OPEN
-from truewheel.checks.finding import Facts
-from truewheel.checks.isa_rules import DISPATCH_RULE, find_rule
+from truewheel.child.emulated_cpus import CpuPromise
 from truewheel.cpu.levels import LEVELS, level_features
+from truewheel.examine.facts import Facts
+from truewheel.examine.isa_rules import DISPATCH_RULE, find_rule
+from truewheel.plan.carried import BUILD_INFO, claims_of
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
@@ -129,17 +131,17 @@ def place(features: Iterable[str]) -> tuple[str, tuple[str, ...]]:
 
 def read_claims(facts: Facts) -> Iterator[Claim]:
     """Yield what a wheel says of the CPU that it needs."""
-    embedded = embedded_plan(facts)
-    for source, plan in (("the plan", facts.plan), ("truewheel.json", embedded)):
-        if plan is not None:
-            features = _in_order({*plan.features, *level_features(plan.level)})
-            yield Claim(source=source, text=f"{plan.level}, profile {plan.profile}", features=features)
+    planned = claims_of(facts.plan) if facts.plan else None
+    for source, told in (("the plan", planned), (BUILD_INFO, facts.embedded)):
+        if told is not None:
+            features = _in_order({*told.features, *level_features(told.level)})
+            yield Claim(source=source, text=f"{told.level}, profile {told.profile}", features=features)
     label = facts.wheel.name.variant
     if label:
         level = label.replace("x86_64", "x86-64").replace("_", "-")
         promised = _in_order(level_features(level)) if level in LEVELS else None
         yield Claim(source="the variant label", text=label, features=promised)
-    if facts.plan is None and embedded is None and not label:
+    if not facts.own and not label:
         x86 = sorted(platform for platform in facts.wheel.name.platforms if platform.endswith("x86_64"))
         if x86 or facts.code:
             text = f"every x86-64 CPU ({', '.join(x86) or 'no platform'})"
@@ -149,44 +151,22 @@ def read_claims(facts: Facts) -> Iterator[Claim]:
             yield Claim(source=f"the ELF note of {path}", text=elf.isa_level, features=None)
 
 
-class EmbeddedBackend(msgspec.Struct, frozen=True):
-    """A CPU backend as truewheel.json describes it."""
-
-    name: str
-    library: str
-    features: tuple[str, ...]
-
-
-class EmbeddedPlan(msgspec.Struct, frozen=True):
-    """What truewheel.json says of the plan, as far as it is compared."""
-
-    level: str
-    profile: str
-    features: tuple[str, ...]
-    backends: tuple[EmbeddedBackend, ...] = ()
-
-
-class _BuildInfo(msgspec.Struct, frozen=True):
-    plan: EmbeddedPlan
+def target_of(facts: Facts) -> CpuPromise:
+    """Return what a wheel promises: which CPUs it runs on, and which backend each gets."""
+    plan = facts.declared
+    return CpuPromise(
+        floor=frozenset(feature for claim in read_claims(facts) for feature in claim.features or ()),
+        backends={backend.name: frozenset(backend.features) for backend in plan.backends} if plan else {},
+    )
 
 
 def declared_backends(facts: Facts) -> dict[str, frozenset[str]]:
     """Return what the code of each backend may use, by its library, in a wheel that chooses among several."""
-    plan = facts.plan or embedded_plan(facts)
+    plan = facts.declared
     if plan is None or len(plan.backends) < 2:  # noqa: PLR2004
         return {}
     # What the wheel demands of every CPU, each backend may use besides its own.
     return {backend.library: frozenset((*plan.features, *backend.features)) for backend in plan.backends}
-
-
-def embedded_plan(facts: Facts) -> EmbeddedPlan | None:
-    """Return what truewheel.json in a wheel says; None when there is none, or it cannot be read."""
-    text = facts.wheel.texts.get(f"{facts.wheel.dist_info}/truewheel.json", "")
-    try:
-        plan = msgspec.json.decode(text, type=_BuildInfo).plan
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    return plan if plan.level in LEVELS else None
 
 
 def _library(path: str, code: CodeFacts, marks: tuple[str, ...], declared: frozenset[str]) -> LibraryNeeds:

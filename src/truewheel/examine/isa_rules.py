@@ -87,7 +87,7 @@ class _Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @functools.cache
 def isa_rules() -> tuple[Rule, ...]:
     """Return the rules of the data file."""
-    text = resources.files("truewheel.checks").joinpath("isa_rules.toml").read_bytes()
+    text = resources.files("truewheel.examine").joinpath("isa_rules.toml").read_bytes()
     return msgspec.toml.decode(text, type=_Rules).rule
 
 

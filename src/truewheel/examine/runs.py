@@ -1,0 +1,79 @@
+"""What can be run of a wheel when it is examined; each returns the facts with what it showed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from truewheel.child.emulated_cpus import plan_runs
+from truewheel.child.emulation import run_emulated
+from truewheel.child.smoke import engine_for, run_smoke, unproven
+from truewheel.child.system_info import SYSTEM_INFO, ask_libraries
+from truewheel.config.tables import Engine
+from truewheel.console import Console
+from truewheel.cpu.host import Host, detect_host
+from truewheel.examine.facts import Facts
+from truewheel.examine.isa_account import target_of
+from truewheel.models.models import Model
+from truewheel.plan.plan import Plan
+
+
+def smoke(facts: Facts, *, model: Model, console: Console, log: Path | None = None) -> Facts:
+    """Run the smoke test; a wheel of ours that needs another CPU than this one is unproven instead.
+
+    Raises:
+        LoadError: no driver knows the wheel.
+        CheckError: its METADATA cannot be followed.
+        FetchError: a dependency cannot be had.
+    """
+    host, plan = detect_host(), facts.plan
+    if plan and (lacks := list_lacking(plan, host)):
+        record = unproven(model, f"not provable here: this CPU lacks {', '.join(lacks)}")
+        console.say(f"         {record.ending}")
+    else:
+        record = run_smoke(
+            facts.wheel,
+            model,
+            _engine_of(facts),
+            threads=host.usable_cores,
+            console=console,
+            in_process=plan is None or plan.in_process,
+            log=log,
+        )
+    return facts._replace(smoke=record)
+
+
+def list_lacking(plan: Plan, host: Host) -> list[str]:
+    """Return the features that a wheel demands and this CPU lacks; Linux does not tell of all that a native one has."""
+    return [] if plan.march == "native" else [name for name in plan.features if name not in host.features]
+
+
+def load_libraries(facts: Facts) -> Facts:
+    """Load the libraries that can tell what they were compiled with, and let them.
+
+    Raises:
+        CheckError: the wheel's METADATA cannot be followed.
+        FetchError: a dependency cannot be had.
+    """
+    able = [path for path, elf in facts.libraries.items() if SYSTEM_INFO in elf.defined]
+    return facts._replace(told=ask_libraries(facts.wheel, able))
+
+
+def emulate(facts: Facts, *, model: Model, console: Console) -> Facts:
+    """Run the wheel on emulated CPUs, and on this one to compare.
+
+    Raises:
+        LoadError: no driver knows the wheel.
+        FetchError: a dependency cannot be had.
+        CheckError: there is no emulator, or the wheel's METADATA cannot be followed.
+    """
+    host, target = detect_host(), target_of(facts)
+    orders = plan_runs(target, frozenset(host.features))
+    runs = run_emulated(facts.wheel, model, _engine_of(facts), target, orders, host=host, console=console)
+    return facts._replace(emulation=runs)
+
+
+def _engine_of(facts: Facts) -> Engine:
+    plan = facts.plan
+    if plan is None:
+        return engine_for(facts.wheel.name.project)
+    return Engine(name=plan.engine, import_name=plan.import_name, driver=plan.driver)
