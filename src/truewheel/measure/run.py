@@ -125,7 +125,7 @@ def run_benchmark(
         subjects=assemble(series, reference, plan, floors, method.worst, facts.cost, limits[0]),
         repeated=sum(one.repeated for one in [*series, again]),
         budget=method.budget.seconds if pace.limited else 0.0,
-        cut=pace.cuts(),
+        cut=() if reference.failure else pace.cuts(),
     )
 
 

@@ -181,6 +181,13 @@ def test_who_dies_on_the_way_is_not_started_again_and_keeps_what_was_seen(stage,
     assert figures(benchmark, "a")["pp128"].value is not None
 
 
+def test_a_reference_that_dies_on_the_way_is_no_lack_of_time(measure):
+    benchmark = measure("later", "b", rounds=5)
+    assert benchmark.subjects[0].failure == "in round 2: after measure: segmentation fault"
+    assert (benchmark.budget, benchmark.cut) == (0.0, ())
+    assert {floor.key for floor in benchmark.floors} >= {"pp128", "tg64"}
+
+
 def test_what_makes_no_sense_is_not_believed(measure):
     benchmark = measure("a", "liar")
     liar = next(each for each in benchmark.subjects if each.label.startswith("liar"))
