@@ -142,6 +142,7 @@ def make_plan_of(**changes):
         "tools": {"cmake": "4.0.0", "ninja": "1.12.0"},
         "version": "1.0",
         "builder": "b" * 64,
+        "prover": "d" * 64,
         **changes,
     }
     positional = [parts.pop(name) for name in ("recipe", "profile", "toolchain", "host")]

@@ -11,6 +11,7 @@ from factories import (
     make_facts,
     make_plan_of,
     make_portable,
+    make_recipe,
     make_wheel,
     make_zig,
     smoke_events,
@@ -115,7 +116,7 @@ def _told(**told):
 
 
 def _without_evidence():
-    plan = msgspec.structs.replace(make_plan_of(), isa_units=())
+    plan = make_plan_of(recipe=make_recipe(checks={"isa-units": []}))
     return make_facts(plan, evidence=Evidence({}, ()))
 
 

@@ -89,10 +89,12 @@ def _units(facts: Facts) -> Iterator[Finding]:
     if plan.backends:
         kernels = [unit for backend in plan.backends for unit in _units_of(backend, units)]
         yield from _backend_flags(plan, units)
-    elif plan.isa_units:
-        kernels = [unit for unit in units if any(fnmatch.fnmatchcase(unit.file, pattern) for pattern in plan.isa_units)]
+    elif plan.expect.isa_units:
+        kernels = [
+            unit for unit in units if any(fnmatch.fnmatchcase(unit.file, pattern) for pattern in plan.expect.isa_units)
+        ]
         if not kernels:
-            yield _no_evidence(f"no compile unit matches {', '.join(plan.isa_units)}", "checks.isa-units")
+            yield _no_evidence(f"no compile unit matches {', '.join(plan.expect.isa_units)}", "checks.isa-units")
     else:
         return
     for unit in units:

@@ -110,7 +110,7 @@ def _unused(facts: Facts) -> Iterator[Finding]:
             own = features - lesser - _SELDOM if lesser else features
             asked.append((backend.library, f"the backend {backend.name}", tuple(sorted(own or features))))
     elif plan.level in _MARKERS:
-        library = plan.backends[0].library if plan.backends else plan.isa_library
+        library = plan.backends[0].library if plan.backends else plan.expect.isa_library
         asked.append((library, plan.level, _MARKERS[plan.level]))
     for library, what, wanted in asked:
         if library not in facts.code:

@@ -208,7 +208,7 @@ def _note(facts: Facts) -> Iterator[Finding]:
     plan = facts.plan
     if plan is None or plan.level == "x86-64":
         return
-    for library in [backend.library for backend in plan.backends] or [plan.isa_library]:
+    for library in [backend.library for backend in plan.backends] or [plan.expect.isa_library]:
         if library and library not in facts.libraries:
             yield Finding(
                 code="LINK-NOTE",

@@ -35,7 +35,7 @@ def check(facts: Facts) -> Iterator[Finding]:
                 hint="link with -s, or strip it",
             )
     if facts.plan is not None:
-        limit = facts.plan.max_wheel_mib
+        limit = facts.plan.expect.max_wheel_mib
         if facts.wheel.size > limit * (1 << 20):
             yield Finding(
                 code="SIZE-LIMIT",

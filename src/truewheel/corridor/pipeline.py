@@ -83,7 +83,9 @@ def _build(order: Order, ready: Prepared, house: Wheelhouse, console: Console, s
                 record = unproven(model, f"not provable here: this CPU lacks {', '.join(lacks)}")
                 console.say(f"         {record.ending}")
             else:
-                record = _smoke(repaired.wheel, model, engine, ready.host, console, log, in_process=plan.in_process)
+                record = _smoke(
+                    repaired.wheel, model, engine, ready.host, console, log, in_process=plan.expect.in_process
+                )
             read = inspect_wheel(repaired.wheel.path, needles=needles(), cache=False)
             facts = gather(read, plan=plan, evidence=repaired.evidence, record=record)
             if order.emulate:
@@ -107,7 +109,7 @@ def _build(order: Order, ready: Prepared, house: Wheelhouse, console: Console, s
 
 def _find(order: Order, ready: Prepared, house: Wheelhouse) -> Stored | None:
     provable = not _lacking(ready.plan, ready.host)
-    return house.find(ready.plan.digest, order.model, emulated=order.emulate, provable=provable)
+    return house.find(ready.plan.digest, ready.plan.proof, order.model, emulated=order.emulate, provable=provable)
 
 
 def _lacking(plan: Plan, host: Host) -> list[str]:

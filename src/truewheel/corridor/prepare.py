@@ -14,7 +14,7 @@ from truewheel.fetch.source import read_changes, tree_hash
 from truewheel.machine.probe import Toolchain, find_toolchain
 from truewheel.machine.rust import RustToolchain, find_rust
 from truewheel.machine.tools import planned_versions
-from truewheel.plan.identity import builder_hash
+from truewheel.plan.identity import builder_hash, prover_hash
 from truewheel.plan.plan import Changes, Plan, make_plan, planned_source
 from truewheel.targets.targets import target_of
 
@@ -102,6 +102,7 @@ def _prepare(
         tools=planned_versions(loaded.recipe.build.backend),
         version=__version__,
         builder=builder_hash(),
+        prover=prover_hash(),
         rust=rust.version if rust else "",
         base=base.plan if base else None,
     )

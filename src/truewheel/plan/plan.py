@@ -57,16 +57,35 @@ class PlannedToolchain(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"
     isa_note: str
 
 
+class Expectation(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """What a wheel is held to: it decides what is proven, and no byte of the wheel.
+
+    Attributes:
+        prover: hash of the part of this program that proves wheels.
+        driver: smoke driver.
+        isa_units: compile units that carry the ISA flags.
+        isa_library: the library that is built for the level, where it is no backend.
+        max_wheel_mib: largest wheel that passes, MiB.
+        in_process: refuse a wheel where the smoke child cannot be kept from starting processes and opening sockets.
+    """
+
+    prover: str
+    driver: str
+    isa_units: tuple[str, ...]
+    isa_library: str
+    max_wheel_mib: float
+    in_process: bool
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
-    """Everything that decides what a build gives, and nothing that does not.
+    """Everything that decides what a build gives and what is proven of it, and nothing that does not.
 
     Attributes:
         schema: version of this format.
         truewheel: version of this program.
-        builder: hash of this program's own code.
+        builder: hash of the part of this program that writes wheels.
         engine: engine name.
         import_name: package that the wheel installs.
-        driver: smoke driver.
         profile: variant label.
         source: what is built.
         toolchain: by what.
@@ -80,15 +99,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         c_flags: flags of C and C++ compilers.
         link_flags: linker flags for shared libraries.
         environment: variables of the build, beyond PATH and HOME.
-        build_tag: the wheel's build tag.
+        number: the wheel's build number.
+        label: what its build tag says of the variant.
         platform: the wheel's platform tag.
         backend: PEP 517 backend.
         wheel_exclude: what the backend leaves out of the wheel.
         license_files: licences that are copied into the wheel.
-        isa_units: compile units that carry the ISA flags.
-        isa_library: the library that is built for the level, where it is no backend.
-        max_wheel_mib: largest wheel that passes, MiB.
-        in_process: refuse a wheel where the smoke child cannot be kept from starting processes and opening sockets.
+        expect: what it is held to.
         backends: CPU backends of the wheel, the best first; the first that a CPU can run is loaded.
         loader: the library of the wheel that loads them; empty without backends.
         rust: how the Rust of the engine is built; None for an engine without.
@@ -100,7 +117,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     builder: str
     engine: str
     import_name: str
-    driver: str
     profile: str
     source: PlannedSource
     toolchain: PlannedToolchain
@@ -113,15 +129,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     c_flags: tuple[str, ...]
     link_flags: tuple[str, ...]
     environment: dict[str, str]
-    build_tag: str
+    number: int
+    label: str
     platform: str
     backend: str
     wheel_exclude: tuple[str, ...]
     license_files: tuple[str, ...]
-    isa_units: tuple[str, ...]
-    isa_library: str
-    max_wheel_mib: float
-    in_process: bool
+    expect: Expectation
     backends: tuple[PlannedBackend, ...] = ()
     loader: str = ""
     rust: PlannedRust | None = None
@@ -129,14 +143,35 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
 
     @property
     def digest(self) -> str:
-        """Return the SHA-256 of the plan, hexadecimal: cache key, identity, provenance."""
-        without_tag = msgspec.structs.replace(self, build_tag="")
-        return hashlib.sha256(msgspec.json.encode(without_tag, order="deterministic")).hexdigest()
+        """Return the SHA-256 of what decides the wheel's bytes, hexadecimal: its name, cache key, provenance."""
+        return _digest(self._bytes())
+
+    @property
+    def proof(self) -> str:
+        """Return the SHA-256 of what decides what is proven of it: the digest, and what the wheel is held to."""
+        return _digest([self.digest, self.expect])
+
+    @property
+    def build_tag(self) -> str:
+        """Return the wheel's build tag."""
+        return f"{self.number}_{self.label}_{self.digest[:8]}"
+
+    def _bytes(self) -> dict[str, Any]:
+        table: dict[str, Any] = msgspec.to_builtins(self)
+        return {key: value for key, value in table.items() if key != "expect"}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the plan and its digest as plain data."""
+        """Return the plan, its digests and its build tag as plain data."""
         table: dict[str, Any] = msgspec.to_builtins(self)
-        return {"digest": self.digest, **table}
+        return {"digest": self.digest, "proof": self.proof, "build-tag": self.build_tag, **table}
+
+    def to_wheel(self) -> dict[str, Any]:
+        """Return what the wheel itself carries of it: nothing that does not decide its bytes."""
+        return {"digest": self.digest, "build-tag": self.build_tag, **self._bytes()}
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()
 
 
 def make_plan(
@@ -149,6 +184,7 @@ def make_plan(
     tools: dict[str, str],
     version: str,
     builder: str,
+    prover: str,
     rust: str = "",
     base: Plan | None = None,
 ) -> Plan:
@@ -162,7 +198,8 @@ def make_plan(
         source: the recipe's source with the hashes of its patches.
         tools: versions of the build's helpers.
         version: version of truewheel.
-        builder: hash of truewheel's code.
+        builder: hash of the code that writes wheels.
+        prover: hash of the code that proves them.
         rust: version of rustc, for an engine that has Rust.
         base: the plan of the recipe that an engine's libraries are taken from, for the same profile.
 
@@ -197,13 +234,12 @@ def make_plan(
         backends = tuple(
             msgspec.structs.replace(backend, library=renamed(backend.library, take)) for backend in base.backends
         )
-    plan = Plan(
-        schema=1,
+    return Plan(
+        schema=2,
         truewheel=version,
         builder=builder,
         engine=recipe.engine.name,
         import_name=recipe.engine.import_name,
-        driver=recipe.engine.driver,
         profile=profile.label,
         source=source,
         toolchain=PlannedToolchain(
@@ -229,24 +265,26 @@ def make_plan(
         link_flags=link_flags,
         # The engine's CMake asks git for a commit and would find a repository around the cache folder.
         environment={"GIT_CEILING_DIRECTORIES": "{sources}", "LC_ALL": "C.UTF-8"},
-        build_tag="",
+        # Of wheels with the same tags pip takes the highest build number: that must be the one that runs everywhere.
+        number=_SAFE_EVERYWHERE if profile.dispatch else 1,
+        label=f"{profile.label}_{toolchain.native_cpu}" if native and toolchain.native_cpu else profile.label,
         platform=target.platform(profile.glibc),
         backend=recipe.build.backend,
         wheel_exclude=recipe.build.wheel_exclude,
         license_files=recipe.package.license_files,
-        isa_units=recipe.checks.isa_units,
-        isa_library=recipe.checks.isa_library,
-        max_wheel_mib=_max_wheel_mib(recipe, profile, base),
-        in_process=recipe.checks.in_process,
+        expect=Expectation(
+            prover=prover,
+            driver=recipe.engine.driver,
+            isa_units=recipe.checks.isa_units,
+            isa_library=recipe.checks.isa_library,
+            max_wheel_mib=_max_wheel_mib(recipe, profile, base),
+            in_process=recipe.checks.in_process,
+        ),
         backends=backends,
         loader=loader,
         rust=plan_rust(profile, features, link_flags, rust, native=native) if rust else None,
         libraries=libraries,
     )
-    name = f"{profile.label}_{toolchain.native_cpu}" if native and toolchain.native_cpu else profile.label
-    # Of wheels with the same tags pip takes the highest build number: that must be the one that runs everywhere.
-    number = _SAFE_EVERYWHERE if profile.dispatch else 1
-    return msgspec.structs.replace(plan, build_tag=f"{number}_{name}_{plan.digest[:8]}")
 
 
 def _origin(base: Plan) -> Origin:
@@ -263,7 +301,7 @@ def _note_flags(toolchain: Toolchain, level: str) -> tuple[str, ...]:
 
 def _max_wheel_mib(recipe: Recipe, profile: Profile, base: Plan | None) -> float:
     if profile.dispatch and base is not None:
-        return base.max_wheel_mib
+        return base.expect.max_wheel_mib
     if profile.dispatch and recipe.backends and recipe.backends.max_wheel_mib:
         return recipe.backends.max_wheel_mib
     return recipe.checks.max_wheel_mib

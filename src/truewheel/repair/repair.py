@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from truewheel.binary.elf import is_elf
 from truewheel.build.evidence import Evidence
 from truewheel.build.product import BuiltWheel
 from truewheel.errors import CheckError, RepairError
@@ -19,7 +18,7 @@ from truewheel.plan.plan import Plan
 from truewheel.repair.carried import add_carried
 from truewheel.repair.guard import add_guard
 from truewheel.repair.sbom import Crate, make_sbom, read_crates
-from truewheel.wheel.archive import Member, WheelFile, read_all, read_wheel
+from truewheel.wheel.archive import Member, WheelFile, kind_of, read_all, read_wheel
 from truewheel.wheel.name import WheelName
 from truewheel.wheel.writer import write_wheel
 
@@ -63,7 +62,9 @@ def repair_wheel(built: BuiltWheel, folder: Path) -> RepairedWheel:
     members = add_carried(add_guard(content, plan, built.cpuid_library), plan)
     members |= _licences(built, wheel.dist_info)
     libraries = {
-        path: hashlib.sha256(member.data).hexdigest() for path, member in members.items() if is_elf(member.data)
+        path: hashlib.sha256(member.data).hexdigest()
+        for path, member in members.items()
+        if kind_of(member.data) == "elf"
     }
     members[f"{wheel.dist_info}/{BUILD_INFO}"] = Member(_build_info(built, libraries))
     members[f"{wheel.dist_info}/sboms/truewheel.cdx.json"] = Member(make_sbom(plan, libraries, _crates(built)))
@@ -106,8 +107,8 @@ def _licences(built: BuiltWheel, dist_info: str) -> dict[str, Member]:
 def _build_info(built: BuiltWheel, libraries: dict[str, str]) -> bytes:
     cache = built.evidence.cmake_cache
     info = {
-        "schema": 1,
-        "plan": built.plan.to_dict(),
+        "schema": 2,
+        "plan": built.plan.to_wheel(),
         "compiler": built.compiler,
         "commit": dict(built.plan.source.commit),
         "cmake-cache": {key: cache[key] for key in sorted(cache) if key.startswith(_CACHE_EXTRACT)},

@@ -53,11 +53,14 @@ class Wheelhouse:
             probe.write_bytes(b"x")
             probe.unlink()
 
-    def find(self, digest: str, model: str, *, emulated: bool = False, provable: bool = True) -> Stored | None:
-        """Return the proven wheel of the plan with this digest, if it is still what its report says.
+    def find(
+        self, digest: str, proof: str, model: str, *, emulated: bool = False, provable: bool = True
+    ) -> Stored | None:
+        """Return the proven wheel of the plan with these digests, if it is still what its report says.
 
         Args:
-            digest: of the plan.
+            digest: of what decides its bytes.
+            proof: of what decides what is proven of it.
             model: the model that it must have answered with; `tiny` asks for no more than any.
             emulated: whether it must have been run on emulated CPUs, too.
             provable: whether this machine can run it; then one that was never run is not enough.
@@ -68,7 +71,8 @@ class Wheelhouse:
             answered = smoke is not None and smoke.passed and model in ("tiny", smoke.model)
             answered = answered or (report.verdict == "unproven" and not provable)
             answered = answered and (not emulated or bool(report.emulation))
-            if report.digest == digest and report.sound and answered and _sha256(stored.path) == report.sha256:
+            same = (report.digest, report.proof) == (digest, proof)
+            if same and report.sound and answered and _sha256(stored.path) == report.sha256:
                 return stored
         return None
 
@@ -90,7 +94,8 @@ class Wheelhouse:
         """Store a wheel and its report: among the proven, or among the rejected as the verdict says.
 
         Each file is written beside its place, synced and renamed; the wheel comes last, so that a wheel
-        that is there has its report.
+        that is there has its report. What was known of the same file before goes: its older copy among the rejected,
+        or among the proven where this report is of another proof.
 
         Raises:
             StoreError: the wheelhouse cannot be written to, or is locked for too long.
@@ -102,7 +107,14 @@ class Wheelhouse:
             _write(target.with_name(f"{target.name}.report.json"), to_json(report))
             _write(target.with_name(f"{target.name}.report.md"), to_markdown(report).encode())
             _copy(wheel, target)
+            self._forget(wheel.name, report)
         return Stored(target, report)
+
+    def _forget(self, name: str, report: Report) -> None:
+        for stored in self.list(rejected=report.sound):
+            if stored.path.name == name and (report.sound or stored.report.proof != report.proof):
+                for suffix in ("", ".report.json", ".report.md"):
+                    stored.path.with_name(f"{name}{suffix}").unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:

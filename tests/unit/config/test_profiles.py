@@ -143,7 +143,7 @@ def test_a_profile_of_a_level_has_its_features_options_and_flags(name, expected)
     assert backend.flags == tuple(sorted(wanted))
     assert plan.defines["GGML_CPU_ALL_VARIANTS"] == "OFF"
     assert plan.build_tag.startswith(f"1_{name}_")
-    assert plan.max_wheel_mib == 4
+    assert plan.expect.max_wheel_mib == 4
 
 
 def test_the_profile_for_old_cpus_has_everything_of_avx_turned_off():
@@ -168,7 +168,7 @@ def test_the_wheel_that_chooses_has_every_backend_of_the_recipe():
         assert backend.target == f"ggml-cpu-{backend.name}"
     assert plan.defines["GGML_CPU_ALL_VARIANTS"] == "ON"
     assert plan.defines["GGML_CPU_VARIANTS"] == ";".join(backend.name for backend in plan.backends)
-    assert plan.max_wheel_mib == 10
+    assert plan.expect.max_wheel_mib == 10
     assert plan.build_tag.startswith("2_dispatch_")
 
 

@@ -41,9 +41,18 @@ def test_the_same_inputs_give_the_same_plan():
 
 
 def test_the_digest_is_that_of_the_canonical_text():
-    plan = msgspec.structs.replace(make_plan_of(), build_tag="")
-    text = msgspec.json.encode(plan, order="deterministic")
-    assert make_plan_of().digest == hashlib.sha256(text).hexdigest()
+    plan = make_plan_of()
+    table = {key: value for key, value in msgspec.to_builtins(plan).items() if key != "expect"}
+    text = msgspec.json.encode(table, order="deterministic")
+    assert plan.digest == hashlib.sha256(text).hexdigest()
+    proven = msgspec.json.encode([plan.digest, plan.expect], order="deterministic")
+    assert plan.proof == hashlib.sha256(proven).hexdigest()
+
+
+def test_a_wheel_carries_what_decides_its_bytes_and_no_more():
+    plan = make_plan_of()
+    assert plan.to_dict().keys() - plan.to_wheel().keys() == {"expect", "proof"}
+    assert plan.to_wheel()["build-tag"] == plan.build_tag
 
 
 def test_the_digest_survives_being_stored():
@@ -98,15 +107,10 @@ def test_the_order_of_keys_does_not_matter():
         {"profile": make_profile(define={"TOY": True})},
         {"profile": make_profile(flags=("-O2",))},
         {"recipe": make_recipe(engine={"import-name": "toy"})},
-        {"recipe": make_recipe(engine={"driver": "other"})},
         {"recipe": make_recipe(build={"define": {"TOY_EXTRAS": True}})},
         {"recipe": make_recipe(build={"isa": "none"})},
         {"recipe": make_recipe(build={"wheel-exclude": ["bin/*"]})},
         {"recipe": make_recipe(package={"license-files": ["LICENSE"]})},
-        {"recipe": make_recipe(checks={"max-wheel-mib": 2})},
-        {"recipe": make_recipe(checks={"isa-units": []})},
-        {"recipe": make_recipe(checks={"isa-library": ""})},
-        {"recipe": make_recipe(checks={"in-process": False})},
         {"recipe": make_recipe(backends=BACKENDS)},
     ],
     ids=str,
@@ -114,7 +118,27 @@ def test_the_order_of_keys_does_not_matter():
 def test_each_input_changes_the_digest(changes):
     plan = make_plan_of(**changes)
     assert plan.digest != make_plan_of().digest
+    assert plan.proof != make_plan_of().proof
     assert plan.build_tag != make_plan_of().build_tag
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"prover": "c" * 64},
+        {"recipe": make_recipe(engine={"driver": "other"})},
+        {"recipe": make_recipe(checks={"max-wheel-mib": 2})},
+        {"recipe": make_recipe(checks={"isa-units": []})},
+        {"recipe": make_recipe(checks={"isa-library": ""})},
+        {"recipe": make_recipe(checks={"in-process": False})},
+    ],
+    ids=str,
+)
+def test_what_a_wheel_is_held_to_makes_another_proof_of_the_same_wheel(changes):
+    plan = make_plan_of(**changes)
+    assert (plan.digest, plan.build_tag) == (make_plan_of().digest, make_plan_of().build_tag)
+    assert plan.to_wheel() == make_plan_of().to_wheel()
+    assert plan.proof != make_plan_of().proof
 
 
 @pytest.mark.parametrize(
@@ -357,9 +381,9 @@ def test_of_wheels_with_the_same_tags_the_one_that_runs_everywhere_has_the_highe
 
 
 def test_a_wheel_with_many_backends_may_be_larger():
-    assert (make_backend_plan().max_wheel_mib, make_dispatch_plan().max_wheel_mib) == (1, 3)
+    assert (make_backend_plan().expect.max_wheel_mib, make_dispatch_plan().expect.max_wheel_mib) == (1, 3)
     unlimited = {key: value for key, value in BACKENDS.items() if key != "max-wheel-mib"}
-    assert make_dispatch_plan(recipe=make_recipe(backends=unlimited)).max_wheel_mib == 1
+    assert make_dispatch_plan(recipe=make_recipe(backends=unlimited)).expect.max_wheel_mib == 1
 
 
 def test_an_engine_without_backends_has_none():
