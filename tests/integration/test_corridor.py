@@ -276,6 +276,6 @@ def test_doctor_and_plan_do_nothing_and_say_all(truewheel, tmp_path, engine):
     assert doctor["host"]["usable-cores"] >= 1
     assert doctor["cells"]
     plan = json.loads(truewheel("plan", str(engine), "--json").stdout)
-    assert plan["defines"]["GGML_NATIVE"] == "ON"
+    assert plan["builder"]["cmake"]["defines"]["GGML_NATIVE"] == "ON"
     assert len(plan["digest"]) == 64
     assert not (tmp_path / "house").exists()

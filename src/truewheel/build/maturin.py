@@ -22,8 +22,7 @@ from truewheel.fetch.source import SourceTree
 from truewheel.machine.rust import TARGET, RustToolchain, header_folders, rust_environment
 from truewheel.machine.tools import Tool, search_path
 from truewheel.plan.placeholders import BUILD_PLACEHOLDER, CRATES_PLACEHOLDER, NOTE_PLACEHOLDER, SOURCE_PLACEHOLDER
-from truewheel.plan.plan import Plan
-from truewheel.plan.rust import PlannedLibraries, PlannedRust
+from truewheel.plan.plan import BundledLibraries, CMakeSettings, MaturinPlan, Plan, TakenLibraries
 
 _COMPILING = re.compile(r"^\s*Compiling (?P<what>\S+ v\S+)")
 _ERROR = re.compile(r"^(?P<text>(?:error(?:\[E\d+\])?: .*|.*panicked at .*|💥 .*))$")
@@ -67,6 +66,7 @@ class _Reader:
 
 def build_rust_wheel(
     plan: Plan,
+    builder: MaturinPlan,
     source: SourceTree,
     tools: BuildTools,
     rust: RustTools,
@@ -81,6 +81,7 @@ def build_rust_wheel(
 
     Args:
         plan: what to build.
+        builder: its part for this backend.
         source: the patched tree, a workspace with a pyproject.toml for maturin.
         tools: compilers and helpers.
         rust: Rust's.
@@ -93,8 +94,6 @@ def build_rust_wheel(
     Raises:
         BuildError: it did not compile or link; names the log and the first error.
     """
-    assert plan.rust is not None
-    assert plan.libraries is not None
     shutil.rmtree(work, ignore_errors=True)
     tree = work / "source"
     work.mkdir(parents=True)
@@ -105,11 +104,11 @@ def build_rust_wheel(
     # Macros, build scripts and bindgen are for this machine, the same for every profile, and most of the work. What
     # is compiled for the wheel never stays: each of its crates is compiled, and seen to be compiled, anew.
     shutil.rmtree(target / TARGET, ignore_errors=True)
-    environment = {**_environment(plan, plan.rust, tree, tools, rust, work, jobs), "CARGO_TARGET_DIR": str(target)}
-    if NOTE_PLACEHOLDER in plan.link_flags:
-        build_note(tools.toolchain, plan.level, note, environment, log)
-    if base is not None:
-        environment |= _library_variables(plan.libraries, base, work / "libraries", tree)
+    environment = {**_environment(builder, tree, tools, rust, work, jobs), "CARGO_TARGET_DIR": str(target)}
+    if NOTE_PLACEHOLDER in builder.cmake.link_flags:
+        build_note(tools.toolchain, plan.code.level, note, environment, log)
+    if base is not None and isinstance(builder.libraries, TakenLibraries):
+        environment |= _library_variables(builder.libraries, base, work / "libraries", tree)
     with console.steps("compiling") as steps:
         reader = _Reader(_count_crates(tree))
 
@@ -117,12 +116,12 @@ def build_rust_wheel(
             if reader.feed(line):
                 steps.advance(reader.done, reader.total, reader.detail)
 
-        _call_maturin(plan.rust, rust, tree, work / "wheel", environment, log, follow, reader)
+        _call_maturin(builder, rust, tree, work / "wheel", environment, log, follow, reader)
     wheels = list((work / "wheel").glob("*.whl"))
     if len(wheels) != 1:
         raise BuildError(f"maturin left {len(wheels)} wheels instead of one", hint=f"the full log is {log}")
     compiled = {unit.crate for unit in reader.crates}
-    told = base.evidence if base else _crate_evidence(plan.libraries, target, tree)
+    told = base.evidence if base else _crate_evidence(builder, target, tree)
     return BuiltWheel(
         path=wheels[0],
         plan=plan,
@@ -136,7 +135,7 @@ def build_rust_wheel(
 
 
 def _environment(
-    plan: Plan, planned: PlannedRust, tree: Path, tools: BuildTools, rust: RustTools, work: Path, jobs: int
+    planned: MaturinPlan, tree: Path, tools: BuildTools, rust: RustTools, work: Path, jobs: int
 ) -> dict[str, str]:
     toolchain = tools.toolchain
     cache = tools.cache.environment if tools.cache else {"ZIG_LOCAL_CACHE_DIR": str(work / "zig-cache")}
@@ -165,23 +164,23 @@ def _environment(
     }
     if toolchain.ar:
         extra |= {f"AR_{triple}": toolchain.ar, f"RANLIB_{triple}": toolchain.ranlib}
-    if plan.libraries is not None and plan.libraries.source == "crate":
+    if isinstance(planned.libraries, BundledLibraries):
         # The crate's build script passes on what is named so.
-        extra |= plan.defines
-        flags_of_c = _flags(plan, tree, crates)
+        extra |= planned.cmake.defines
+        flags_of_c = _flags(planned.cmake, tree, crates)
         extra |= {f"CFLAGS_{triple}": flags_of_c, f"CXXFLAGS_{triple}": flags_of_c}
     path = search_path(tools.cmake, tools.ninja)
     path = f"{rust.rust.cargo.parent}:{path}"
-    return build_environment(plan.environment, source=tree, search_path=path, extra=extra)
+    return build_environment(planned.environment, source=tree, search_path=path, extra=extra)
 
 
-def _flags(plan: Plan, tree: Path, crates: list[Path]) -> str:
+def _flags(cmake: CMakeSettings, tree: Path, crates: list[Path]) -> str:
     """Return the flags of C and C++ for a crate that compiles some: its sources lie where cargo keeps crates."""
-    flags = [flag.replace(SOURCE_PLACEHOLDER, str(tree)) for flag in plan.c_flags if BUILD_PLACEHOLDER not in flag]
+    flags = [flag.replace(SOURCE_PLACEHOLDER, str(tree)) for flag in cmake.c_flags if BUILD_PLACEHOLDER not in flag]
     return " ".join([*flags, *for_each_folder([f"-ffile-prefix-map={CRATES_PLACEHOLDER}=crates"], crates)])
 
 
-def _library_variables(libraries: PlannedLibraries, base: BuiltWheel, taken: Path, tree: Path) -> dict[str, str]:
+def _library_variables(libraries: TakenLibraries, base: BuiltWheel, taken: Path, tree: Path) -> dict[str, str]:
     """Put the libraries where maturin packs them, and tell our binding crate of them."""
     digest = take_libraries(base.path, libraries.take, taken)
     shutil.copytree(taken, tree / "python", dirs_exist_ok=True)
@@ -205,7 +204,7 @@ def _count_crates(tree: Path) -> int:
 
 
 def _call_maturin(
-    planned: PlannedRust,
+    planned: MaturinPlan,
     rust: RustTools,
     tree: Path,
     target: Path,
@@ -224,9 +223,10 @@ def _call_maturin(
         raise BuildError(f"the Rust build failed: {reason}", hint=f"the full log is {log}")
 
 
-def _crate_evidence(libraries: PlannedLibraries, target: Path, tree: Path) -> Evidence:
+def _crate_evidence(planned: MaturinPlan, target: Path, tree: Path) -> Evidence:
     """Read what the crate's build script made CMake do; nothing is found where it called none."""
-    builds = sorted(target.glob(f"{TARGET}/release/build/{libraries.name}-*/out/build"))
+    crate = planned.libraries.crate if isinstance(planned.libraries, BundledLibraries) else ""
+    builds = sorted(target.glob(f"{planned.target}/release/build/{crate}-*/out/build"))
     if not builds:
         return Evidence({}, ())
     # Units are named relative to the copy that was compiled, which lies wherever cargo keeps crates.

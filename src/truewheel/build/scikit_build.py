@@ -19,16 +19,25 @@ from truewheel.errors import BuildError, TruewheelError
 from truewheel.fetch.source import SourceTree
 from truewheel.machine.tools import search_path
 from truewheel.plan.placeholders import BUILD_PLACEHOLDER, NOTE_PLACEHOLDER, SOURCE_PLACEHOLDER
-from truewheel.plan.plan import Plan
+from truewheel.plan.plan import Plan, ScikitBuildPlan
 
 
 def build_wheel(
-    plan: Plan, source: SourceTree, tools: BuildTools, *, work: Path, log: Path, jobs: int, console: Console
+    plan: Plan,
+    builder: ScikitBuildPlan,
+    source: SourceTree,
+    tools: BuildTools,
+    *,
+    work: Path,
+    log: Path,
+    jobs: int,
+    console: Console,
 ) -> BuiltWheel:
     """Carry a plan out in a folder that is always the same, so that compile caches hit.
 
     Args:
         plan: what to build.
+        builder: its part for this backend.
         source: the patched tree.
         tools: compilers and helpers.
         work: the folder; what it held before is deleted.
@@ -43,11 +52,11 @@ def build_wheel(
     (work / "wheel").mkdir(parents=True)
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
-    environment = build_variables(plan, source, tools, work, jobs)
+    environment = build_variables(builder, source, tools, work, jobs)
     note = work / "isa_note.o"
-    if NOTE_PLACEHOLDER in plan.link_flags:
-        build_note(tools.toolchain, plan.level, note, environment, log)
-    settings = config_settings(plan, source.path, work / "build", tools, note)
+    if NOTE_PLACEHOLDER in builder.cmake.link_flags:
+        build_note(tools.toolchain, plan.code.level, note, environment, log)
+    settings = config_settings(builder, source.path, work / "build", tools, note)
     with console.steps("compiling") as steps:
         reader = BuildReader()
 
@@ -69,9 +78,11 @@ def build_wheel(
     )
 
 
-def config_settings(plan: Plan, source: Path, build: Path, tools: BuildTools, note: Path) -> dict[str, str | list[str]]:
+def config_settings(
+    plan: ScikitBuildPlan, source: Path, build: Path, tools: BuildTools, note: Path
+) -> dict[str, str | list[str]]:
     """Return scikit-build-core's settings for a plan."""
-    link_flags = " ".join(shlex.quote(flag.replace(NOTE_PLACEHOLDER, str(note))) for flag in plan.link_flags)
+    link_flags = " ".join(shlex.quote(flag.replace(NOTE_PLACEHOLDER, str(note))) for flag in plan.cmake.link_flags)
     settings: dict[str, str | list[str]] = {
         "build-dir": str(build),
         "build.verbose": "false",
@@ -79,11 +90,11 @@ def config_settings(plan: Plan, source: Path, build: Path, tools: BuildTools, no
         "cmake.args": ["-G", "Ninja"],
         "search.site-packages": "false",
         "logging.level": "WARNING",
-        "wheel.exclude": list(plan.wheel_exclude),
+        "wheel.exclude": list(plan.exclude),
     }
-    flags = " ".join(shlex.quote(_place(flag, source, build)) for flag in plan.c_flags)
+    flags = " ".join(shlex.quote(_place(flag, source, build)) for flag in plan.cmake.c_flags)
     defines = {
-        **plan.defines,
+        **plan.cmake.defines,
         "CMAKE_C_FLAGS": flags,
         "CMAKE_CXX_FLAGS": flags,
         "CMAKE_SHARED_LINKER_FLAGS": link_flags,
@@ -105,7 +116,9 @@ def _place(text: str, source: Path, build: Path) -> str:
     return text.replace(SOURCE_PLACEHOLDER, str(source)).replace(BUILD_PLACEHOLDER, str(build))
 
 
-def build_variables(plan: Plan, source: SourceTree, tools: BuildTools, work: Path, jobs: int) -> dict[str, str]:
+def build_variables(
+    plan: ScikitBuildPlan, source: SourceTree, tools: BuildTools, work: Path, jobs: int
+) -> dict[str, str]:
     """Return the environment that a plan is carried out in."""
     # zig remembers objects whether it is asked to or not: without a cache it does so in the work folder.
     cache = tools.cache.environment if tools.cache else {"ZIG_LOCAL_CACHE_DIR": str(work / "zig-cache")}

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from truewheel.checks.equivalence import NEAR_TIE
 from truewheel.checks.finding import Facts, Finding
-from truewheel.checks.isa_account import embedded_plan, read_claims
+from truewheel.checks.isa_account import claimed_plan, read_claims
 from truewheel.child.emulated_cpus import Target
 from truewheel.child.emulated_run import EmulatedRun
 
@@ -45,7 +45,7 @@ _HINTS = {
 
 def target_of(facts: Facts) -> Target:
     """Return what a wheel promises: which CPUs it runs on, and which backend each gets."""
-    plan = facts.plan or embedded_plan(facts)
+    plan = claimed_plan(facts)
     return Target(
         floor=frozenset(feature for claim in read_claims(facts) for feature in claim.features or ()),
         backends={backend.name: frozenset(backend.features) for backend in plan.backends} if plan else {},

@@ -11,6 +11,7 @@ from truewheel.binary.guards import OPEN
 from truewheel.checks.finding import Facts
 from truewheel.checks.isa_rules import DISPATCH_RULE, find_rule
 from truewheel.cpu.levels import LEVELS, level_features
+from truewheel.plan.carried import CarriedPlan, claims_of, read_carried
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
@@ -130,7 +131,7 @@ def place(features: Iterable[str]) -> tuple[str, tuple[str, ...]]:
 def read_claims(facts: Facts) -> Iterator[Claim]:
     """Yield what a wheel says of the CPU that it needs."""
     embedded = embedded_plan(facts)
-    for source, plan in (("the plan", facts.plan), ("truewheel.json", embedded)):
+    for source, plan in (("the plan", claims_of(facts.plan) if facts.plan else None), ("truewheel.json", embedded)):
         if plan is not None:
             features = _in_order({*plan.features, *level_features(plan.level)})
             yield Claim(source=source, text=f"{plan.level}, profile {plan.profile}", features=features)
@@ -149,41 +150,25 @@ def read_claims(facts: Facts) -> Iterator[Claim]:
             yield Claim(source=f"the ELF note of {path}", text=elf.isa_level, features=None)
 
 
-class EmbeddedBackend(msgspec.Struct, frozen=True):
-    """A CPU backend as truewheel.json describes it."""
-
-    name: str
-    library: str
-    features: tuple[str, ...]
-
-
-class EmbeddedPlan(msgspec.Struct, frozen=True):
-    """What truewheel.json says of the plan, as far as it is compared."""
-
-    level: str
-    profile: str
-    features: tuple[str, ...]
-    backends: tuple[EmbeddedBackend, ...] = ()
-
-
-class _BuildInfo(msgspec.Struct, frozen=True):
-    plan: EmbeddedPlan
-
-
 def declared_backends(facts: Facts) -> dict[str, frozenset[str]]:
     """Return what the code of each backend may use, by its library, in a wheel that chooses among several."""
-    plan = facts.plan or embedded_plan(facts)
+    plan = claimed_plan(facts)
     if plan is None or len(plan.backends) < 2:  # noqa: PLR2004
         return {}
     # What the wheel demands of every CPU, each backend may use besides its own.
     return {backend.library: frozenset((*plan.features, *backend.features)) for backend in plan.backends}
 
 
-def embedded_plan(facts: Facts) -> EmbeddedPlan | None:
+def claimed_plan(facts: Facts) -> CarriedPlan | None:
+    """Return what the plan claims of a wheel, ours or the one in its truewheel.json; None where there is neither."""
+    return claims_of(facts.plan) if facts.plan else embedded_plan(facts)
+
+
+def embedded_plan(facts: Facts) -> CarriedPlan | None:
     """Return what truewheel.json in a wheel says; None when there is none, or it cannot be read."""
     text = facts.wheel.texts.get(f"{facts.wheel.dist_info}/truewheel.json", "")
     try:
-        plan = msgspec.json.decode(text, type=_BuildInfo).plan
+        plan = read_carried(text)
     except (msgspec.DecodeError, RecursionError):
         return None
     return plan if plan.level in LEVELS else None

@@ -43,7 +43,7 @@ def check(facts: Facts) -> Iterator[Finding]:
                 message=f"{facts.wheel.size / (1 << 20):.1f} MiB, the recipe allows {limit:g}",
                 hint="look at what is doubled or not stripped, or raise checks.max-wheel-mib",
             )
-        yield from _stray(facts, facts.plan.import_name)
+        yield from _stray(facts, facts.plan.subject.import_name)
 
 
 def _doubled(facts: Facts) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ import msgspec
 
 from truewheel.checks.equivalence import Row, compare, findings, unproven_row
 from truewheel.checks.finding import Finding
-from truewheel.checks.isa_account import EmbeddedPlan, account_of, embedded_plan, place
+from truewheel.checks.isa_account import account_of, embedded_plan, place
 from truewheel.checks.isa_rules import needles
 from truewheel.checks.policy import Policy, default_policy
 from truewheel.checks.run import gather, rate
@@ -31,6 +31,7 @@ from truewheel.errors import CheckError, LoadError
 from truewheel.examine.facts import WheelFacts
 from truewheel.examine.run import inspect_wheel
 from truewheel.models.models import Model, find_model
+from truewheel.plan.carried import CarriedPlan
 from truewheel.text import clean, join_words
 from truewheel.wheel.archive import WheelFile
 
@@ -174,7 +175,7 @@ def find_variants(facts: WheelFacts, label: str, engine: Engine) -> list[Variant
     return [Variant(label, wheel, "", base.union(*backends.values()), engine)]
 
 
-def _plan_of(facts: WheelFacts) -> EmbeddedPlan | None:
+def _plan_of(facts: WheelFacts) -> CarriedPlan | None:
     """Return what `truewheel.json` says; None also where a backend's name could not be handed to a child."""
     plan = embedded_plan(gather(facts))
     if plan is None or len(plan.backends) > _MOST_BACKENDS:

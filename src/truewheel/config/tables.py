@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from truewheel.config.dialects import dialects
+
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", description="lower-case words joined by hyphens")]
 Module = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="a Python module's name")]
 Label = Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,64}$", description="lower-case letters, digits and underscores")]
@@ -22,6 +24,10 @@ Compiler = Annotated[
         pattern=r"^(clang|gcc|zig)(>=[0-9]{1,3}(\.[0-9]{1,3}){0,2})?$",
         description="clang, gcc or zig, with the oldest version that is meant where not all are, e.g. clang>=19",
     ),
+]
+
+Isa = Annotated[
+    str, Meta(pattern=f"^({'|'.join(dialects())})$", description=" or ".join(f"`{each}`" for each in dialects()))
 ]
 
 
@@ -87,14 +93,14 @@ class Build(Table, frozen=True, kw_only=True):
     Attributes:
         backend: the PEP 517 backend that the engine declares.
         define: CMake definitions, the same for every profile.
-        isa: what ISA options the engine's CMake knows.
+        isa: the dialect of the engine's CMake, which says what ISA options it knows.
         commit: upstream commits inside the source, by name; recorded in the wheel.
         wheel_exclude: glob patterns that the backend leaves out of the wheel.
     """
 
     backend: Literal["scikit-build-core", "maturin"]
     define: dict[Define, bool | int | str] = {}
-    isa: Literal["ggml", "none"] = "none"
+    isa: Isa = "none"
     commit: dict[str, str] = {}
     wheel_exclude: tuple[str, ...] = ()
 
@@ -246,7 +252,7 @@ class Profile(Table, frozen=True, kw_only=True):
     level: Level
     features: tuple[str, ...] = ()
     dispatch: bool = False
-    glibc: Glibc = ""
+    glibc: Glibc | msgspec.UnsetType = msgspec.UNSET
     toolchain: Annotated[tuple[Compiler, ...], Meta(min_length=1)]
     openmp: bool = False
     lto: bool = False

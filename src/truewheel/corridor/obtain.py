@@ -19,6 +19,7 @@ from truewheel.errors import BuildError, FetchError
 from truewheel.fetch.source import SourceTree, fetch_source
 from truewheel.machine.rust import TARGET
 from truewheel.machine.tools import fetch_tool, find_tool, search_path
+from truewheel.plan.plan import MaturinPlan
 from truewheel.stages import stage
 
 
@@ -37,12 +38,12 @@ class Place(NamedTuple):
 
     def work(self, ready: Prepared) -> Path:
         """Return the work folder of an engine, always the same, so that compile caches hit."""
-        return self.cache / "work" / ready.plan.engine
+        return self.cache / "work" / ready.plan.subject.engine
 
     def log(self, ready: Prepared) -> Path:
         """Return the log of a plan."""
         plan = ready.plan
-        return self.cache / "logs" / f"{plan.engine}-{plan.profile}-{plan.digest[:12]}.log"
+        return self.cache / "logs" / f"{plan.subject.engine}-{plan.subject.profile}-{plan.digest[:12]}.log"
 
 
 def obtain_build(order: Order, ready: Prepared, place: Place) -> BuiltWheel:
@@ -58,11 +59,11 @@ def obtain_build(order: Order, ready: Prepared, place: Place) -> BuiltWheel:
         BuildError: it does not build.
     """
     base = _obtain_base(order, ready.base, place) if ready.base else None
-    plan, kept = ready.plan, place.cache / "built"
-    with stage(place.console, place.seconds, FetchError, "fetch", f"{plan.source.name} {plan.source.version}"):
+    plan, planned, kept = ready.plan, ready.plan.subject.source, place.cache / "built"
+    with stage(place.console, place.seconds, FetchError, "fetch", f"{planned.name} {planned.version}"):
         say = place.console.say
         cmake, ninja = find_tool("cmake", say), find_tool("ninja", say)
-        source = fetch_source(ready.recipe, plan.source, ready.changes, place.cache, search_path(cmake, ninja))
+        source = fetch_source(ready.recipe, planned, ready.changes, place.cache, search_path(cmake, ninja))
         if order.cache and (built := find_build(plan, source, base, kept)):
             say("         it was compiled before")
             return built
@@ -76,9 +77,9 @@ def obtain_build(order: Order, ready: Prepared, place: Place) -> BuiltWheel:
                 kept=place.cache / "cargo" / f"rustc-{ready.rust.version}" if order.cache else None,
             )
             fetch_crates(ready.rust.cargo, source.path, TARGET, place.log(ready), say)
-    what = f"{plan.engine} {plan.profile} with {plan.toolchain.kind} {plan.toolchain.version}"
-    if plan.rust is not None:
-        what += f" and rustc {plan.rust.version}"
+    what = f"{plan.subject.engine} {plan.subject.profile} with {plan.compiler.kind} {plan.compiler.version}"
+    if rustc := plan.builder.tools.get("rustc"):
+        what += f" and rustc {rustc}"
     with (
         stage(place.console, place.seconds, BuildError, "build", what),
         contextlib.ExitStack() as stack,
@@ -108,9 +109,13 @@ def _build(
 ) -> BuiltWheel:
     jobs = order.jobs or ready.host.usable_cores
     work, log, console = place.work(ready), place.log(ready), place.console
-    if rust is None:
-        return build_wheel(ready.plan, source, tools, work=work, log=log, jobs=jobs, console=console)
-    return build_rust_wheel(ready.plan, source, tools, rust, base, work=work, log=log, jobs=jobs, console=console)
+    plan, builder = ready.plan, ready.plan.builder
+    if isinstance(builder, MaturinPlan):
+        assert rust is not None
+        return build_rust_wheel(
+            plan, builder, source, tools, rust, base, work=work, log=log, jobs=jobs, console=console
+        )
+    return build_wheel(plan, builder, source, tools, work=work, log=log, jobs=jobs, console=console)
 
 
 def _obtain_base(order: Order, ready: Prepared, place: Place) -> BuiltWheel:

@@ -114,7 +114,7 @@ def _find(order: Order, ready: Prepared, house: Wheelhouse) -> Stored | None:
 
 def _lacking(plan: Plan, host: Host) -> list[str]:
     """Return the features that a wheel demands and this CPU lacks; Linux does not tell of all that a native one has."""
-    return [] if plan.march == "native" else [name for name in plan.features if name not in host.features]
+    return [] if plan.code.native else [name for name in plan.code.features if name not in host.features]
 
 
 def _repair(built: BuiltWheel, work: Path) -> RepairedWheel:

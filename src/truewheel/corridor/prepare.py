@@ -15,7 +15,8 @@ from truewheel.machine.probe import Toolchain, find_toolchain
 from truewheel.machine.rust import RustToolchain, find_rust
 from truewheel.machine.tools import planned_versions
 from truewheel.plan.identity import builder_hash, prover_hash
-from truewheel.plan.plan import Changes, Plan, make_plan, planned_source
+from truewheel.plan.make import Changes, make_plan, planned_source
+from truewheel.plan.plan import Plan, Writer
 from truewheel.targets.targets import target_of
 
 
@@ -99,11 +100,9 @@ def _prepare(
         toolchain,
         host,
         source=planned_source(loaded.recipe, changes, tree_hash(loaded)),
-        tools=planned_versions(loaded.recipe.build.backend),
-        version=__version__,
-        builder=builder_hash(),
+        tools=planned_versions(loaded.recipe.build.backend) | ({"rustc": rust.version} if rust else {}),
+        writer=Writer(truewheel=__version__, code=builder_hash()),
         prover=prover_hash(),
-        rust=rust.version if rust else "",
         base=base.plan if base else None,
     )
     return Prepared(plan, loaded, changes, toolchain, [], host, rust, base)

@@ -94,7 +94,7 @@ def emulate_wheel(facts: Facts, model: str, console: Console) -> tuple[EmulatedR
     """
     host, target, plan = detect_host(), target_of(facts), facts.plan
     engine = (
-        Engine(name=plan.engine, import_name=plan.import_name, driver=plan.expect.driver)
+        Engine(name=plan.subject.engine, import_name=plan.subject.import_name, driver=plan.expect.driver)
         if plan
         else engine_for(facts.wheel.name.project)
     )

@@ -13,7 +13,6 @@ from truewheel.checks.isa_account import IsaAccount, account_of
 from truewheel.checks.isa_rules import needles
 from truewheel.checks.python_tags import MAX_VALUE, show_value
 from truewheel.checks.run import gather
-from truewheel.config.tables import Label
 from truewheel.cpu.features import feature_table
 from truewheel.cpu.host import Host
 from truewheel.errors import CheckError
@@ -21,6 +20,7 @@ from truewheel.examine.facts import WheelFacts
 from truewheel.examine.run import inspect_wheel
 from truewheel.pick.candidate import Candidate
 from truewheel.pick.target import Target, explain_tags
+from truewheel.plan.carried import CarriedPlan, read_carried
 from truewheel.report import Report
 from truewheel.text import clean, cut, join_words, number_words
 from truewheel.wheel.archive import MalformedWheelError, WheelFile
@@ -29,23 +29,6 @@ from truewheel.wheel.name import parse_wheel_name
 REJECTED = "rejected"
 _UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 _SHOWN = 3
-
-
-class _Backend(msgspec.Struct, frozen=True):
-    name: Label
-    features: tuple[Label, ...]
-
-
-class _Plan(msgspec.Struct, frozen=True):
-    level: str
-    profile: Label
-    features: tuple[Label, ...]
-    march: str = ""
-    backends: tuple[_Backend, ...] = ()
-
-
-class _BuildInfo(msgspec.Struct, frozen=True):
-    plan: _Plan
 
 
 class _Proof(msgspec.Struct, frozen=True):
@@ -145,7 +128,7 @@ def _judge_cpu(candidate: Candidate, read: WheelFacts, host: Host) -> Candidate:
         candidate,
         profile=plan.profile,
         level=clean(plan.level),
-        native=plan.march == "native" and frozenset(host.features) == frozenset(plan.features),
+        native=plan.native and frozenset(host.features) == frozenset(plan.features),
         dispatched=len(plan.backends) > 1,
     )
     if lacks := _list_missing({*plan.features, *shown}, host):
@@ -169,10 +152,10 @@ def _list_doubts(read: WheelFacts, account: IsaAccount) -> Iterator[str]:
         yield f"nothing shows when its code for {join_words(account.undecided, _SHOWN)} runs"
 
 
-def _read_plan(wheel: WheelFile) -> _Plan | None:
+def _read_plan(wheel: WheelFile) -> CarriedPlan | None:
     """Return what a wheel of ours says of itself; None for anybody else's."""
     try:
-        return msgspec.json.decode(wheel.texts.get(f"{wheel.dist_info}/truewheel.json", ""), type=_BuildInfo).plan
+        return read_carried(wheel.texts.get(f"{wheel.dist_info}/truewheel.json", ""))
     except _UNREADABLE:
         return None
 

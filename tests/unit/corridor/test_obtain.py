@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from factories import make_host, make_plan_of, make_recipe, make_toolchain
+from factories import make_crate_plan, make_host, make_toolchain
 
 from truewheel.build.evidence import Evidence
 from truewheel.build.kept import keep_build
@@ -16,9 +16,7 @@ from truewheel.errors import BuildError, FetchError
 from truewheel.fetch.source import SourceTree
 from truewheel.machine.rust import RustToolchain
 from truewheel.machine.tools import Tool
-from truewheel.plan.plan import Changes
-
-CRATE = {"libraries": {"source": "crate", "crate": "toy-sys"}, "build": {"backend": "maturin", "define": {}}}
+from truewheel.plan.make import Changes
 
 
 @pytest.fixture
@@ -40,10 +38,10 @@ def machine(tmp_path, monkeypatch):
         "maturin", f"echo \"$CARGO_ENCODED_RUSTFLAGS|$CFLAGS_x86_64_unknown_linux_gnu\" > '{tmp_path}/flags'; exit 1"
     )
     toolchain = make_toolchain(cc=str(bin_folder / "cc"), cxx=str(bin_folder / "cc"))
-    plan = make_plan_of(recipe=make_recipe(**CRATE), toolchain=toolchain, rust="1.95.0")
+    plan = make_crate_plan(toolchain=toolchain)
     tree = tmp_path / "tree"
     tree.mkdir()
-    source = SourceTree(tree, plan.source, fresh=True)
+    source = SourceTree(tree, plan.subject.source, fresh=True)
     tool = lambda name, *_: Tool(name, bin_folder / name, "1", "machine")  # noqa: E731
     for name, value in {"fetch_source": lambda *_: source, "find_tool": tool, "fetch_tool": tool}.items():
         monkeypatch.setattr(obtain, name, value)
