@@ -3,79 +3,75 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from truewheel import process
+from truewheel.build.builder import Builder, Follow, Job
 from truewheel.build.environment import build_environment
-from truewheel.build.evidence import read_evidence
-from truewheel.build.objects import build_cpuid, build_note, compiler_line
-from truewheel.build.product import BuildTools, BuiltWheel, process_reason
-from truewheel.build.progress import BuildReader
-from truewheel.console import Console
+from truewheel.build.evidence import Evidence, read_evidence
+from truewheel.build.product import BuildTools, process_reason
+from truewheel.build.progress import NinjaReader
 from truewheel.errors import BuildError, TruewheelError
 from truewheel.fetch.source import SourceTree
 from truewheel.machine.tools import search_path
 from truewheel.plan.placeholders import BUILD_PLACEHOLDER, NOTE_PLACEHOLDER, SOURCE_PLACEHOLDER
-from truewheel.plan.plan import Plan, ScikitBuildPlan
+from truewheel.plan.plan import ScikitBuildPlan
 
 
-def build_wheel(
-    plan: Plan,
-    builder: ScikitBuildPlan,
-    source: SourceTree,
-    tools: BuildTools,
-    *,
-    work: Path,
-    log: Path,
-    jobs: int,
-    console: Console,
-) -> BuiltWheel:
-    """Carry a plan out in a folder that is always the same, so that compile caches hit.
+class CMakeBuilder(Builder):
+    """Builds with CMake through the engine's own PEP 517 backend, scikit-build-core."""
 
-    Args:
-        plan: what to build.
-        builder: its part for this backend.
-        source: the patched tree.
-        tools: compilers and helpers.
-        work: the folder; what it held before is deleted.
-        log: gets everything that is printed.
-        jobs: compilers at once.
-        console: shows the progress.
+    def __init__(self, job: Job, settings: ScikitBuildPlan) -> None:
+        super().__init__(job)
+        self.settings, self.reader = settings, NinjaReader()
 
-    Raises:
-        BuildError: the engine did not configure, compile or link; names the log and the first error.
-    """
-    shutil.rmtree(work, ignore_errors=True)
-    (work / "wheel").mkdir(parents=True)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.unlink(missing_ok=True)
-    environment = build_variables(builder, source, tools, work, jobs)
-    note = work / "isa_note.o"
-    if NOTE_PLACEHOLDER in builder.cmake.link_flags:
-        build_note(tools.toolchain, plan.code.level, note, environment, log)
-    settings = config_settings(builder, source.path, work / "build", tools, note)
-    with console.steps("compiling") as steps:
-        reader = BuildReader()
+    def lay_out(self) -> None:
+        """Leave all folders to the backend."""
 
-        def follow(line: str) -> None:
-            if reader.feed(line):
-                steps.advance(reader.done, reader.total, reader.detail)
+    def variables(self, tools: BuildTools, jobs: int) -> dict[str, str]:
+        """Return the environment that a plan is carried out in."""
+        return build_variables(self.settings, self.job.source, tools, self.job.work, jobs)
 
-        _call_backend(source.path, work / "wheel", settings, environment, log, follow, reader)
-    wheels = list((work / "wheel").glob("*.whl"))
-    if len(wheels) != 1:
-        raise BuildError(f"the backend left {len(wheels)} wheels instead of one", hint=f"the full log is {log}")
-    return BuiltWheel(
-        path=wheels[0],
-        plan=plan,
-        source=source,
-        evidence=read_evidence(work / "build", source.path),
-        cpuid_library=build_cpuid(tools.toolchain, work, environment, log),
-        compiler=compiler_line(tools.toolchain),
-    )
+    def call(self, tools: BuildTools, environment: dict[str, str], follow: Follow) -> None:
+        """Call the backend's hooks in children whose output is logged and followed."""
+        from build import BuildBackendException, BuildException, ProjectBuilder
+
+        job, tree = self.job, self.job.source.path
+        settings = config_settings(self.settings, tree, job.work / "build", tools, self.note)
+
+        def runner(
+            cmd: Sequence[str],
+            cwd: str | None = None,
+            extra_environ: Mapping[str, str] | None = None,
+        ) -> None:
+            done = process.run(
+                cmd,
+                env={**environment, **(extra_environ or {})},
+                cwd=Path(cwd) if cwd is not None else None,
+                log=job.log,
+                on_line=follow,
+            )
+            if done.returncode != 0:
+                reason = self.reader.error or process_reason(done.output)
+                raise BuildError(f"the build failed: {reason}", hint=f"the full log is {job.log}")
+
+        hint = f"the full log is {job.log}"
+        try:
+            project = ProjectBuilder(tree, python_executable=sys.executable, runner=runner)
+            project.build("wheel", job.work / "wheel", settings)
+        except BuildBackendException as error:
+            # The frontend wraps whatever the runner raises; ours already says all.
+            if isinstance(error.exception, TruewheelError):
+                raise error.exception from None
+            raise BuildError(f"the engine's build failed: {error.exception}", hint=hint) from error
+        except BuildException as error:
+            raise BuildError(f"the engine's build cannot be started: {error}", hint=hint) from error
+
+    def evidence(self) -> Evidence:
+        """Return CMake's cache and the compile commands."""
+        return read_evidence(self.job.work / "build", self.job.source.path)
 
 
 def config_settings(
@@ -133,43 +129,3 @@ def build_variables(
     }
     path = search_path(tools.cmake, tools.ninja)
     return build_environment(plan.environment, source=source.path, search_path=path, extra=extra)
-
-
-def _call_backend(
-    source: Path,
-    target: Path,
-    settings: dict[str, str | list[str]],
-    environment: dict[str, str],
-    log: Path,
-    follow: Callable[[str], None],
-    reader: BuildReader,
-) -> None:
-    """Call the backend's hooks in children whose output is logged and followed."""
-    from build import BuildBackendException, BuildException, ProjectBuilder
-
-    def runner(
-        cmd: Sequence[str],
-        cwd: str | None = None,
-        extra_environ: Mapping[str, str] | None = None,
-    ) -> None:
-        done = process.run(
-            cmd,
-            env={**environment, **(extra_environ or {})},
-            cwd=Path(cwd) if cwd is not None else None,
-            log=log,
-            on_line=follow,
-        )
-        if done.returncode != 0:
-            reason = reader.error or process_reason(done.output)
-            raise BuildError(f"the build failed: {reason}", hint=f"the full log is {log}")
-
-    try:
-        builder = ProjectBuilder(source, python_executable=sys.executable, runner=runner)
-        builder.build("wheel", target, settings)
-    except BuildBackendException as error:
-        # The frontend wraps whatever the runner raises; ours already says all.
-        if isinstance(error.exception, TruewheelError):
-            raise error.exception from None
-        raise BuildError(f"the engine's build failed: {error.exception}", hint=f"the full log is {log}") from error
-    except BuildException as error:
-        raise BuildError(f"the engine's build cannot be started: {error}", hint=f"the full log is {log}") from error

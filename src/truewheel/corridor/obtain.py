@@ -7,19 +7,16 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+from truewheel.build.builder import Job, carry_out
+from truewheel.build.builders import open_builder
 from truewheel.build.cache import cache_statistics, find_cache_tool, open_cache
-from truewheel.build.crates import fetch_crates
 from truewheel.build.kept import find_build, keep_build
-from truewheel.build.maturin import RustTools, build_rust_wheel
 from truewheel.build.product import BuildTools, BuiltWheel
-from truewheel.build.scikit_build import build_wheel
 from truewheel.console import Console
 from truewheel.corridor.prepare import Order, Prepared
 from truewheel.errors import BuildError, FetchError
-from truewheel.fetch.source import SourceTree, fetch_source
-from truewheel.machine.rust import TARGET
-from truewheel.machine.tools import fetch_tool, find_tool, search_path
-from truewheel.plan.plan import MaturinPlan
+from truewheel.fetch.source import fetch_source
+from truewheel.machine.tools import find_tool, search_path
 from truewheel.stages import stage
 
 
@@ -39,6 +36,11 @@ class Place(NamedTuple):
     def work(self, ready: Prepared) -> Path:
         """Return the work folder of an engine, always the same, so that compile caches hit."""
         return self.cache / "work" / ready.plan.subject.engine
+
+    @property
+    def cargo(self) -> Path:
+        """Return where is kept what only helps to build Rust."""
+        return self.cache / "cargo"
 
     def log(self, ready: Prepared) -> Path:
         """Return the log of a plan."""
@@ -68,15 +70,10 @@ def obtain_build(order: Order, ready: Prepared, place: Place) -> BuiltWheel:
             say("         it was compiled before")
             return built
         cache_tool = find_cache_tool(ready.toolchain.kind, say) if order.cache else None
-        rust = None
-        if ready.rust is not None:
-            rust = RustTools(
-                rust=ready.rust,
-                maturin=find_tool("maturin", say),
-                libclang=fetch_tool("libclang", say),
-                kept=place.cache / "cargo" / f"rustc-{ready.rust.version}" if order.cache else None,
-            )
-            fetch_crates(ready.rust.cargo, source.path, TARGET, place.log(ready), say)
+        job = Job(plan, source, base, place.work(ready), place.log(ready), place.cargo if order.cache else None, say)
+        job.log.parent.mkdir(parents=True, exist_ok=True)
+        job.log.unlink(missing_ok=True)
+        builder = open_builder(job)
     what = f"{plan.subject.engine} {plan.subject.profile} with {plan.compiler.kind} {plan.compiler.version}"
     if rustc := plan.builder.tools.get("rustc"):
         what += f" and rustc {rustc}"
@@ -87,35 +84,14 @@ def obtain_build(order: Order, ready: Prepared, place: Place) -> BuiltWheel:
         compile_cache = None
         if cache_tool is not None:
             cache_log = place.cache / "logs" / "compile-cache.log"
-            cache_log.parent.mkdir(parents=True, exist_ok=True)
             folder = place.cache / "compile-cache" / cache_tool.name
             compile_cache = stack.enter_context(open_cache(cache_tool, folder, ready.host, cache_log))
         tools = BuildTools(ready.toolchain, cmake, ninja, compile_cache)
-        built = _build(order, ready, place, source, tools, rust, base)
-        if rust is None and compile_cache is not None and (statistics := cache_statistics(compile_cache)):
-            place.console.say(f"         {compile_cache.tool.name}: {statistics}")
+        built = carry_out(builder, tools, order.jobs or ready.host.usable_cores, place.console)
+        if builder.compile_cache_tells and compile_cache and (statistics := cache_statistics(compile_cache)):
+            say(f"         {compile_cache.tool.name}: {statistics}")
     keep_build(built, kept)
     return built
-
-
-def _build(
-    order: Order,
-    ready: Prepared,
-    place: Place,
-    source: SourceTree,
-    tools: BuildTools,
-    rust: RustTools | None,
-    base: BuiltWheel | None,
-) -> BuiltWheel:
-    jobs = order.jobs or ready.host.usable_cores
-    work, log, console = place.work(ready), place.log(ready), place.console
-    plan, builder = ready.plan, ready.plan.builder
-    if isinstance(builder, MaturinPlan):
-        assert rust is not None
-        return build_rust_wheel(
-            plan, builder, source, tools, rust, base, work=work, log=log, jobs=jobs, console=console
-        )
-    return build_wheel(plan, builder, source, tools, work=work, log=log, jobs=jobs, console=console)
 
 
 def _obtain_base(order: Order, ready: Prepared, place: Place) -> BuiltWheel:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -29,7 +31,7 @@ from truewheel.plan.plan import (
     Subject,
     Writer,
 )
-from truewheel.targets.targets import target_of, zig_target
+from truewheel.targets.targets import Target, target_of, zig_target
 
 _SAFE_EVERYWHERE = 2
 """Build number of wheels that choose at run time; all others have 1."""
@@ -102,7 +104,9 @@ def make_plan(
             platform=target.platform(profile.glibc or ""),
             license_files=recipe.package.license_files,
         ),
-        builder=_plan_builder(recipe, profile, code, cmake, dict(sorted(tools.items())), base),
+        builder=_BUILDERS[recipe.build.backend](
+            _Parts(recipe, profile, code, cmake, dict(sorted(tools.items())), target, base)
+        ),
         expect=Expectation(
             prover=prover,
             driver=recipe.engine.driver,
@@ -114,23 +118,49 @@ def make_plan(
     )
 
 
-def _plan_builder(
-    recipe: Recipe, profile: Profile, code: Code, cmake: CMakeSettings, tools: dict[str, str], base: Plan | None
-) -> ScikitBuildPlan | MaturinPlan:
-    # The engine's CMake asks git for a commit and would find a repository around the cache folder.
-    environment = {"GIT_CEILING_DIRECTORIES": "{sources}", "LC_ALL": "C.UTF-8"}
-    if recipe.build.backend == "scikit-build-core":
-        return ScikitBuildPlan(tools=tools, environment=environment, cmake=cmake, exclude=recipe.build.wheel_exclude)
-    return MaturinPlan(
-        tools=tools,
-        environment=environment,
-        cmake=cmake,
-        target="x86_64-unknown-linux-gnu",
-        flags=plan_flags(code, cmake.link_flags),
-        profile=plan_release(profile),
-        features=() if profile.rust.allocator == "system" else (profile.rust.allocator,),
-        libraries=plan_libraries(recipe, base),
+class _Parts(NamedTuple):
+    """What the builder's part of a plan is made from."""
+
+    recipe: Recipe
+    profile: Profile
+    code: Code
+    cmake: CMakeSettings
+    tools: dict[str, str]
+    target: Target
+    base: Plan | None
+
+
+# The engine's CMake asks git for a commit and would find a repository around the cache folder.
+_ENVIRONMENT = MappingProxyType({"GIT_CEILING_DIRECTORIES": "{sources}", "LC_ALL": "C.UTF-8"})
+
+
+def _plan_scikit_build(parts: _Parts) -> ScikitBuildPlan:
+    return ScikitBuildPlan(
+        tools=parts.tools,
+        environment=dict(_ENVIRONMENT),
+        cmake=parts.cmake,
+        exclude=parts.recipe.build.wheel_exclude,
     )
+
+
+def _plan_maturin(parts: _Parts) -> MaturinPlan:
+    rust = parts.profile.rust
+    return MaturinPlan(
+        tools=parts.tools,
+        environment=dict(_ENVIRONMENT),
+        cmake=parts.cmake,
+        target=parts.target.rust,
+        flags=plan_flags(parts.code, parts.cmake.link_flags),
+        profile=plan_release(parts.profile),
+        features=() if rust.allocator == "system" else (rust.allocator,),
+        libraries=plan_libraries(parts.recipe, parts.base),
+    )
+
+
+_BUILDERS: dict[str, Callable[[_Parts], ScikitBuildPlan | MaturinPlan]] = {
+    "scikit-build-core": _plan_scikit_build,
+    "maturin": _plan_maturin,
+}
 
 
 def _max_wheel_mib(recipe: Recipe, profile: Profile, base: Plan | None) -> float:

@@ -23,6 +23,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         portable: platform tag of a wheel with a glibc floor.
         zig: zig's target triple.
         floor: the glibc floor that zig builds for.
+        rust: Rust's target triple.
         refusal: why nothing can be built for it; empty for what is supported.
         hint: what to do instead.
     """
@@ -35,6 +36,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     portable: str = ""
     zig: str = ""
     floor: str = ""
+    rust: str = ""
     refusal: str = ""
     hint: str = ""
 
