@@ -11,6 +11,7 @@ from truewheel.config.tables import Backends, Profile, Recipe, RecipeLibraries
 from truewheel.cpu.features import engine_flags, feature_table, with_implied
 from truewheel.cpu.host import Host
 from truewheel.cpu.levels import LEVELS, level_features
+from truewheel.cpu.models import name_family
 from truewheel.errors import PlanError
 from truewheel.machine.probe import Toolchain
 from truewheel.plan.cargo import renamed
@@ -36,7 +37,8 @@ def plan_code(recipe: Recipe, profile: Profile, toolchain: Toolchain, host: Host
         # Nothing of the engine is compiled for a CPU, so nothing may be claimed or demanded.
         level, wanted = LEVELS[0], frozenset[str]()
     elif profile.level == "native":
-        level, wanted, cpu = host.level, frozenset(toolchain.native_features), ThisCpu(family=toolchain.native_cpu)
+        level, wanted = host.level, frozenset(toolchain.native_features)
+        cpu = ThisCpu(family=name_family(wanted, host.vendor), tuning=toolchain.native_cpu)
     else:
         level, wanted = profile.level, level_features(profile.level) | with_implied(profile.features)
     features = tuple(sorted(wanted))

@@ -66,10 +66,12 @@ class ThisCpu(Planned, frozen=True, kw_only=True, tag="this"):
     """The code is for the CPU of the machine that builds it.
 
     Attributes:
-        family: what kind of CPU that is, as a part of the build tag.
+        family: the oldest family of CPUs that has the features, as a part of the build tag; empty where none is known.
+        tuning: what the compiler takes the CPU for, and tunes the code for; it may name another family.
     """
 
     family: str
+    tuning: str
 
 
 class EveryCpu(Planned, frozen=True, kw_only=True, tag="every"):

@@ -61,8 +61,7 @@ NEITHER = {
     "host.system": "other platforms are refused",
     "host.machine": "likewise",
     "host.libc": "a floor is asked for, or it is for this machine",
-    "host.vendor": "what the compiler makes of the CPU is what counts",
-    "host.model": "likewise",
+    "host.model": "what the compiler makes of the CPU is what counts",
     "host.features": "likewise",
     "host.physical-cores": "a CPU is not its cores",
     "host.logical-cores": "likewise",
@@ -91,6 +90,7 @@ OTHERS = {
     "toolchain.native-features": [["avx", "avx2"]],
     "toolchain.isa-note": ["object", "linker"],
     "toolchain.target": ["x86_64-linux-gnu.2.17"],
+    "host.vendor": ["AuthenticAMD"],
     "host.level": ["x86-64-v4"],
     "recipe.backends.variant": [[{"name": "base", "features": ["sse4_2", "popcnt"]}], BACKENDS["variant"][1:]],
 }

@@ -27,12 +27,14 @@ from hypothesis import strategies as st
 from truewheel.config.tables import Recipe
 from truewheel.cpu.features import engine_names, engine_options, feature_table
 from truewheel.cpu.levels import LEVELS, level_features
+from truewheel.cpu.models import cpu_models
 from truewheel.errors import PlanError
 from truewheel.plan.cmake import cmake_value
 from truewheel.plan.make import Changes, planned_source
 from truewheel.plan.plan import LinkedKernels, Plan
 
 OPTIONS = {feature.option: name for name, feature in feature_table().items() if feature.option}
+VENDORS = {"Intel": "GenuineIntel", "AMD": "AuthenticAMD"}
 V2 = make_profile(label="v2", level="x86-64-v2")
 V3 = make_profile(label="v3", level="x86-64-v3")
 
@@ -84,7 +86,7 @@ def test_the_order_of_keys_does_not_matter():
     "changes",
     [
         {"host": make_host(level="x86-64")},
-        {"toolchain": make_toolchain(native_cpu="znver4", native_features=())},
+        {"host": make_host(vendor="AuthenticAMD"), "toolchain": make_toolchain(native_features=())},
     ],
     ids=str,
 )
@@ -239,11 +241,13 @@ def test_other_platforms_are_refused_by_name(changes, named):
 
 @given(
     label=st.from_regex(r"[a-z0-9_]{1,64}", fullmatch=True),
-    cpu=st.from_regex(r"([a-z0-9_]{1,20})?", fullmatch=True),
+    model=st.sampled_from(cpu_models()),
     level=st.sampled_from(["native", *LEVELS]),
 )
-def test_the_build_tag_is_one(label, cpu, level):
-    plan = make_plan_of(profile=make_profile(label=label, level=level), toolchain=make_toolchain(native_cpu=cpu))
+def test_the_build_tag_is_one(label, model, level):
+    toolchain = make_toolchain(native_features=tuple(sorted(model.features & feature_table().keys())))
+    host = make_host(vendor=VENDORS[model.vendor])
+    plan = make_plan_of(profile=make_profile(label=label, level=level), toolchain=toolchain, host=host)
     assert re.fullmatch(r"[0-9][a-z0-9_]*", plan.build_tag)
     assert plan.build_tag.endswith(plan.digest[:8])
 
@@ -251,7 +255,17 @@ def test_the_build_tag_is_one(label, cpu, level):
 def test_the_build_tag_names_profile_and_cpu():
     assert make_plan_of().build_tag.startswith("1_native_haswell_")
     assert make_plan_of(profile=V3).build_tag.startswith("1_v3_")
-    assert re.fullmatch(r"1_native_[0-9a-f]{8}", make_plan_of(toolchain=make_toolchain(native_cpu="")).build_tag)
+    assert re.fullmatch(r"1_native_[0-9a-f]{8}", make_plan_of(host=make_host(vendor="CentaurHauls")).build_tag)
+
+
+def test_the_build_tag_names_what_the_code_needs_and_not_what_the_compiler_calls_the_cpu():
+    """As gcc 12 does, which knows every feature of a Zen 4 and calls it znver3."""
+    zen4 = next(model for model in cpu_models() if model.name == "Zen 4")
+    toolchain = make_toolchain(native_cpu="znver3", native_features=tuple(zen4.features & feature_table().keys()))
+    plan = make_plan_of(toolchain=toolchain, host=make_host(vendor="AuthenticAMD"))
+    assert plan.build_tag.startswith("1_native_zen4_")
+    lesser = msgspec.structs.replace(toolchain, native_features=("avx", "avx2", "fma"))
+    assert make_plan_of(toolchain=lesser, host=make_host(vendor="AuthenticAMD")).code.family == "excavator"
 
 
 # Portable wheels
