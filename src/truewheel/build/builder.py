@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from truewheel.build.evidence import Evidence
-from truewheel.build.objects import build_cpuid, build_note, compiler_line
+from truewheel.build.objects import build_note, build_probe, compiler_line
 from truewheel.build.product import BuildTools, BuiltWheel
 from truewheel.build.progress import Reader
 from truewheel.console import Console
@@ -116,7 +116,7 @@ def carry_out(builder: Builder, tools: BuildTools, jobs: int, console: Console) 
     builder.lay_out()
     environment = builder.variables(tools, jobs)
     if NOTE_PLACEHOLDER in job.plan.builder.cmake.link_flags:
-        build_note(tools.toolchain, job.plan.code.level, builder.note, environment, job.log)
+        build_note(tools.toolchain, job.plan.code, builder.note, environment, job.log)
     with console.steps("compiling") as steps:
 
         def follow(line: str) -> None:
@@ -127,13 +127,16 @@ def carry_out(builder: Builder, tools: BuildTools, jobs: int, console: Console) 
     wheels = list((job.work / "wheel").glob("*.whl"))
     if len(wheels) != 1:
         raise BuildError(f"the backend left {len(wheels)} wheels instead of one", hint=f"the full log is {job.log}")
-    cpuid = job.base.cpuid_library if job.base else build_cpuid(tools.toolchain, job.work, environment, job.log)
+    if job.base is not None:
+        probe = job.base.cpuid_library
+    else:
+        probe = build_probe(tools.toolchain, job.plan.code, job.work, environment, job.log)
     return BuiltWheel(
         path=wheels[0],
         plan=job.plan,
         source=job.source,
         evidence=builder.evidence(),
-        cpuid_library=cpuid,
+        cpuid_library=probe,
         compiler=compiler_line(tools.toolchain),
         base=job.base,
         licences=builder.licences(environment),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from truewheel.config.dialects import dialects
+from truewheel.cpu.levels import LEVELS
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", description="lower-case words joined by hyphens")]
 Module = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="a Python module's name")]
@@ -17,17 +18,18 @@ Glibc = Annotated[str, Meta(pattern=r"^2\.[0-9]{1,2}$", description="a glibc ver
 Positive = Annotated[float, Meta(gt=0)]
 Define = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
-Level = Literal["native", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"]
+if TYPE_CHECKING:
+    Level = str
+    Isa = str
+else:
+    Level = Literal[("native", *LEVELS)]
+    Isa = Literal[tuple(dialects())]
 Compiler = Annotated[
     str,
     Meta(
         pattern=r"^(clang|gcc|zig)(>=[0-9]{1,3}(\.[0-9]{1,3}){0,2})?$",
         description="clang, gcc or zig, with the oldest version that is meant where not all are, e.g. clang>=19",
     ),
-]
-
-Isa = Annotated[
-    str, Meta(pattern=f"^({'|'.join(dialects())})$", description=" or ".join(f"`{each}`" for each in dialects()))
 ]
 
 

@@ -1,19 +1,20 @@
-"""The x86-64 levels, from archspec's database."""
+"""The levels of architectures, with their features from archspec's database."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
 
+from truewheel.cpu.architecture import architectures
 from truewheel.cpu.features import feature_table
 
-LEVELS = ("x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4")
+LEVELS = tuple(level for architecture in architectures().values() for level in architecture.levels)
 """Names as the psABI and compilers spell them, from least to most."""
 
 
 @functools.cache
 def level_features(level: str) -> frozenset[str]:
-    """Return the features that a level demands beyond plain x86-64.
+    """Return the features that a level demands beyond the least of its architecture.
 
     Raises:
         KeyError: the level is not one of `LEVELS`.

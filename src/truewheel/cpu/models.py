@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable
-from importlib import resources
 
 import msgspec
+
+from truewheel.cpu.architecture import architectures, read_table
 
 _SPLIT_FROM = {"server": "core"}
 """Lines that began with a family of another line."""
@@ -53,9 +54,8 @@ class _Rows(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @functools.cache
-def _rows() -> _Rows:
-    text = resources.files("truewheel.cpu").joinpath("models.toml").read_bytes()
-    return msgspec.toml.decode(text, type=_Rows)
+def _tables() -> tuple[_Rows, ...]:
+    return tuple(read_table(architecture.models, _Rows) for architecture in architectures().values())
 
 
 @functools.cache
@@ -72,7 +72,8 @@ def cpu_models() -> tuple[CpuModel, ...]:
             line=row.line,
             note=row.note,
         )
-        for row in _rows().model
+        for table in _tables()
+        for row in table.model
     )
 
 
@@ -103,7 +104,7 @@ def name_family(features: Iterable[str], vendor: str) -> str:
     Returns:
         The name; empty where no family of that vendor is known to have them all.
     """
-    maker = _rows().makers.get(vendor, "")
+    maker = next((table.makers[vendor] for table in _tables() if vendor in table.makers), "")
     ages = {model.year: model for model in reversed(oldest_with(features)) if model.vendor == maker}
     name = ages[min(ages)].name if ages else ""
     return re.sub(r"[^a-z0-9]+", "_", name.lower().replace(" ", ""))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from truewheel.config.dialects import dialects
 from truewheel.config.tables import CrateLibraries, Profile, Recipe
 from truewheel.cpu.features import engine_options
-from truewheel.cpu.levels import LEVELS
 from truewheel.machine.probe import Toolchain
 from truewheel.plan.placeholders import BUILD_PLACEHOLDER, NOTE_PLACEHOLDER, SOURCE_PLACEHOLDER
 from truewheel.plan.plan import CMakeSettings, Code
+from truewheel.targets.targets import Target
 
 
-def plan_cmake(recipe: Recipe, profile: Profile, toolchain: Toolchain, code: Code) -> CMakeSettings:
+def plan_cmake(recipe: Recipe, profile: Profile, toolchain: Toolchain, code: Code, target: Target) -> CMakeSettings:
     """Return what the engine's CMake is given.
 
     Args:
@@ -19,6 +19,7 @@ def plan_cmake(recipe: Recipe, profile: Profile, toolchain: Toolchain, code: Cod
         profile: how.
         toolchain: by what.
         code: which CPUs it is for.
+        target: the platform.
     """
     return CMakeSettings(
         defines=_defines(recipe, profile, code),
@@ -29,15 +30,15 @@ def plan_cmake(recipe: Recipe, profile: Profile, toolchain: Toolchain, code: Cod
             f"-ffile-prefix-map={BUILD_PLACEHOLDER}=.",
             *profile.flags,
         ),
-        link_flags=("-s", *_note_flags(toolchain, code.level)),
+        link_flags=("-s", *_note_flags(toolchain, code.level, target)),
     )
 
 
-def _note_flags(toolchain: Toolchain, level: str) -> tuple[str, ...]:
+def _note_flags(toolchain: Toolchain, level: str, target: Target) -> tuple[str, ...]:
     """Return what makes the linker mark a library with the level that it needs."""
-    if level == LEVELS[0]:
+    if target.note is None or level == target.levels[0]:
         return ()
-    return (f"-Wl,-z,{level}",) if toolchain.isa_note == "linker" else (NOTE_PLACEHOLDER,)
+    return (target.note.flag.replace("{level}", level),) if toolchain.isa_note == "linker" else (NOTE_PLACEHOLDER,)
 
 
 def cmake_value(value: bool | int | str) -> str:

@@ -10,15 +10,18 @@ from truewheel.config.dialects import dialects
 from truewheel.config.tables import Backends, Profile, Recipe, RecipeLibraries
 from truewheel.cpu.features import engine_flags, feature_table, with_implied
 from truewheel.cpu.host import Host
-from truewheel.cpu.levels import LEVELS, level_features
+from truewheel.cpu.levels import level_features
 from truewheel.cpu.models import name_family
 from truewheel.errors import PlanError
 from truewheel.machine.probe import Toolchain
 from truewheel.plan.cargo import renamed
 from truewheel.plan.plan import Code, EveryCpu, LinkedKernels, LoadedKernels, Plan, PlannedBackend, ThisCpu
+from truewheel.targets.targets import Target
 
 
-def plan_code(recipe: Recipe, profile: Profile, toolchain: Toolchain, host: Host, base: Plan | None) -> Code:
+def plan_code(
+    recipe: Recipe, profile: Profile, toolchain: Toolchain, host: Host, target: Target, base: Plan | None
+) -> Code:
     """Return which CPUs the code is for.
 
     Args:
@@ -26,6 +29,7 @@ def plan_code(recipe: Recipe, profile: Profile, toolchain: Toolchain, host: Host
         profile: how.
         toolchain: by what.
         host: this machine, which matters to `native` profiles alone.
+        target: the platform.
         base: the plan that libraries are taken from; None where none are.
 
     Raises:
@@ -35,7 +39,7 @@ def plan_code(recipe: Recipe, profile: Profile, toolchain: Toolchain, host: Host
     cpu: ThisCpu | EveryCpu = EveryCpu()
     if not dialects()[recipe.build.isa].options:
         # Nothing of the engine is compiled for a CPU, so nothing may be claimed or demanded.
-        level, wanted = LEVELS[0], frozenset[str]()
+        level, wanted = target.levels[0], frozenset[str]()
     elif profile.level == "native":
         level, wanted = host.level, frozenset(toolchain.native_features)
         cpu = ThisCpu(family=name_family(wanted, host.vendor), tuning=toolchain.native_cpu)
@@ -46,7 +50,7 @@ def plan_code(recipe: Recipe, profile: Profile, toolchain: Toolchain, host: Host
         kernels = _taken_kernels(base, recipe.libraries.take)
     else:
         kernels = _plan_kernels(recipe, profile, features)
-    return Code(level=level, features=features, cpu=cpu, kernels=kernels)
+    return Code(target=target.name, level=level, features=features, cpu=cpu, kernels=kernels)
 
 
 def _taken_kernels(base: Plan, take: Mapping[str, str]) -> LinkedKernels | LoadedKernels:

@@ -79,8 +79,8 @@ def make_plan(
     """
     target = target_of(host)
     _refuse_nonsense(recipe, profile, toolchain)
-    code = plan_code(recipe, profile, toolchain, host, base)
-    cmake = plan_cmake(recipe, profile, toolchain, code)
+    code = plan_code(recipe, profile, toolchain, host, target, base)
+    cmake = plan_cmake(recipe, profile, toolchain, code, target)
     if base is not None and isinstance(recipe.libraries, RecipeLibraries):
         # What the libraries were built by is what this engine's code was built by: it is shown and checked as such.
         cmake = msgspec.structs.replace(cmake, defines=base.builder.cmake.defines)

@@ -113,15 +113,17 @@ class LoadedKernels(Planned, frozen=True, kw_only=True, tag="loaded"):
 
 
 class Code(Planned, frozen=True, kw_only=True):
-    """Which CPUs the code is for.
+    """Which platform and which CPUs the code is for.
 
     Attributes:
+        target: name of the platform.
         level: the level of the architecture that it needs.
         features: every CPU feature that the CPU must have, sorted.
         cpu: whether it is for this very CPU.
         kernels: where the engine's kernels are.
     """
 
+    target: str
     level: str
     features: tuple[str, ...]
     cpu: ThisCpu | EveryCpu

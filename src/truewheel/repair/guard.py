@@ -11,9 +11,10 @@ from importlib import resources
 from typing import Any
 
 from truewheel.cpu.features import feature_table
-from truewheel.cpu.levels import LEVELS, level_features
+from truewheel.cpu.levels import level_features
 from truewheel.errors import RepairError
 from truewheel.plan.plan import LoadedKernels, Plan
+from truewheel.targets.targets import target_named
 from truewheel.wheel.archive import Member
 
 _REGISTERS = ("eax", "ebx", "ecx", "edx")
@@ -70,7 +71,7 @@ def guard_source(plan: Plan, hashes: Mapping[str, str]) -> str:
 
 def guard_table(plan: Plan, hashes: Mapping[str, str]) -> dict[str, Any]:
     """Return what the guard of a plan compares the CPU with."""
-    levels = [(level, tuple(sorted(level_features(level)))) for level in LEVELS[1:]]
+    levels = [(level, tuple(sorted(level_features(level)))) for level in target_named(plan.code.target).levels[1:]]
     code = plan.code
     named = {*code.features, *(name for backend in code.backends for name in backend.features)}
     named |= {name for _, names in levels for name in names}
@@ -100,14 +101,15 @@ def guard_table(plan: Plan, hashes: Mapping[str, str]) -> dict[str, Any]:
 def _advice(plan: Plan) -> dict[str, str]:
     """Return what to do instead, by the level of the CPU that is refused."""
     engine, source = plan.subject.engine, plan.subject.source
+    least, second, *more = target_named(plan.code.target).levels
     what = f"{source.name} {source.version}"
     if plan.code.native:
         here = f"install a build of {engine} for this machine instead, made here with `truewheel build {engine}`"
-        return dict.fromkeys(LEVELS, here)
+        return dict.fromkeys((least, second, *more), here)
     portable = {
-        level: f"install the wheel {level.replace('-', '_')} or dispatch of {what} instead" for level in LEVELS[1:]
+        level: f"install the wheel {level.replace('-', '_')} or dispatch of {what} instead" for level in (second, *more)
     }
-    return {LEVELS[0]: f"no portable wheel of {what} runs on less than {LEVELS[1]}", **portable}
+    return {least: f"no portable wheel of {what} runs on less than {second}", **portable}
 
 
 def insert_import(source: str) -> str:
