@@ -168,10 +168,9 @@ def embedded_plan(facts: Facts) -> CarriedPlan | None:
     """Return what truewheel.json in a wheel says; None when there is none, or it cannot be read."""
     text = facts.wheel.texts.get(f"{facts.wheel.dist_info}/truewheel.json", "")
     try:
-        plan = read_carried(text)
-    except (msgspec.DecodeError, RecursionError):
+        return read_carried(text)
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return None
-    return plan if plan.level in LEVELS else None
 
 
 def _library(path: str, code: CodeFacts, marks: tuple[str, ...], declared: frozenset[str]) -> LibraryNeeds:

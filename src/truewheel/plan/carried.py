@@ -1,13 +1,20 @@
-"""What a wheel says of its plan, in the form that every version of `truewheel.json` is read into."""
+"""What a wheel says of its plan, `truewheel.json` of every version: ours have it, and strangers can forge it."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from truewheel.config.tables import Label
+from truewheel.cpu.levels import LEVELS
 from truewheel.plan.plan import Plan
+
+BUILD_INFO = "truewheel.json"
+"""Its name in the `.dist-info` folder."""
+
+Features = Annotated[tuple[Label, ...], Meta(max_length=1000)]
 
 
 class CarriedBackend(msgspec.Struct, frozen=True):
@@ -15,7 +22,10 @@ class CarriedBackend(msgspec.Struct, frozen=True):
 
     name: Label
     library: str
-    features: tuple[Label, ...]
+    features: Features
+
+
+Backends = Annotated[tuple[CarriedBackend, ...], Meta(max_length=64)]
 
 
 class CarriedPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,9 +41,13 @@ class CarriedPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     profile: Label
     level: str
-    features: tuple[Label, ...]
+    features: Features
     native: bool = False
-    backends: tuple[CarriedBackend, ...] = ()
+    backends: Backends = ()
+
+    def __post_init__(self) -> None:
+        if self.level not in LEVELS:
+            raise ValueError("there is no such level")
 
 
 def claims_of(plan: Plan) -> CarriedPlan:
@@ -48,6 +62,22 @@ def claims_of(plan: Plan) -> CarriedPlan:
     )
 
 
+class _Flat(msgspec.Struct):
+    """The plan of schema 1."""
+
+    profile: Label
+    level: str
+    features: Features
+    march: str = ""
+    backends: Backends = ()
+
+    def claims(self) -> CarriedPlan:
+        native = self.march == "native"
+        return CarriedPlan(
+            profile=self.profile, level=self.level, features=self.features, native=native, backends=self.backends
+        )
+
+
 class _Subject(msgspec.Struct):
     profile: Label
 
@@ -57,41 +87,42 @@ class _Cpu(msgspec.Struct):
 
 
 class _Kernels(msgspec.Struct):
-    backends: tuple[CarriedBackend, ...] = ()
+    backends: Backends = ()
 
 
 class _Code(msgspec.Struct):
     level: str
-    features: tuple[Label, ...]
+    features: Features
     cpu: _Cpu
     kernels: _Kernels
 
 
 class _Nested(msgspec.Struct):
+    """The plan of schema 2."""
+
     subject: _Subject
     code: _Code
 
-
-class _Flat(msgspec.Struct):
-    """The plan of schema 1."""
-
-    profile: Label
-    level: str
-    features: tuple[Label, ...]
-    march: str = ""
-    backends: tuple[CarriedBackend, ...] = ()
+    def claims(self) -> CarriedPlan:
+        return CarriedPlan(
+            profile=self.subject.profile,
+            level=self.code.level,
+            features=self.code.features,
+            native=self.code.cpu.type == "this",
+            backends=self.code.kernels.backends,
+        )
 
 
 class _Schema(msgspec.Struct):
     schema: int = 1
 
 
-class _Info2(msgspec.Struct):
-    plan: _Nested
-
-
 class _Info1(msgspec.Struct):
     plan: _Flat
+
+
+class _Info2(msgspec.Struct):
+    plan: _Nested
 
 
 def read_carried(text: str | bytes) -> CarriedPlan:
@@ -99,19 +130,9 @@ def read_carried(text: str | bytes) -> CarriedPlan:
 
     Raises:
         msgspec.DecodeError: it does not say, or is no JSON.
+        ValueError: there is no such level.
         RecursionError: it is nested too deeply.
     """
     if msgspec.json.decode(text, type=_Schema).schema == 1:
-        old = msgspec.json.decode(text, type=_Info1).plan
-        native = old.march == "native"
-        return CarriedPlan(
-            profile=old.profile, level=old.level, features=old.features, native=native, backends=old.backends
-        )
-    plan = msgspec.json.decode(text, type=_Info2).plan
-    return CarriedPlan(
-        profile=plan.subject.profile,
-        level=plan.code.level,
-        features=plan.code.features,
-        native=plan.code.cpu.type == "this",
-        backends=plan.code.kernels.backends,
-    )
+        return msgspec.json.decode(text, type=_Info1).plan.claims()
+    return msgspec.json.decode(text, type=_Info2).plan.claims()

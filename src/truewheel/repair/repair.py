@@ -15,6 +15,7 @@ from truewheel.build.evidence import Evidence
 from truewheel.build.product import BuiltWheel
 from truewheel.config.dialects import own_names
 from truewheel.errors import CheckError, RepairError
+from truewheel.plan.carried import BUILD_INFO
 from truewheel.plan.plan import MaturinPlan, Plan
 from truewheel.repair.carried import add_carried
 from truewheel.repair.guard import add_guard
@@ -23,7 +24,6 @@ from truewheel.wheel.archive import Member, WheelFile, kind_of, read_all, read_w
 from truewheel.wheel.name import WheelName
 from truewheel.wheel.writer import write_wheel
 
-BUILD_INFO = "truewheel.json"
 _CACHE_EXTRACT = (*own_names(), "BUILD_SHARED_LIBS", "CMAKE_BUILD_TYPE", "CMAKE_C_FLAGS_RELEASE")
 
 
