@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 WRITERS = (
-    "process.py", "carried/", "cpu/", "targets/", "plan/", "fetch/", "build/", "repair/", "corridor/obtain.py",
-    "machine/index.py", "machine/probe", "machine/rust.py", "machine/tools.", "binary/rename.py",
+    "process.py", "carried/", "cpu/", "config/dialects", "targets/", "plan/", "fetch/", "build/", "repair/",
+    "corridor/obtain.py", "machine/index.py", "machine/probe", "machine/rust.py", "machine/tools.", "binary/rename.py",
     "wheel/archive.py", "wheel/container.py", "wheel/identity.py", "wheel/name.py", "wheel/record.py",
     "wheel/writer.py",
 )  # fmt: skip

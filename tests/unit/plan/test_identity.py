@@ -52,26 +52,42 @@ def test_each_beginning_is_of_a_file_that_is_there(names):
     assert not [name for name in names if name != "shared/" and not any(file.startswith(name) for file in files)]
 
 
-@pytest.fixture
-def copy(tmp_path, monkeypatch):
-    """A copy of the package of which the hashes are taken anew: append to a file, return which of them changed."""
-    shutil.copytree(SOURCE, tmp_path / "truewheel", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(identity, "__file__", str(tmp_path / "truewheel" / "plan" / "identity.py"))
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    """A copy of the package, and both hashes of it."""
+    root = tmp_path_factory.mktemp("copy") / "truewheel"
+    shutil.copytree(SOURCE, root, ignore=shutil.ignore_patterns("__pycache__"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(identity, "__file__", str(root / "plan" / "identity.py"))
+        yield root, (builder_hash.__wrapped__(), prover_hash.__wrapped__())
 
-    def hashes():
-        return builder_hash.__wrapped__(), prover_hash.__wrapped__()
+
+@pytest.fixture
+def copy(package):
+    """Append to a file of the copy; return which of the hashes changed."""
+    root, before = package
 
     def change(name):
-        before = hashes()
-        path = tmp_path / "truewheel" / name
-        path.write_bytes(path.read_bytes() + b"\n# a word more\n")
-        return tuple(old != new for old, new in zip(before, hashes(), strict=True))
+        path = root / name
+        data = path.read_bytes()
+        path.write_bytes(data + b"\n# a word more\n")
+        after = builder_hash.__wrapped__(), prover_hash.__wrapped__()
+        path.write_bytes(data)
+        return tuple(old != new for old, new in zip(before, after, strict=True))
 
     return change
 
 
 @pytest.mark.parametrize(
-    "name", ["repair/guard.py", "build/evidence.py", "carried/cpuid.c", "cpu/features.toml", "wheel/writer.py"]
+    "name",
+    [
+        "repair/guard.py",
+        "build/evidence.py",
+        "config/dialects.toml",
+        "carried/cpuid.c",
+        "cpu/features.toml",
+        "wheel/writer.py",
+    ],
 )
 def test_what_writes_makes_a_new_wheel(copy, name):
     assert copy(name) == (True, True)
