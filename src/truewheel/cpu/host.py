@@ -54,10 +54,10 @@ def detect_host() -> Host:
 
     machine = platform.machine()
     known = frozenset(feature_table())
-    if machine_levels(machine):
+    if levels := machine_levels(machine):
         info = archspec.cpu.detect.detected_info()
         features = frozenset(info.features) & known
-        vendor, level = info.vendor, highest_level(features)
+        vendor, level = info.vendor, highest_level(features, levels)
     else:
         features, vendor, level = frozenset(), "unknown", machine
     cpuinfo = _cpuinfo_blocks(_read(Path("/proc/cpuinfo")))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from truewheel.cpu.architecture import architectures
 from truewheel.cpu.features import feature_table
@@ -27,11 +27,11 @@ def level_features(level: str) -> frozenset[str]:
     return frozenset(names) & frozenset(feature_table())
 
 
-def highest_level(features: Iterable[str]) -> str:
-    """Return the highest level whose features are all among `features`."""
+def highest_level(features: Iterable[str], levels: Sequence[str] = LEVELS) -> str:
+    """Return the highest of an architecture's levels whose features are all among `features`."""
     present = frozenset(features)
-    best = LEVELS[0]
-    for level in LEVELS[1:]:
+    best = levels[0]
+    for level in levels[1:]:
         if not level_features(level) <= present:
             break
         best = level
