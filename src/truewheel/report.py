@@ -214,6 +214,21 @@ def to_json(report: Report) -> bytes:
     return msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n"
 
 
+def read_report(data: bytes) -> Report:
+    """Return a report that was stored; one of schema 2 is read without its plan, which had another form.
+
+    Raises:
+        msgspec.DecodeError: it is no report.
+    """
+    try:
+        return msgspec.json.decode(data, type=Report)
+    except msgspec.ValidationError:
+        table = msgspec.json.decode(data)
+        if not isinstance(table, dict) or table.get("schema") != 2:  # noqa: PLR2004
+            raise
+        return msgspec.convert({**table, "plan": None}, Report)
+
+
 def to_dict(report: Report) -> dict[str, Any]:
     """Return the report as plain data."""
     table: dict[str, Any] = msgspec.to_builtins(report)

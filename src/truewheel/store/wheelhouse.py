@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from truewheel.errors import StoreError
 from truewheel.pages.report_markdown import to_markdown
-from truewheel.report import Report, to_json
+from truewheel.report import Report, read_report, to_json
 
 _LOCK_SECONDS = 60.0
 
@@ -83,7 +83,7 @@ class Wheelhouse:
         for report_path in folder.glob("*.whl.report.json"):
             wheel = report_path.with_name(report_path.name.removesuffix(".report.json"))
             try:
-                report = msgspec.json.decode(report_path.read_bytes(), type=Report)
+                report = read_report(report_path.read_bytes())
             except (OSError, msgspec.DecodeError):
                 continue
             if wheel.is_file():

@@ -1,6 +1,7 @@
 """The wheelhouse: what is stored is found again, and nothing half-made is."""
 
 import hashlib
+import json
 
 import msgspec
 import pytest
@@ -191,12 +192,24 @@ def test_the_same_wheel_replaces_the_former(house, wheel):
     assert [stored.report.created for stored in house.list()] == ["2026-01-02T00:00:00+00:00"]
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b'{"schema": 1}', b"\xff"])
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b'{"schema": 1}', b'{"schema": 2}', b"\xff"])
 def test_a_report_that_cannot_be_read_is_passed_over(house, wheel, data):
     house.add(wheel, report_of(wheel))
     (house.root / f"{NAME}.report.json").write_bytes(data)
     assert house.list() == []
     assert house.find(report_of(wheel).digest, report_of(wheel).proof, "tiny") is None
+
+
+def test_a_report_that_was_made_before_is_listed_and_is_no_proof_of_today(house, wheel):
+    report = report_of(wheel)
+    house.add(wheel, report)
+    path = house.root / f"{NAME}.report.json"
+    table = json.loads(path.read_bytes())
+    del table["proof"]
+    path.write_text(json.dumps({**table, "schema": 2, "plan": {"engine": "toy-engine", "level": "x86-64-v3"}}))
+    (stored,) = house.list()
+    assert (stored.report.digest, stored.report.plan, stored.report.sound) == (report.digest, None, True)
+    assert house.find(report.digest, report.proof, "tiny") is None
 
 
 def test_a_report_without_its_wheel_is_passed_over(house, wheel):
