@@ -24,7 +24,7 @@ from truewheel.config.locations import cache_root
 from truewheel.console import Console
 from truewheel.corridor.prepare import Order, Prepared, prepare
 from truewheel.cpu.host import detect_host
-from truewheel.errors import BuildError, CheckError, LoadError
+from truewheel.errors import BuildError, CheckError, LoadError, PlanError
 from truewheel.fetch.source import fetch_source
 from truewheel.machine.tools import find_tool, search_path
 from truewheel.measure.child import Session, open_session
@@ -35,6 +35,7 @@ from truewheel.measure.run import WORST_FLOOR
 from truewheel.measure.statistics import compare, interval, noise_floor, spell
 from truewheel.measure.subjects import parse_subject
 from truewheel.models.models import find_model
+from truewheel.plan.plan import ScikitBuildPlan
 
 _ROUNDS = 3
 _REPEAT = 4
@@ -94,11 +95,16 @@ def build_llama_bench(console: Console, order: Order | None = None) -> Path:
         BuildError: it does not build.
     """
     ready = prepare(order or Order(), console)
+    builder = ready.plan.builder
+    if not isinstance(builder, ScikitBuildPlan):
+        raise PlanError(f"{ready.plan.subject.engine} is not built by CMake", hint="it is built as llama-cpp-python is")
     folder = cache_root() / "bench" / f"llama-bench-{_key(ready)}"
     if (folder / _PROGRAM).is_file():
         return folder / _PROGRAM
     cmake, ninja = find_tool("cmake", console.say), find_tool("ninja", console.say)
-    source = fetch_source(ready.recipe, ready.plan.source, ready.changes, cache_root(), search_path(cmake, ninja))
+    source = fetch_source(
+        ready.recipe, ready.plan.subject.source, ready.changes, cache_root(), search_path(cmake, ninja)
+    )
     folder.parent.mkdir(parents=True, exist_ok=True)
     log = cache_root() / "logs" / f"{folder.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +120,7 @@ def build_llama_bench(console: Console, order: Order | None = None) -> Path:
                 open_cache(tool, cache_root() / "compile-cache" / tool.name, ready.host, cache_log)
             )
         tools = BuildTools(ready.toolchain, cmake, ninja, cache)
-        settings = config_settings(ready.plan, source.path, work, tools, work / "no-note.o")
+        settings = config_settings(builder, source.path, work, tools, work / "no-note.o")
         defines = {key.removeprefix(_PREFIX): value for key, value in settings.items() if key.startswith(_PREFIX)}
         # The note is what makes a C library refuse the file on a lesser CPU; here it runs at once or not at all.
         defines |= {"CMAKE_SHARED_LINKER_FLAGS": "-s", "CMAKE_MODULE_LINKER_FLAGS": "-s", **_TOOL}
@@ -124,7 +130,7 @@ def build_llama_bench(console: Console, order: Order | None = None) -> Path:
             [cmake.path, "-S", tree, "-B", work, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", *given],
             [cmake.path, "--build", work, "--target", "llama-bench", "--parallel", jobs],
         )
-        environment = build_variables(ready.plan, source, tools, work, ready.host.usable_cores)
+        environment = build_variables(builder, source, tools, work, ready.host.usable_cores)
         console.say("         building llama-bench")
         for command in commands:
             done = process.run(command, env=environment, log=log, timeout=_SECONDS)
@@ -138,7 +144,8 @@ def build_llama_bench(console: Console, order: Order | None = None) -> Path:
 def _key(ready: Prepared) -> str:
     """Return what tells builds of llama-bench apart: source, compiler, defines and flags."""
     plan = ready.plan
-    parts = (plan.source, plan.toolchain, plan.defines, plan.c_flags, plan.features, _TOOL)
+    cmake = plan.builder.cmake
+    parts = (plan.subject.source, plan.compiler, cmake.defines, cmake.c_flags, plan.code.features, _TOOL)
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:12]
 
 

@@ -148,6 +148,8 @@ def _rows(tables: tuple[tuple[str, type[msgspec.Struct]], ...]) -> list[str]:
 
 def _default(field: msgspec.structs.FieldInfo) -> str:
     value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+    if value is msgspec.UNSET:
+        return "left out"
     if isinstance(value, TomlTable):
         return "empty table"
     return f"`{msgspec.json.encode(value).decode()}`"

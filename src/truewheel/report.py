@@ -51,7 +51,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         installed_size: of its content, bytes.
         verdict: `passed` when no finding is an error, `refused` when one is, `malformed` when the archive was not
             accepted, `unproven` when nothing speaks against it and this CPU could not run it.
-        digest: of the plan; empty for a wheel that we did not build.
+        digest: of what decides the wheel's bytes; empty for a wheel that we did not build.
+        proof: of what decides what was proven of it; empty likewise.
         level: x86-64 level of the plan; for other wheels the one that its code needs; empty when it is not known.
         created: when the report was made, UTC.
         symbols: the platform that its symbol versions allow, as auditwheel says; empty where it does not.
@@ -87,6 +88,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     told: tuple[SystemInfo, ...] = ()
     emulation: tuple[EmulatedRun, ...] = ()
     unchecked: tuple[str, ...] = ()
+    proof: str = ""
 
     @property
     def passed(self) -> bool:
@@ -126,14 +128,15 @@ def make_report(facts: Facts, findings: tuple[Finding, ...], seconds: dict[str, 
         for path, elf in sorted(facts.libraries.items())
     )
     return Report(
-        schema=2,
+        schema=3,
         wheel=wheel.path.name,
         sha256=wheel.sha256,
         size=wheel.size,
         installed_size=wheel.installed_size,
         verdict=_verdict(findings),
         digest=plan.digest if plan else "",
-        level=plan.level if plan else isa.level if facts.code else "",
+        proof=plan.proof if plan else "",
+        level=plan.code.level if plan else isa.level if facts.code else "",
         created=_now(),
         symbols=str((facts.policy or {}).get("sym_tag", "")),
         libraries=libraries,
@@ -157,7 +160,7 @@ def report_of_malformed(path: Path, findings: tuple[Finding, ...]) -> Report:
     except OSError:
         sha256, size = "", 0
     return Report(
-        schema=2,
+        schema=3,
         wheel=path.name,
         sha256=sha256,
         size=size,
@@ -210,6 +213,21 @@ def _unchecked(facts: Facts) -> list[str]:
 def to_json(report: Report) -> bytes:
     """Return the report as indented JSON."""
     return msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n"
+
+
+def read_report(data: bytes) -> Report:
+    """Return a report that was stored; one of schema 2 is read without its plan, which had another form.
+
+    Raises:
+        msgspec.DecodeError: it is no report.
+    """
+    try:
+        return msgspec.json.decode(data, type=Report)
+    except msgspec.ValidationError:
+        table = msgspec.json.decode(data)
+        if not isinstance(table, dict) or table.get("schema") != 2:  # noqa: PLR2004
+            raise
+        return msgspec.convert({**table, "plan": None}, Report)
 
 
 def to_dict(report: Report) -> dict[str, Any]:

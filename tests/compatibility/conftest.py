@@ -35,8 +35,8 @@ def pytest_configure(config):
     wheels = {}
     for stored in Wheelhouse(house).list():
         plan = stored.report.plan
-        if plan is not None and stored.report.sound and plan.profile == config.getoption("--profile"):
-            wheels.setdefault(plan.engine, stored.path)
+        if plan is not None and stored.report.sound and plan.subject.profile == config.getoption("--profile"):
+            wheels.setdefault(plan.subject.engine, stored.path)
     if missing := [name for name in ENGINES if name not in wheels]:
         pytest.exit(f"{house} has no wheel of {' or '.join(missing)} of this profile", returncode=4)
     environments = [fresh_environment(read_wheel(wheels[name])) for name in ENGINES]

@@ -57,6 +57,18 @@ def test_a_build_is_proven_stored_and_found_again(truewheel, engine):
     assert [row["verdict"] for row in rows] == ["passed"]
 
 
+def test_a_raised_size_limit_proves_the_same_wheel_again(truewheel, engine, tmp_path):
+    first = built(truewheel("build", str(engine), "--json"))
+    engine.write_text(engine.read_text().replace("max-wheel-mib = 1", "max-wheel-mib = 2"))
+    second = built(truewheel("build", str(engine), "--json"))
+    assert second["fresh"]
+    assert (second["path"], second["report"]["sha256"]) == (first["path"], first["report"]["sha256"])
+    assert second["report"]["proof"] != first["report"]["proof"]
+    assert {"check", "repair"} <= second["report"]["seconds"].keys()
+    assert "build" not in second["report"]["seconds"]
+    assert len(list((tmp_path / "house").glob("*.whl"))) == 1
+
+
 def test_the_same_plan_gives_the_same_bytes(truewheel, engine):
     first = built(truewheel("build", str(engine), "--json"))
     second = built(truewheel("build", str(engine), "--json", "--no-cache"))
@@ -264,6 +276,6 @@ def test_doctor_and_plan_do_nothing_and_say_all(truewheel, tmp_path, engine):
     assert doctor["host"]["usable-cores"] >= 1
     assert doctor["cells"]
     plan = json.loads(truewheel("plan", str(engine), "--json").stdout)
-    assert plan["defines"]["GGML_NATIVE"] == "ON"
+    assert plan["builder"]["cmake"]["defines"]["GGML_NATIVE"] == "ON"
     assert len(plan["digest"]) == 64
     assert not (tmp_path / "house").exists()

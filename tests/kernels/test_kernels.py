@@ -11,7 +11,7 @@ from truewheel.config.load import load_recipe
 from truewheel.config.locations import cache_root
 from truewheel.cpu.host import detect_host
 from truewheel.fetch.source import fetch_source, read_changes, tree_hash
-from truewheel.plan.plan import planned_source
+from truewheel.plan.make import planned_source
 
 HERE = Path(__file__).parent
 KERNELS = HERE.parents[1] / "recipes" / "llama-cpp-python" / "kernels"

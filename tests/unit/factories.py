@@ -16,7 +16,8 @@ from truewheel.cpu.host import Host
 from truewheel.cpu.levels import level_features
 from truewheel.examine.facts import Facts
 from truewheel.machine.probe import Toolchain
-from truewheel.plan.plan import Changes, PlannedSource, make_plan, planned_source
+from truewheel.plan.make import Changes, make_plan, planned_source
+from truewheel.plan.plan import PlannedSource, Writer
 from truewheel.process import Completed
 from truewheel.report import make_report
 from truewheel.wheel.archive import Entry, Member, WheelFile
@@ -45,6 +46,9 @@ BACKENDS = {
     ],
 }
 """Backends of the engine that does not exist, which are loaded at run time."""
+RUSTC = "1.95.0"
+CRATE = {"libraries": {"source": "crate", "crate": "toy-sys"}, "build": {"backend": "maturin", "define": {}}}
+"""What makes a recipe one of a Rust engine whose C++ is the copy that a crate carries."""
 
 
 def make_host(**changes):
@@ -131,21 +135,41 @@ def make_source(**changes):
     return msgspec.structs.replace(source, **changes)
 
 
-def make_plan_of(**changes):
-    """Return the plan of the values given, and of those of this module for the others."""
+def make_plan_of(*, code="b" * 64, rust=False, **changes):
+    """Return the plan of the values given, and of those of this module for the others.
+
+    Args:
+        code: hash of the code that writes the wheel.
+        rust: whether there is a rustc.
+        changes: what `make_plan` is called with.
+    """
     parts = {
         "recipe": make_recipe(),
         "profile": make_profile(),
         "toolchain": make_toolchain(),
         "host": make_host(),
         "source": make_source(),
-        "tools": {"cmake": "4.0.0", "ninja": "1.12.0"},
-        "version": "1.0",
-        "builder": "b" * 64,
+        "tools": {"cmake": "4.0.0", "ninja": "1.12.0", **({"rustc": RUSTC} if rust else {})},
+        "writer": Writer(truewheel="1.0", code=code),
+        "prover": "d" * 64,
         **changes,
     }
     positional = [parts.pop(name) for name in ("recipe", "profile", "toolchain", "host")]
     return make_plan(*positional, **parts)
+
+
+def make_crate_plan(**changes):
+    """Return the plan of a Rust engine whose C++ a crate carries."""
+    return make_plan_of(**{"recipe": make_recipe(**CRATE), "rust": True, **changes})
+
+
+def change_plan(plan, **changes):
+    """Return a plan with fields of its parts changed, each of whichever part has it."""
+    for name, value in changes.items():
+        parts = ("subject", "compiler", "code", "wheel", "builder", "expect")
+        part = next(each for each in parts if name in getattr(plan, each).__struct_fields__)
+        plan = msgspec.structs.replace(plan, **{part: msgspec.structs.replace(getattr(plan, part), **{name: value})})
+    return plan
 
 
 def make_backend_plan(**changes):
@@ -263,15 +287,17 @@ def make_backend_code(backend, **changes):
 
 def make_evidence(plan, *, cache=None, units=None):
     """Return the evidence of a build that did just what the plan says."""
-    other = ("-DNDEBUG", *plan.c_flags)
-    kernels = [make_unit(backend, other=other) for backend in plan.backends]
+    other = ("-DNDEBUG", *plan.builder.cmake.c_flags)
+    kernels = [make_unit(backend, other=other) for backend in plan.code.backends]
     # What asks the CPU is compiled beside each backend, for every CPU.
-    kernels += [make_unit(backend, beside="-feats", file="src/feats.cpp", other=other) for backend in plan.backends]
+    kernels += [
+        make_unit(backend, beside="-feats", file="src/feats.cpp", other=other) for backend in plan.code.backends
+    ]
     whole = (
         *(kernels or [CompileUnit("src/kernels/dot.c", ("native",), (), "dot.c.o", other=other)]),
         CompileUnit("src/api.cpp", (), ("-m64",), "api.cpp.o", other=other, language=".cpp"),
     )
-    return Evidence({**plan.defines, **(cache or {})}, whole if units is None else units)
+    return Evidence({**plan.builder.cmake.defines, **(cache or {})}, whole if units is None else units)
 
 
 def make_unit(backend, *, beside="", **changes):
@@ -294,11 +320,11 @@ def system_info(names):
 
 def told_info(plan=None, name=""):
     """Return what an engine tells of itself; with backends, what the one of that name does, or the best."""
-    if plan is None or not plan.backends:
-        return {"text": system_info(plan.engine_features if plan else sorted(engine_names(_V3)))}
-    chosen = next(backend for backend in plan.backends if name in ("", backend.name))
+    if plan is None or not plan.code.backends:
+        return {"text": system_info(sorted(engine_names(plan.code.features if plan else _V3)))}
+    chosen = next(backend for backend in plan.code.backends if name in ("", backend.name))
     names = sorted(engine_names(chosen.features))
-    return {"text": system_info(names), "backend": chosen.name, "why": "it was chosen", "level": plan.level}
+    return {"text": system_info(names), "backend": chosen.name, "why": "it was chosen", "level": plan.code.level}
 
 
 def smoke_events(plan=None, *, until=None, backend=""):
@@ -325,9 +351,9 @@ def make_record(plan=None):
 def make_facts(plan="ours", **changes):
     """Return facts in which no check finds anything; `plan=None` stands for somebody else's wheel."""
     plan = make_plan_of() if plan == "ours" else plan
-    backends = plan.backends if plan else ()
-    paths = [backend.library for backend in backends] + [plan.loader] if backends else [LIBRARY]
-    level = "" if plan is None else plan.level if backends else "x86-64-v3"
+    backends = plan.code.backends if plan else ()
+    paths = [backend.library for backend in backends] + [plan.code.kernels.loader] if backends else [LIBRARY]
+    level = "" if plan is None else plan.code.level if backends else "x86-64-v3"
     facts = Facts(
         wheel=make_wheel(),
         libraries={path: make_elf(isa_level=level, soname=path.rpartition("/")[2]) for path in paths},

@@ -5,12 +5,15 @@ import signal
 import msgspec
 from factories import (
     LIBRARY,
+    change_plan,
     ended,
+    make_crate_plan,
     make_elf,
     make_evidence,
     make_facts,
     make_plan_of,
     make_portable,
+    make_recipe,
     make_wheel,
     make_zig,
     smoke_events,
@@ -25,6 +28,7 @@ from planted_metadata import planted as planted_metadata
 from truewheel.build.evidence import CompileUnit, CrateUnit, Evidence
 from truewheel.child.smoke import SmokeRecord, judge, unproven
 from truewheel.child.system_info import SystemInfo
+from truewheel.cpu.features import engine_names
 from truewheel.models.models import find_model
 from truewheel.wheel.archive import Member
 
@@ -38,7 +42,8 @@ def _unit(*march, features=(), file="src/kernels/dot.c"):
     return make_facts(
         plan,
         evidence=make_evidence(
-            plan, units=(CompileUnit(file, march, features, "dot.c.o", other=("-DNDEBUG", *plan.c_flags)),)
+            plan,
+            units=(CompileUnit(file, march, features, "dot.c.o", other=("-DNDEBUG", *plan.builder.cmake.c_flags)),),
         ),
     )
 
@@ -47,13 +52,13 @@ def _system_info(change):
     plan = make_plan_of()
     events = smoke_events(plan)
     event = next(event for event in events if event["step"] == "system-info")
-    event["facts"] = {"text": system_info(change(plan.engine_features))}
+    event["facts"] = {"text": system_info(change(sorted(engine_names(plan.code.features))))}
     return make_facts(plan, smoke=judge("tiny", events, ended()))
 
 
 def _crates(*codegen, crates=1):
     """Return the facts of a wheel whose crates were compiled so."""
-    plan = make_plan_of(profile=make_portable(), toolchain=make_zig(), rust="1.95.0")
+    plan = make_crate_plan(profile=make_portable(), toolchain=make_zig())
     given = codegen or rust_codegen(plan)
     units = tuple(CrateUnit(f"crate{number}", given) for number in range(crates))
     return make_facts(plan, evidence=make_evidence(plan)._replace(crates=units))
@@ -61,12 +66,12 @@ def _crates(*codegen, crates=1):
 
 def rust_codegen(plan):
     """Return what rustc is told when nothing is lost."""
-    isa = [flag.removeprefix("-C") for flag in plan.rust.flags if flag.startswith("-Ctarget-")]
+    isa = [flag.removeprefix("-C") for flag in plan.builder.flags if flag.startswith("-Ctarget-")]
     return ("opt-level=3", "codegen-units=1", "lto=fat", *isa)
 
 
 def _other_codegen(change):
-    plan = make_plan_of(profile=make_portable(), toolchain=make_zig(), rust="1.95.0")
+    plan = make_crate_plan(profile=make_portable(), toolchain=make_zig())
     return _crates(*change(rust_codegen(plan)))
 
 
@@ -101,13 +106,16 @@ def _not_installed():
 def _option(optimization=("-O3",), other=("-DNDEBUG",)):
     plan = make_plan_of()
     units = make_evidence(plan).units
-    changed = msgspec.structs.replace(units[1], optimization=optimization, other=(*other, *plan.c_flags))
+    changed = msgspec.structs.replace(units[1], optimization=optimization, other=(*other, *plan.builder.cmake.c_flags))
     return make_facts(plan, evidence=make_evidence(plan, units=(units[0], changed)))
 
 
 def _lacking_flag():
     plan = make_plan_of()
-    return make_facts(msgspec.structs.replace(plan, c_flags=("-fno-plt",)), evidence=make_evidence(plan))
+    return make_facts(
+        change_plan(plan, cmake=msgspec.structs.replace(plan.builder.cmake, c_flags=("-fno-plt",))),
+        evidence=make_evidence(plan),
+    )
 
 
 def _told(**told):
@@ -115,7 +123,7 @@ def _told(**told):
 
 
 def _without_evidence():
-    plan = msgspec.structs.replace(make_plan_of(), isa_units=())
+    plan = make_plan_of(recipe=make_recipe(checks={"isa-units": []}))
     return make_facts(plan, evidence=Evidence({}, ()))
 
 

@@ -89,10 +89,11 @@ def test_a_report_tells_the_backends_of_the_plan():
     facts = make_facts(make_dispatch_plan())
     report = make_report(facts, run_checks(facts), {})
     assert (report.verdict, report.level) == ("passed", "x86-64-v2")
-    assert [backend.name for backend in report.plan.backends] == ["best", "good", "base"]
+    assert [backend.name for backend in report.plan.code.backends] == ["best", "good", "base"]
     assert {library.isa_level for library in report.libraries} == {"x86-64-v2"}
     assert msgspec.json.decode(to_json(report), type=Report) == report
-    assert json.loads(to_json(report))["plan"]["backends"][0]["library"] == "toy_engine/lib/libtoy-cpu-best.so"
+    kernels = json.loads(to_json(report))["plan"]["code"]["kernels"]
+    assert kernels["backends"][0]["library"] == "toy_engine/lib/libtoy-cpu-best.so"
 
 
 def test_a_report_says_what_was_built_and_from_what():

@@ -119,11 +119,6 @@ class ElfFacts(msgspec.Struct, frozen=True, kw_only=True):
     init: tuple[str, ...] = ()
 
 
-def is_elf(data: bytes) -> bool:
-    """Tell whether the bytes begin as an ELF file does."""
-    return data[:4] == b"\x7fELF"
-
-
 def read_elf(data: bytes) -> ElfFacts:
     """Read the facts of an ELF file held in memory.
 

@@ -43,14 +43,12 @@ def fetch_crates(cargo: Path, tree: Path, target: str, log: Path, say: Say) -> N
         cargo: the program.
         tree: the workspace, with its lock file.
         target: the target triple.
-        log: begins anew with what is printed.
+        log: gets what is printed.
         say: is told when something is downloaded.
 
     Raises:
         FetchError: a crate cannot be had, or the lock file does not fit.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.unlink(missing_ok=True)
     network = {name: value for name, value in os.environ.items() if _NETWORK.fullmatch(name)}
     told = False
 

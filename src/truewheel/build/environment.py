@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from truewheel.config.dialects import own_names
 from truewheel.process import plain_environment
 
 _INFLUENTIAL = (
@@ -18,7 +19,7 @@ _INFLUENTIAL = (
     "FORCE_CMAKE",
     "SOURCE_DATE_EPOCH",
 )
-_INFLUENTIAL_PREFIXES = ("GGML_", "LLAMA_", "SKBUILD_", "CMAKE_")
+_INFLUENTIAL_PREFIXES = (*own_names(), "SKBUILD_", "CMAKE_")
 
 
 def build_environment(

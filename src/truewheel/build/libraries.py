@@ -8,7 +8,7 @@ from pathlib import Path
 
 from truewheel.binary.rename import rename_library
 from truewheel.errors import BuildError, CheckError, RepairError
-from truewheel.plan.rust import renamed
+from truewheel.plan.cargo import renamed
 from truewheel.wheel.archive import read_all
 
 

@@ -4,53 +4,39 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from truewheel import process
-from truewheel.build.crates import crate_folders, for_each_folder, read_licences
+from truewheel.build.builder import Builder, BuildJob, Follow
+from truewheel.build.crates import crate_folders, fetch_crates, for_each_folder, read_licences
 from truewheel.build.environment import build_environment
 from truewheel.build.evidence import CrateUnit, Evidence, read_crate_unit, read_evidence
 from truewheel.build.libraries import take_libraries
-from truewheel.build.objects import build_cpuid, build_note, compiler_line
 from truewheel.build.product import BuildTools, BuiltWheel, process_reason
-from truewheel.console import Console
 from truewheel.errors import BuildError
-from truewheel.fetch.source import SourceTree
-from truewheel.machine.rust import TARGET, RustToolchain, header_folders, rust_environment
-from truewheel.machine.tools import Tool, search_path
+from truewheel.machine.rust import find_rust, header_folders, rust_environment
+from truewheel.machine.tools import fetch_tool, find_tool, search_path
 from truewheel.plan.placeholders import BUILD_PLACEHOLDER, CRATES_PLACEHOLDER, NOTE_PLACEHOLDER, SOURCE_PLACEHOLDER
-from truewheel.plan.plan import Plan
-from truewheel.plan.rust import PlannedLibraries, PlannedRust
+from truewheel.plan.plan import BundledLibraries, CMakeSettings, MaturinPlan, TakenLibraries
 
 _COMPILING = re.compile(r"^\s*Compiling (?P<what>\S+ v\S+)")
 _ERROR = re.compile(r"^(?P<text>(?:error(?:\[E\d+\])?: .*|.*panicked at .*|💥 .*))$")
 
 
-class RustTools(msgspec.Struct, frozen=True, kw_only=True):
-    """The programs of a Rust build beyond those of every build.
+class CargoReader:
+    """Follow cargo's output: which crates are compiled, how, and the first error.
 
-    Attributes:
-        rust: cargo and rustc.
-        maturin: maturin.
-        libclang: the library that bindgen reads headers with.
-        kept: folder where what only helps to build is kept from build to build; None for the work folder.
+    Args:
+        total: crates in all.
+        target: target triple of the wheel.
     """
 
-    rust: RustToolchain
-    maturin: Tool
-    libclang: Tool
-    kept: Path | None = None
-
-
-class _Reader:
-    """Follow cargo's output: which crates are compiled, how, and the first error."""
-
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, target: str) -> None:
         self.done, self.total, self.detail, self.error = 0, total, "", ""
         self.crates: list[CrateUnit] = []
+        self._target = target
 
     def feed(self, line: str) -> bool:
         """Take one line; return whether it moved the progress."""
@@ -58,130 +44,111 @@ class _Reader:
             self.done, self.detail = self.done + 1, match["what"]
             self.total = max(self.total, self.done)
             return True
-        if unit := read_crate_unit(line, TARGET):
+        if unit := read_crate_unit(line, self._target):
             self.crates.append(unit)
         elif not self.error and (found := _ERROR.match(line.strip())):
             self.error = found["text"]
         return False
 
 
-def build_rust_wheel(
-    plan: Plan,
-    source: SourceTree,
-    tools: BuildTools,
-    rust: RustTools,
-    base: BuiltWheel | None,
-    *,
-    work: Path,
-    log: Path,
-    jobs: int,
-    console: Console,
-) -> BuiltWheel:
-    """Carry the plan of a Rust engine out.
+class CargoBuilder(Builder):
+    """Builds with cargo through maturin, linked with the libraries of another build or of a crate."""
 
-    Args:
-        plan: what to build.
-        source: the patched tree, a workspace with a pyproject.toml for maturin.
-        tools: compilers and helpers.
-        rust: Rust's.
-        base: the build that its C++ libraries are taken from; None where a crate builds them.
-        work: the folder; what it held before is deleted.
-        log: gets everything that is printed, behind what it holds of the fetching of crates.
-        jobs: compilers at once.
-        console: shows the progress.
+    compile_cache_tells = False
+    reader: CargoReader
 
-    Raises:
-        BuildError: it did not compile or link; names the log and the first error.
-    """
-    assert plan.rust is not None
-    assert plan.libraries is not None
-    shutil.rmtree(work, ignore_errors=True)
-    tree = work / "source"
-    work.mkdir(parents=True)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(source.path, tree)
-    note = work / "isa_note.o"
-    target = rust.kept or work / "target"
-    # Macros, build scripts and bindgen are for this machine, the same for every profile, and most of the work. What
-    # is compiled for the wheel never stays: each of its crates is compiled, and seen to be compiled, anew.
-    shutil.rmtree(target / TARGET, ignore_errors=True)
-    environment = {**_environment(plan, plan.rust, tree, tools, rust, work, jobs), "CARGO_TARGET_DIR": str(target)}
-    if NOTE_PLACEHOLDER in plan.link_flags:
-        build_note(tools.toolchain, plan.level, note, environment, log)
-    if base is not None:
-        environment |= _library_variables(plan.libraries, base, work / "libraries", tree)
-    with console.steps("compiling") as steps:
-        reader = _Reader(_count_crates(tree))
+    def __init__(self, job: BuildJob, settings: MaturinPlan) -> None:
+        super().__init__(job)
+        self.settings = settings
+        self.reader = CargoReader(_count_crates(job.source.path), settings.target)
+        self.rust = find_rust()
+        self.maturin, self.libclang = find_tool("maturin", job.say), fetch_tool("libclang", job.say)
+        fetch_crates(self.rust.cargo, job.source.path, settings.target, job.log, job.say)
+        # Macros, build scripts and bindgen are for this machine, the same for every profile, and most of the work.
+        self.target = job.kept / f"rustc-{self.rust.version}" if job.kept else job.work / "target"
+        self.tree = job.work / "source"
 
-        def follow(line: str) -> None:
-            if reader.feed(line):
-                steps.advance(reader.done, reader.total, reader.detail)
+    def lay_out(self) -> None:
+        """Copy the tree; what was compiled for a wheel never stays: each crate is seen to be compiled anew."""
+        shutil.copytree(self.job.source.path, self.tree)
+        shutil.rmtree(self.target / self.settings.target, ignore_errors=True)
 
-        _call_maturin(plan.rust, rust, tree, work / "wheel", environment, log, follow, reader)
-    wheels = list((work / "wheel").glob("*.whl"))
-    if len(wheels) != 1:
-        raise BuildError(f"maturin left {len(wheels)} wheels instead of one", hint=f"the full log is {log}")
-    compiled = {unit.crate for unit in reader.crates}
-    told = base.evidence if base else _crate_evidence(plan.libraries, target, tree)
-    return BuiltWheel(
-        path=wheels[0],
-        plan=plan,
-        source=source,
-        evidence=Evidence(told.cmake_cache, told.units, tuple(reader.crates)),
-        cpuid_library=base.cpuid_library if base else build_cpuid(tools.toolchain, work, environment, log),
-        compiler=compiler_line(tools.toolchain),
-        base=base,
-        licences={"crates.txt": read_licences(rust.rust.cargo, tree, TARGET, compiled, environment, log)},
-    )
+    def variables(self, tools: BuildTools, jobs: int) -> dict[str, str]:
+        """Return the variables of cargo, of the C compilers that crates call, and of the libraries."""
+        environment = {**self._cargo_variables(tools, jobs), "CARGO_TARGET_DIR": str(self.target)}
+        if self.job.base is not None and isinstance(self.settings.libraries, TakenLibraries):
+            taken = self.job.work / "libraries"
+            environment |= _library_variables(self.settings.libraries, self.job.base, taken, self.tree)
+        return environment
 
+    def call(self, tools: BuildTools, environment: dict[str, str], follow: Follow) -> None:  # noqa: ARG002
+        """Call maturin."""
+        command: list[str | Path] = [self.maturin.path, "build", "--release", "--locked", "--verbose"]
+        command += ["--target", self.settings.target, "--auditwheel", "skip", "--compatibility", "linux"]
+        command += ["--out", self.job.work / "wheel"]
+        if self.settings.features:
+            command += ["--features", ",".join(self.settings.features)]
+        done = process.run(command, env=environment, cwd=self.tree, log=self.job.log, on_line=follow)
+        if done.returncode != 0:
+            reason = self.reader.error or process_reason(done.output)
+            raise BuildError(f"the Rust build failed: {reason}", hint=f"the full log is {self.job.log}")
 
-def _environment(
-    plan: Plan, planned: PlannedRust, tree: Path, tools: BuildTools, rust: RustTools, work: Path, jobs: int
-) -> dict[str, str]:
-    toolchain = tools.toolchain
-    cache = tools.cache.environment if tools.cache else {"ZIG_LOCAL_CACHE_DIR": str(work / "zig-cache")}
-    crates = crate_folders()
-    flags = [
-        flag.replace(SOURCE_PLACEHOLDER, str(tree)).replace(NOTE_PLACEHOLDER, str(work / "isa_note.o"))
-        for flag in for_each_folder(planned.flags, crates)
-    ]
-    triple = TARGET.replace("-", "_")
-    extra = {
-        **rust_environment(),
-        **planned.profile,
-        # Not RUSTFLAGS: a folder's name may hold a space.
-        "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(flags),
-        "CARGO_BUILD_JOBS": str(jobs),
-        "CARGO_TERM_COLOR": "never",
-        f"CARGO_TARGET_{triple.upper()}_LINKER": toolchain.cc,
-        f"CC_{triple}": toolchain.cc,
-        f"CXX_{triple}": toolchain.cxx,
-        "CMAKE": str(tools.cmake.path),
-        "CMAKE_GENERATOR": "Ninja",
-        "CMAKE_BUILD_PARALLEL_LEVEL": str(jobs),
-        "LIBCLANG_PATH": str(rust.libclang.path.parent),
-        "BINDGEN_EXTRA_CLANG_ARGS": " ".join(f'-isystem "{folder}"' for folder in header_folders(toolchain)),
-        **cache,
-    }
-    if toolchain.ar:
-        extra |= {f"AR_{triple}": toolchain.ar, f"RANLIB_{triple}": toolchain.ranlib}
-    if plan.libraries is not None and plan.libraries.source == "crate":
-        # The crate's build script passes on what is named so.
-        extra |= plan.defines
-        flags_of_c = _flags(plan, tree, crates)
-        extra |= {f"CFLAGS_{triple}": flags_of_c, f"CXXFLAGS_{triple}": flags_of_c}
-    path = search_path(tools.cmake, tools.ninja)
-    path = f"{rust.rust.cargo.parent}:{path}"
-    return build_environment(plan.environment, source=tree, search_path=path, extra=extra)
+    def evidence(self) -> Evidence:
+        """Return the calls of rustc, and what CMake was given for the libraries."""
+        base = self.job.base
+        told = base.evidence if base else _crate_evidence(self.settings, self.target, self.tree)
+        return Evidence(told.cmake_cache, told.units, tuple(self.reader.crates))
+
+    def licences(self, environment: dict[str, str]) -> dict[str, bytes]:
+        """Return the licences of the crates."""
+        compiled = {unit.crate for unit in self.reader.crates}
+        text = read_licences(self.rust.cargo, self.tree, self.settings.target, compiled, environment, self.job.log)
+        return {"crates.txt": text}
+
+    def _cargo_variables(self, tools: BuildTools, jobs: int) -> dict[str, str]:
+        toolchain, planned, work = tools.toolchain, self.settings, self.job.work
+        cache = tools.cache.environment if tools.cache else {"ZIG_LOCAL_CACHE_DIR": str(work / "zig-cache")}
+        crates = crate_folders()
+        flags = [
+            flag.replace(SOURCE_PLACEHOLDER, str(self.tree)).replace(NOTE_PLACEHOLDER, str(self.note))
+            for flag in for_each_folder(planned.flags, crates)
+        ]
+        triple = planned.target.replace("-", "_")
+        extra = {
+            **rust_environment(),
+            **planned.profile,
+            # Not RUSTFLAGS: a folder's name may hold a space.
+            "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(flags),
+            "CARGO_BUILD_JOBS": str(jobs),
+            "CARGO_TERM_COLOR": "never",
+            f"CARGO_TARGET_{triple.upper()}_LINKER": toolchain.cc,
+            f"CC_{triple}": toolchain.cc,
+            f"CXX_{triple}": toolchain.cxx,
+            "CMAKE": str(tools.cmake.path),
+            "CMAKE_GENERATOR": "Ninja",
+            "CMAKE_BUILD_PARALLEL_LEVEL": str(jobs),
+            "LIBCLANG_PATH": str(self.libclang.path.parent),
+            "BINDGEN_EXTRA_CLANG_ARGS": " ".join(f'-isystem "{folder}"' for folder in header_folders(toolchain)),
+            **cache,
+        }
+        if toolchain.ar:
+            extra |= {f"AR_{triple}": toolchain.ar, f"RANLIB_{triple}": toolchain.ranlib}
+        if isinstance(planned.libraries, BundledLibraries):
+            # The crate's build script passes on what is named so.
+            extra |= planned.cmake.defines
+            flags_of_c = _flags(planned.cmake, self.tree, crates)
+            extra |= {f"CFLAGS_{triple}": flags_of_c, f"CXXFLAGS_{triple}": flags_of_c}
+        path = f"{self.rust.cargo.parent}:{search_path(tools.cmake, tools.ninja)}"
+        return build_environment(planned.environment, source=self.tree, search_path=path, extra=extra)
 
 
-def _flags(plan: Plan, tree: Path, crates: list[Path]) -> str:
+def _flags(cmake: CMakeSettings, tree: Path, crates: list[Path]) -> str:
     """Return the flags of C and C++ for a crate that compiles some: its sources lie where cargo keeps crates."""
-    flags = [flag.replace(SOURCE_PLACEHOLDER, str(tree)) for flag in plan.c_flags if BUILD_PLACEHOLDER not in flag]
+    flags = [flag.replace(SOURCE_PLACEHOLDER, str(tree)) for flag in cmake.c_flags if BUILD_PLACEHOLDER not in flag]
     return " ".join([*flags, *for_each_folder([f"-ffile-prefix-map={CRATES_PLACEHOLDER}=crates"], crates)])
 
 
-def _library_variables(libraries: PlannedLibraries, base: BuiltWheel, taken: Path, tree: Path) -> dict[str, str]:
+def _library_variables(libraries: TakenLibraries, base: BuiltWheel, taken: Path, tree: Path) -> dict[str, str]:
     """Put the libraries where maturin packs them, and tell our binding crate of them."""
     digest = take_libraries(base.path, libraries.take, taken)
     shutil.copytree(taken, tree / "python", dirs_exist_ok=True)
@@ -204,29 +171,10 @@ def _count_crates(tree: Path) -> int:
         return 0
 
 
-def _call_maturin(
-    planned: PlannedRust,
-    rust: RustTools,
-    tree: Path,
-    target: Path,
-    environment: dict[str, str],
-    log: Path,
-    follow: Callable[[str], None],
-    reader: _Reader,
-) -> None:
-    command: list[str | Path] = [rust.maturin.path, "build", "--release", "--locked", "--verbose", "--target", TARGET]
-    command += ["--auditwheel", "skip", "--compatibility", "linux", "--out", target]
-    if planned.features:
-        command += ["--features", ",".join(planned.features)]
-    done = process.run(command, env=environment, cwd=tree, log=log, on_line=follow)
-    if done.returncode != 0:
-        reason = reader.error or process_reason(done.output)
-        raise BuildError(f"the Rust build failed: {reason}", hint=f"the full log is {log}")
-
-
-def _crate_evidence(libraries: PlannedLibraries, target: Path, tree: Path) -> Evidence:
+def _crate_evidence(planned: MaturinPlan, target: Path, tree: Path) -> Evidence:
     """Read what the crate's build script made CMake do; nothing is found where it called none."""
-    builds = sorted(target.glob(f"{TARGET}/release/build/{libraries.name}-*/out/build"))
+    crate = planned.libraries.crate if isinstance(planned.libraries, BundledLibraries) else ""
+    builds = sorted(target.glob(f"{planned.target}/release/build/{crate}-*/out/build"))
     if not builds:
         return Evidence({}, ())
     # Units are named relative to the copy that was compiled, which lies wherever cargo keeps crates.

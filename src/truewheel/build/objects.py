@@ -2,56 +2,54 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 
 from truewheel import process
 from truewheel.build.product import process_reason
-from truewheel.cpu.levels import LEVELS
 from truewheel.errors import BuildError
 from truewheel.machine.probe import Toolchain
+from truewheel.plan.plan import Code
+from truewheel.targets.targets import target_named
 
 
-def build_note(toolchain: Toolchain, level: str, target: Path, environment: dict[str, str], log: Path) -> None:
+def build_note(toolchain: Toolchain, code: Code, path: Path, environment: dict[str, str], log: Path) -> None:
     """Assemble the object that marks a library with its level.
 
     Raises:
         BuildError: the compiler refuses it.
     """
-    from importlib import resources
-
-    source = target.with_suffix(".S")
-    source.write_bytes(resources.files("truewheel.build").joinpath("isa_note.S").read_bytes())
+    target = target_named(code.target)
+    assert target.note is not None
+    source = path.with_suffix(".S")
+    source.write_bytes(resources.files("truewheel.build").joinpath(target.note.source).read_bytes())
     # As `gcc -mneeded` writes it: the bits of the level and of all below it.
-    bits = (2 << LEVELS.index(level)) - 1
-    command = [toolchain.cc, "-c", f"-DLEVEL={bits}", source.name, "-o", target.name]
-    done = process.run(command, cwd=target.parent, env=environment, log=log, timeout=300)
-    if done.returncode != 0:
-        raise BuildError(
-            f"the ELF note cannot be assembled: {process_reason(done.output)}", hint=f"the full log is {log}"
-        )
+    bits = (2 << target.levels.index(code.level)) - 1
+    command = [toolchain.cc, "-c", f"-DLEVEL={bits}", source.name, "-o", path.name]
+    _compile(command, "the ELF note cannot be assembled", path.parent, environment, log)
 
 
-def build_cpuid(toolchain: Toolchain, work: Path, environment: dict[str, str], log: Path) -> bytes:
-    """Compile the CPUID helper for plain x86-64, without any run-time library.
+def build_probe(toolchain: Toolchain, code: Code, work: Path, environment: dict[str, str], log: Path) -> bytes:
+    """Compile the library that asks the CPU for the least CPU of its architecture, without any run-time library.
 
     Raises:
         BuildError: the compiler refuses it.
     """
-    from importlib import resources
-
-    source = work / "cpuid.c"
-    source.write_bytes(resources.files("truewheel.carried").joinpath("cpuid.c").read_bytes())
-    library = work / "cpuid.so"
-    flags = ["-shared", "-fPIC", "-O2", "-march=x86-64", "-nostdlib", "-s", "-Wl,--build-id=none"]
-    if toolchain.kind == "zig":
-        flags = [flag.replace("-march=x86-64", "-march=x86_64") for flag in flags]
+    probe = target_named(code.target).probe
+    assert probe is not None
+    source = resources.files("truewheel.carried").joinpath(probe.source)
+    (work / "cpuid.c").write_bytes(source.read_bytes())
+    march = probe.march.get(toolchain.kind, probe.march["any"])
+    flags = ["-shared", "-fPIC", "-O2", f"-march={march}", "-nostdlib", "-s", "-Wl,--build-id=none"]
     command = [toolchain.cc, *flags, "cpuid.c", "-o", "cpuid.so"]
+    _compile(command, "the CPUID helper cannot be compiled", work, environment, log)
+    return (work / "cpuid.so").read_bytes()
+
+
+def _compile(command: list[str], failure: str, work: Path, environment: dict[str, str], log: Path) -> None:
     done = process.run(command, cwd=work, env=environment, log=log, timeout=300)
     if done.returncode != 0:
-        raise BuildError(
-            f"the CPUID helper cannot be compiled: {process_reason(done.output)}", hint=f"the full log is {log}"
-        )
-    return library.read_bytes()
+        raise BuildError(f"{failure}: {process_reason(done.output)}", hint=f"the full log is {log}")
 
 
 def compiler_line(toolchain: Toolchain) -> str:

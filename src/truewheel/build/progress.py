@@ -1,8 +1,9 @@
-"""What a build prints, read as it comes: ninja's counts, and the first real error."""
+"""What a build prints, read as it comes: how far it is, and the first real error."""
 
 from __future__ import annotations
 
 import re
+from typing import Protocol
 
 _NINJA = re.compile(r"^\[(\d+)/(\d+)\] (?:Building|Linking|Generating|Creating|Re-running)? ?(.*)$")
 _ERRORS = (
@@ -21,15 +22,27 @@ _ERRORS = (
 _FULL_DISK = "No space left on device"
 
 
-class BuildReader:
-    """Follow a build's output line by line.
+class Reader(Protocol):
+    """Follows a build's output line by line.
 
     Attributes:
         done: build steps finished.
-        total: build steps in all; 0 before ninja began.
+        total: build steps in all; 0 before the first began.
         detail: the step that finished last.
         error: the first line that says what went wrong, or empty.
     """
+
+    done: int
+    total: int
+    detail: str
+    error: str
+
+    def feed(self, line: str) -> bool:
+        """Take one line; return whether it moved the progress."""
+
+
+class NinjaReader:
+    """Follow ninja's counts, and the first error of CMake, a compiler or a linker."""
 
     def __init__(self) -> None:
         self.done = 0

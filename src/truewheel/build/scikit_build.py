@@ -3,75 +3,82 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from truewheel import process
+from truewheel.build.builder import Builder, BuildJob, Follow
 from truewheel.build.environment import build_environment
-from truewheel.build.evidence import read_evidence
-from truewheel.build.objects import build_cpuid, build_note, compiler_line
-from truewheel.build.product import BuildTools, BuiltWheel, process_reason
-from truewheel.build.progress import BuildReader
-from truewheel.console import Console
+from truewheel.build.evidence import Evidence, read_evidence
+from truewheel.build.product import BuildTools, process_reason
+from truewheel.build.progress import NinjaReader
 from truewheel.errors import BuildError, TruewheelError
 from truewheel.fetch.source import SourceTree
 from truewheel.machine.tools import search_path
 from truewheel.plan.placeholders import BUILD_PLACEHOLDER, NOTE_PLACEHOLDER, SOURCE_PLACEHOLDER
-from truewheel.plan.plan import Plan
+from truewheel.plan.plan import ScikitBuildPlan
 
 
-def build_wheel(
-    plan: Plan, source: SourceTree, tools: BuildTools, *, work: Path, log: Path, jobs: int, console: Console
-) -> BuiltWheel:
-    """Carry a plan out in a folder that is always the same, so that compile caches hit.
+class CMakeBuilder(Builder):
+    """Builds with CMake through the engine's own PEP 517 backend, scikit-build-core."""
 
-    Args:
-        plan: what to build.
-        source: the patched tree.
-        tools: compilers and helpers.
-        work: the folder; what it held before is deleted.
-        log: gets everything that is printed.
-        jobs: compilers at once.
-        console: shows the progress.
+    def __init__(self, job: BuildJob, settings: ScikitBuildPlan) -> None:
+        super().__init__(job)
+        self.settings, self.reader = settings, NinjaReader()
 
-    Raises:
-        BuildError: the engine did not configure, compile or link; names the log and the first error.
-    """
-    shutil.rmtree(work, ignore_errors=True)
-    (work / "wheel").mkdir(parents=True)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.unlink(missing_ok=True)
-    environment = build_variables(plan, source, tools, work, jobs)
-    note = work / "isa_note.o"
-    if NOTE_PLACEHOLDER in plan.link_flags:
-        build_note(tools.toolchain, plan.level, note, environment, log)
-    settings = config_settings(plan, source.path, work / "build", tools, note)
-    with console.steps("compiling") as steps:
-        reader = BuildReader()
+    def lay_out(self) -> None:
+        """Leave all folders to the backend."""
 
-        def follow(line: str) -> None:
-            if reader.feed(line):
-                steps.advance(reader.done, reader.total, reader.detail)
+    def variables(self, tools: BuildTools, jobs: int) -> dict[str, str]:
+        """Return the environment that a plan is carried out in."""
+        return build_variables(self.settings, self.job.source, tools, self.job.work, jobs)
 
-        _call_backend(source.path, work / "wheel", settings, environment, log, follow, reader)
-    wheels = list((work / "wheel").glob("*.whl"))
-    if len(wheels) != 1:
-        raise BuildError(f"the backend left {len(wheels)} wheels instead of one", hint=f"the full log is {log}")
-    return BuiltWheel(
-        path=wheels[0],
-        plan=plan,
-        source=source,
-        evidence=read_evidence(work / "build", source.path),
-        cpuid_library=build_cpuid(tools.toolchain, work, environment, log),
-        compiler=compiler_line(tools.toolchain),
-    )
+    def call(self, tools: BuildTools, environment: dict[str, str], follow: Follow) -> None:
+        """Call the backend's hooks in children whose output is logged and followed."""
+        from build import BuildBackendException, BuildException, ProjectBuilder
+
+        job, tree = self.job, self.job.source.path
+        settings = config_settings(self.settings, tree, job.work / "build", tools, self.note)
+
+        def runner(
+            cmd: Sequence[str],
+            cwd: str | None = None,
+            extra_environ: Mapping[str, str] | None = None,
+        ) -> None:
+            done = process.run(
+                cmd,
+                env={**environment, **(extra_environ or {})},
+                cwd=Path(cwd) if cwd is not None else None,
+                log=job.log,
+                on_line=follow,
+            )
+            if done.returncode != 0:
+                reason = self.reader.error or process_reason(done.output)
+                raise BuildError(f"the build failed: {reason}", hint=f"the full log is {job.log}")
+
+        hint = f"the full log is {job.log}"
+        try:
+            project = ProjectBuilder(tree, python_executable=sys.executable, runner=runner)
+            project.build("wheel", job.work / "wheel", settings)
+        except BuildBackendException as error:
+            # The frontend wraps whatever the runner raises; ours already says all.
+            if isinstance(error.exception, TruewheelError):
+                raise error.exception from None
+            raise BuildError(f"the engine's build failed: {error.exception}", hint=hint) from error
+        except BuildException as error:
+            raise BuildError(f"the engine's build cannot be started: {error}", hint=hint) from error
+
+    def evidence(self) -> Evidence:
+        """Return CMake's cache and the compile commands."""
+        return read_evidence(self.job.work / "build", self.job.source.path)
 
 
-def config_settings(plan: Plan, source: Path, build: Path, tools: BuildTools, note: Path) -> dict[str, str | list[str]]:
+def config_settings(
+    plan: ScikitBuildPlan, source: Path, build: Path, tools: BuildTools, note: Path
+) -> dict[str, str | list[str]]:
     """Return scikit-build-core's settings for a plan."""
-    link_flags = " ".join(shlex.quote(flag.replace(NOTE_PLACEHOLDER, str(note))) for flag in plan.link_flags)
+    link_flags = " ".join(shlex.quote(flag.replace(NOTE_PLACEHOLDER, str(note))) for flag in plan.cmake.link_flags)
     settings: dict[str, str | list[str]] = {
         "build-dir": str(build),
         "build.verbose": "false",
@@ -79,11 +86,11 @@ def config_settings(plan: Plan, source: Path, build: Path, tools: BuildTools, no
         "cmake.args": ["-G", "Ninja"],
         "search.site-packages": "false",
         "logging.level": "WARNING",
-        "wheel.exclude": list(plan.wheel_exclude),
+        "wheel.exclude": list(plan.exclude),
     }
-    flags = " ".join(shlex.quote(_place(flag, source, build)) for flag in plan.c_flags)
+    flags = " ".join(shlex.quote(_place(flag, source, build)) for flag in plan.cmake.c_flags)
     defines = {
-        **plan.defines,
+        **plan.cmake.defines,
         "CMAKE_C_FLAGS": flags,
         "CMAKE_CXX_FLAGS": flags,
         "CMAKE_SHARED_LINKER_FLAGS": link_flags,
@@ -105,7 +112,9 @@ def _place(text: str, source: Path, build: Path) -> str:
     return text.replace(SOURCE_PLACEHOLDER, str(source)).replace(BUILD_PLACEHOLDER, str(build))
 
 
-def build_variables(plan: Plan, source: SourceTree, tools: BuildTools, work: Path, jobs: int) -> dict[str, str]:
+def build_variables(
+    plan: ScikitBuildPlan, source: SourceTree, tools: BuildTools, work: Path, jobs: int
+) -> dict[str, str]:
     """Return the environment that a plan is carried out in."""
     # zig remembers objects whether it is asked to or not: without a cache it does so in the work folder.
     cache = tools.cache.environment if tools.cache else {"ZIG_LOCAL_CACHE_DIR": str(work / "zig-cache")}
@@ -120,43 +129,3 @@ def build_variables(plan: Plan, source: SourceTree, tools: BuildTools, work: Pat
     }
     path = search_path(tools.cmake, tools.ninja)
     return build_environment(plan.environment, source=source.path, search_path=path, extra=extra)
-
-
-def _call_backend(
-    source: Path,
-    target: Path,
-    settings: dict[str, str | list[str]],
-    environment: dict[str, str],
-    log: Path,
-    follow: Callable[[str], None],
-    reader: BuildReader,
-) -> None:
-    """Call the backend's hooks in children whose output is logged and followed."""
-    from build import BuildBackendException, BuildException, ProjectBuilder
-
-    def runner(
-        cmd: Sequence[str],
-        cwd: str | None = None,
-        extra_environ: Mapping[str, str] | None = None,
-    ) -> None:
-        done = process.run(
-            cmd,
-            env={**environment, **(extra_environ or {})},
-            cwd=Path(cwd) if cwd is not None else None,
-            log=log,
-            on_line=follow,
-        )
-        if done.returncode != 0:
-            reason = reader.error or process_reason(done.output)
-            raise BuildError(f"the build failed: {reason}", hint=f"the full log is {log}")
-
-    try:
-        builder = ProjectBuilder(source, python_executable=sys.executable, runner=runner)
-        builder.build("wheel", target, settings)
-    except BuildBackendException as error:
-        # The frontend wraps whatever the runner raises; ours already says all.
-        if isinstance(error.exception, TruewheelError):
-            raise error.exception from None
-        raise BuildError(f"the engine's build failed: {error.exception}", hint=f"the full log is {log}") from error
-    except BuildException as error:
-        raise BuildError(f"the engine's build cannot be started: {error}", hint=f"the full log is {log}") from error

@@ -10,8 +10,7 @@ from truewheel.build.evidence import CompileUnit
 from truewheel.checks.finding import Finding
 from truewheel.cpu.features import engine_names, feature_table
 from truewheel.examine.facts import Facts
-from truewheel.plan.backends import PlannedBackend
-from truewheel.plan.plan import Plan
+from truewheel.plan.plan import Plan, PlannedBackend
 
 CODES = {
     "FLAGS-CACHE": "CMake's cache holds another value than the plan asked for: the engine or the environment "
@@ -39,6 +38,7 @@ _REPORTED = re.compile(r"([A-Z][A-Z0-9_]*) = 1")
 _COMPILED = (".c", ".cc", ".cpp", ".cxx")
 _SILENT = frozenset(("sse3", "ssse3", "f16c", "bmi2", "fma"))
 """Features that a compiler may have been told of and found no use for."""
+_NATIVE = "native"
 _NEUTRAL = ("-m64", "-mtune", "-mno-")
 
 
@@ -64,7 +64,7 @@ def _cache(facts: Facts) -> Iterator[Finding]:
             hint="build again; the evidence is read before the work folder is deleted",
         )
         return
-    for key, asked in facts.plan.defines.items():
+    for key, asked in facts.plan.builder.cmake.defines.items():
         found = cache.get(key)
         if found is None or not _same(asked, found):
             yield Finding(
@@ -85,31 +85,33 @@ def _same(asked: str, found: str) -> bool:
 
 def _units(facts: Facts) -> Iterator[Finding]:
     assert facts.plan is not None
-    plan = facts.plan
+    plan, native = facts.plan, facts.plan.code.native
     units = facts.evidence.units if facts.evidence else ()
-    if plan.backends:
-        kernels = [unit for backend in plan.backends for unit in _units_of(backend, units)]
+    if plan.code.backends:
+        kernels = [unit for backend in plan.code.backends for unit in _units_of(backend, units)]
         yield from _backend_flags(plan, units)
-    elif plan.isa_units:
-        kernels = [unit for unit in units if any(fnmatch.fnmatchcase(unit.file, pattern) for pattern in plan.isa_units)]
+    elif plan.expect.isa_units:
+        kernels = [
+            unit for unit in units if any(fnmatch.fnmatchcase(unit.file, pattern) for pattern in plan.expect.isa_units)
+        ]
         if not kernels:
-            yield _no_evidence(f"no compile unit matches {', '.join(plan.isa_units)}", "checks.isa-units")
+            yield _no_evidence(f"no compile unit matches {', '.join(plan.expect.isa_units)}", "checks.isa-units")
     else:
         return
     for unit in units:
         mine = unit in kernels
-        if mine and plan.march and plan.march not in unit.march:
+        if mine and native and _NATIVE not in unit.march:
             yield Finding(
                 code="FLAGS-LOST",
                 where=unit.file,
-                message=f"was compiled without -march={plan.march}",
-                hint="something turned GGML_NATIVE off; look at CMake's part of the log",
+                message=f"was compiled without -march={_NATIVE}",
+                hint="something turned the engine's own option off; look at CMake's part of the log",
             )
-        elif mine and plan.march and unit.march[-1] != plan.march:
+        elif mine and native and unit.march[-1] != _NATIVE:
             yield Finding(
                 code="FLAGS-OVERRULED",
                 where=unit.file,
-                message=f"-march={unit.march[-1]} comes after -march={plan.march} and wins",
+                message=f"-march={unit.march[-1]} comes after -march={_NATIVE} and wins",
                 hint="a global flag adds it",
             )
         elif not mine and (unit.march or any(not option.startswith(_NEUTRAL) for option in unit.features)):
@@ -127,7 +129,7 @@ def _units_of(backend: PlannedBackend, units: tuple[CompileUnit, ...]) -> list[C
 
 def _backend_flags(plan: Plan, units: tuple[CompileUnit, ...]) -> Iterator[Finding]:
     """Compare the ISA flags of each backend's units with what the plan says, one by one."""
-    for backend in plan.backends:
+    for backend in plan.code.backends:
         mine = _units_of(backend, units)
         if not mine:
             yield _no_evidence(f"no compile unit belongs to the target {backend.target}", "[backends]")
@@ -142,7 +144,7 @@ def _backend_flags(plan: Plan, units: tuple[CompileUnit, ...]) -> Iterator[Findi
                     hint="something turned the engine's option off; look at CMake's part of the log",
                 )
             off = [option for option in unit.features if option.replace("-mno-", "-m", 1) in asked - {option}]
-            march = [f"-march={value}" for value in unit.march if not plan.march]
+            march = [f"-march={value}" for value in unit.march if not plan.code.native]
             if more := [*march, *sorted(given - asked), *off]:
                 yield Finding(
                     code="FLAGS-OVERRULED",
@@ -172,7 +174,7 @@ def _options(facts: Facts) -> Iterator[Finding]:
             + (f", as were {len(slow) - 1} others" if len(slow) > 1 else ""),
             hint="the engine's CMake files overrule CMAKE_BUILD_TYPE",
         )
-    for flag in facts.plan.c_flags:
+    for flag in facts.plan.builder.cmake.c_flags:
         # Folders in a flag are filled in when the plan is carried out; options are looked for where they are kept.
         name = flag.split("{", 1)[0]
         if not name.startswith(("-f", "-g", "-D", "-std", "-O")):
@@ -241,9 +243,9 @@ def _loaded(facts: Facts) -> Iterator[Finding]:
         return
     told = facts.smoke.facts("system-info")
     text = str(told.get("text", ""))
-    if plan.backends:
+    if plan.code.backends:
         name = str(told.get("backend", ""))
-        chosen = next((backend for backend in plan.backends if backend.name == name), None)
+        chosen = next((backend for backend in plan.code.backends if backend.name == name), None)
         if text and chosen is None:
             yield Finding(
                 code="FLAGS-LOADED",
@@ -254,7 +256,7 @@ def _loaded(facts: Facts) -> Iterator[Finding]:
             return
         asked = engine_names(chosen.features) if chosen else frozenset()
     else:
-        asked = frozenset(plan.engine_features)
+        asked = engine_names(plan.code.features)
     if not asked:
         return
     if not text:

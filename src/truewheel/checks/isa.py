@@ -103,16 +103,17 @@ def _unused(facts: Facts) -> Iterator[Finding]:
     if plan is None:
         return
     asked: list[tuple[str, str, tuple[str, ...]]] = []
-    if len(plan.backends) > 1:
-        sets = [frozenset(backend.features) for backend in plan.backends]
-        for backend, features in zip(plan.backends, sets, strict=True):
+    backends, level = plan.code.backends, plan.code.level
+    if len(backends) > 1:
+        sets = [frozenset(backend.features) for backend in backends]
+        for backend, features in zip(backends, sets, strict=True):
             lesser = frozenset[str]().union(*(other for other in sets if other < features))
             # What sets it apart from every lesser backend. The least of all has nobody to be told from.
             own = features - lesser - _SELDOM if lesser else features
             asked.append((backend.library, f"the backend {backend.name}", tuple(sorted(own or features))))
-    elif plan.level in _MARKERS:
-        library = plan.backends[0].library if plan.backends else plan.isa_library
-        asked.append((library, plan.level, _MARKERS[plan.level]))
+    elif level in _MARKERS:
+        libraries = [backend.library for backend in backends] or plan.expect.isa_libraries
+        asked += [(library, level, _MARKERS[level]) for library in libraries]
     for library, what, wanted in asked:
         if library not in facts.code:
             continue

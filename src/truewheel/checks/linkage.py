@@ -207,10 +207,10 @@ def _openmp(links: Links) -> Iterator[Finding]:
 
 def _note(facts: Facts) -> Iterator[Finding]:
     plan = facts.plan
-    if plan is None or plan.level == "x86-64":
+    if plan is None or plan.code.level == "x86-64":
         return
-    for library in [backend.library for backend in plan.backends] or [plan.isa_library]:
-        if library and library not in facts.libraries:
+    for library in [backend.library for backend in plan.code.backends] or plan.expect.isa_libraries:
+        if library not in facts.libraries:
             yield Finding(
                 code="LINK-NOTE",
                 where=library,
@@ -219,11 +219,11 @@ def _note(facts: Facts) -> Iterator[Finding]:
             )
     for path, elf in facts.libraries.items():
         # The guard's own helper must be loaded on every CPU, to say that it is the wrong one.
-        if elf.isa_level != plan.level and not path.endswith("/_truewheel_cpuid.so"):
+        if elf.isa_level != plan.code.level and not path.endswith("/_truewheel_cpuid.so"):
             yield Finding(
                 code="LINK-NOTE",
                 where=path,
-                message=f"has no ELF note that says {plan.level} is needed"
+                message=f"has no ELF note that says {plan.code.level} is needed"
                 + (f", but one that says {elf.isa_level}" if elf.isa_level else ""),
                 hint="a library that was added after the repair has none",
             )

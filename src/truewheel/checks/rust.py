@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from truewheel.build.evidence import CrateUnit
 from truewheel.checks.finding import Finding
 from truewheel.examine.facts import Facts
-from truewheel.plan.rust import PlannedRust
+from truewheel.plan.plan import MaturinPlan
 
 CODES = {
     "RUST-LOST": "A crate of the wheel was compiled without the plan's target CPU or target features.",
@@ -23,7 +23,8 @@ _ISA = ("target-cpu=", "target-feature=")
 
 def check(facts: Facts) -> Iterator[Finding]:
     """Yield every place where what rustc was asked for was lost; nothing for an engine without Rust."""
-    if facts.plan is None or facts.plan.rust is None:
+    planned = facts.plan.builder if facts.plan else None
+    if not isinstance(planned, MaturinPlan):
         return
     crates = facts.evidence.crates if facts.evidence else ()
     if not crates:
@@ -34,11 +35,11 @@ def check(facts: Facts) -> Iterator[Finding]:
             hint="build again with --no-cache; the evidence is read from cargo's verbose output",
         )
     for crate in crates:
-        yield from _isa(facts.plan.rust, crate)
-    yield from _optimization(facts.plan.rust, crates)
+        yield from _isa(planned, crate)
+    yield from _optimization(planned, crates)
 
 
-def _isa(planned: PlannedRust, crate: CrateUnit) -> Iterator[Finding]:
+def _isa(planned: MaturinPlan, crate: CrateUnit) -> Iterator[Finding]:
     asked = [flag.removeprefix("-C") for flag in planned.flags if flag.removeprefix("-C").startswith(_ISA)]
     given = [option for option in crate.codegen if option.startswith(_ISA)]
     if lost := [option for option in asked if option not in given]:
@@ -57,7 +58,7 @@ def _isa(planned: PlannedRust, crate: CrateUnit) -> Iterator[Finding]:
         )
 
 
-def _optimization(planned: PlannedRust, crates: tuple[CrateUnit, ...]) -> Iterator[Finding]:
+def _optimization(planned: MaturinPlan, crates: tuple[CrateUnit, ...]) -> Iterator[Finding]:
     level = planned.profile.get("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3")
     units = planned.profile.get("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")
     wanted = [f"opt-level={level}", f"codegen-units={units}"]

@@ -36,7 +36,7 @@ def check(facts: Facts) -> Iterator[Finding]:
                 hint="link with -s, or strip it",
             )
     if facts.plan is not None:
-        limit = facts.plan.max_wheel_mib
+        limit = facts.plan.expect.max_wheel_mib
         if facts.wheel.size > limit * (1 << 20):
             yield Finding(
                 code="SIZE-LIMIT",
@@ -44,7 +44,7 @@ def check(facts: Facts) -> Iterator[Finding]:
                 message=f"{facts.wheel.size / (1 << 20):.1f} MiB, the recipe allows {limit:g}",
                 hint="look at what is doubled or not stripped, or raise checks.max-wheel-mib",
             )
-        yield from _stray(facts, facts.plan.import_name)
+        yield from _stray(facts, facts.plan.subject.import_name)
 
 
 def _doubled(facts: Facts) -> Iterator[Finding]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from msgspec import Meta
+
+from truewheel.config.dialects import dialects
+from truewheel.cpu.levels import LEVELS
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", description="lower-case words joined by hyphens")]
 Module = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="a Python module's name")]
@@ -15,7 +18,12 @@ Glibc = Annotated[str, Meta(pattern=r"^2\.[0-9]{1,2}$", description="a glibc ver
 Positive = Annotated[float, Meta(gt=0)]
 Define = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
-Level = Literal["native", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"]
+if TYPE_CHECKING:
+    Level = str
+    Isa = str
+else:
+    Level = Literal[("native", *LEVELS)]
+    Isa = Literal[tuple(dialects())]
 Compiler = Annotated[
     str,
     Meta(
@@ -87,14 +95,14 @@ class Build(TomlTable, frozen=True, kw_only=True):
     Attributes:
         backend: the PEP 517 backend that the engine declares.
         define: CMake definitions, the same for every profile.
-        isa: what ISA options the engine's CMake knows.
+        isa: the dialect of the engine's CMake, which says what ISA options it knows.
         commit: upstream commits inside the source, by name; recorded in the wheel.
         wheel_exclude: glob patterns that the backend leaves out of the wheel.
     """
 
     backend: Literal["scikit-build-core", "maturin"]
     define: dict[Define, bool | int | str] = {}
-    isa: Literal["ggml", "none"] = "none"
+    isa: Isa = "none"
     commit: dict[str, str] = {}
     wheel_exclude: tuple[str, ...] = ()
 
@@ -246,7 +254,7 @@ class Profile(TomlTable, frozen=True, kw_only=True):
     level: Level
     features: tuple[str, ...] = ()
     dispatch: bool = False
-    glibc: Glibc = ""
+    glibc: Glibc | msgspec.UnsetType = msgspec.UNSET
     toolchain: Annotated[tuple[Compiler, ...], Meta(min_length=1)]
     openmp: bool = False
     lto: bool = False

@@ -7,18 +7,16 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+from truewheel.build.builder import BuildJob, carry_out
+from truewheel.build.builders import open_builder
 from truewheel.build.cache import cache_statistics, find_cache_tool, open_cache
-from truewheel.build.crates import fetch_crates
 from truewheel.build.kept import find_build, keep_build
-from truewheel.build.maturin import RustTools, build_rust_wheel
 from truewheel.build.product import BuildTools, BuiltWheel
-from truewheel.build.scikit_build import build_wheel
 from truewheel.console import Console
 from truewheel.corridor.prepare import Order, Prepared
 from truewheel.errors import BuildError, FetchError
-from truewheel.fetch.source import SourceTree, fetch_source
-from truewheel.machine.rust import TARGET
-from truewheel.machine.tools import fetch_tool, find_tool, search_path
+from truewheel.fetch.source import fetch_source
+from truewheel.machine.tools import find_tool, search_path
 from truewheel.stages import stage
 
 
@@ -37,12 +35,17 @@ class Place(NamedTuple):
 
     def work(self, ready: Prepared) -> Path:
         """Return the work folder of an engine, always the same, so that compile caches hit."""
-        return self.cache / "work" / ready.plan.engine
+        return self.cache / "work" / ready.plan.subject.engine
+
+    @property
+    def cargo(self) -> Path:
+        """Return where is kept what only helps to build Rust."""
+        return self.cache / "cargo"
 
     def log(self, ready: Prepared) -> Path:
         """Return the log of a plan."""
         plan = ready.plan
-        return self.cache / "logs" / f"{plan.engine}-{plan.profile}-{plan.digest[:12]}.log"
+        return self.cache / "logs" / f"{plan.subject.engine}-{plan.subject.profile}-{plan.digest[:12]}.log"
 
 
 def obtain_build(order: Order, ready: Prepared, place: Place) -> BuiltWheel:
@@ -58,27 +61,24 @@ def obtain_build(order: Order, ready: Prepared, place: Place) -> BuiltWheel:
         BuildError: it does not build.
     """
     base = _obtain_base(order, ready.base, place) if ready.base else None
-    plan, kept = ready.plan, place.cache / "built"
-    with stage(place.console, place.seconds, FetchError, "fetch", f"{plan.source.name} {plan.source.version}"):
+    plan, planned, kept = ready.plan, ready.plan.subject.source, place.cache / "built"
+    with stage(place.console, place.seconds, FetchError, "fetch", f"{planned.name} {planned.version}"):
         say = place.console.say
         cmake, ninja = find_tool("cmake", say), find_tool("ninja", say)
-        source = fetch_source(ready.recipe, plan.source, ready.changes, place.cache, search_path(cmake, ninja))
+        source = fetch_source(ready.recipe, planned, ready.changes, place.cache, search_path(cmake, ninja))
         if order.cache and (built := find_build(plan, source, base, kept)):
             say("         it was compiled before")
             return built
         cache_tool = find_cache_tool(ready.toolchain.kind, say) if order.cache else None
-        rust = None
-        if ready.rust is not None:
-            rust = RustTools(
-                rust=ready.rust,
-                maturin=find_tool("maturin", say),
-                libclang=fetch_tool("libclang", say),
-                kept=place.cache / "cargo" / f"rustc-{ready.rust.version}" if order.cache else None,
-            )
-            fetch_crates(ready.rust.cargo, source.path, TARGET, place.log(ready), say)
-    what = f"{plan.engine} {plan.profile} with {plan.toolchain.kind} {plan.toolchain.version}"
-    if plan.rust is not None:
-        what += f" and rustc {plan.rust.version}"
+        job = BuildJob(
+            plan, source, base, place.work(ready), place.log(ready), place.cargo if order.cache else None, say
+        )
+        job.log.parent.mkdir(parents=True, exist_ok=True)
+        job.log.unlink(missing_ok=True)
+        builder = open_builder(job)
+    what = f"{plan.subject.engine} {plan.subject.profile} with {plan.compiler.kind} {plan.compiler.version}"
+    if rustc := plan.builder.tools.get("rustc"):
+        what += f" and rustc {rustc}"
     with (
         stage(place.console, place.seconds, BuildError, "build", what),
         contextlib.ExitStack() as stack,
@@ -86,31 +86,14 @@ def obtain_build(order: Order, ready: Prepared, place: Place) -> BuiltWheel:
         compile_cache = None
         if cache_tool is not None:
             cache_log = place.cache / "logs" / "compile-cache.log"
-            cache_log.parent.mkdir(parents=True, exist_ok=True)
             folder = place.cache / "compile-cache" / cache_tool.name
             compile_cache = stack.enter_context(open_cache(cache_tool, folder, ready.host, cache_log))
         tools = BuildTools(ready.toolchain, cmake, ninja, compile_cache)
-        built = _build(order, ready, place, source, tools, rust, base)
-        if rust is None and compile_cache is not None and (statistics := cache_statistics(compile_cache)):
-            place.console.say(f"         {compile_cache.tool.name}: {statistics}")
+        built = carry_out(builder, tools, order.jobs or ready.host.usable_cores, place.console)
+        if builder.compile_cache_tells and compile_cache and (statistics := cache_statistics(compile_cache)):
+            say(f"         {compile_cache.tool.name}: {statistics}")
     keep_build(built, kept)
     return built
-
-
-def _build(
-    order: Order,
-    ready: Prepared,
-    place: Place,
-    source: SourceTree,
-    tools: BuildTools,
-    rust: RustTools | None,
-    base: BuiltWheel | None,
-) -> BuiltWheel:
-    jobs = order.jobs or ready.host.usable_cores
-    work, log, console = place.work(ready), place.log(ready), place.console
-    if rust is None:
-        return build_wheel(ready.plan, source, tools, work=work, log=log, jobs=jobs, console=console)
-    return build_rust_wheel(ready.plan, source, tools, rust, base, work=work, log=log, jobs=jobs, console=console)
 
 
 def _obtain_base(order: Order, ready: Prepared, place: Place) -> BuiltWheel:

@@ -12,10 +12,11 @@ from truewheel.cpu.host import Host, detect_host
 from truewheel.errors import PlanError
 from truewheel.fetch.source import read_changes, tree_hash
 from truewheel.machine.probe import Toolchain, find_toolchain
-from truewheel.machine.rust import RustToolchain, find_rust
+from truewheel.machine.rust import other_compilers
 from truewheel.machine.tools import planned_versions
-from truewheel.plan.identity import builder_hash
-from truewheel.plan.plan import Changes, Plan, make_plan, planned_source
+from truewheel.plan.identity import builder_hash, prover_hash
+from truewheel.plan.make import Changes, make_plan, planned_source
+from truewheel.plan.plan import Plan, Writer
 from truewheel.targets.targets import target_of
 
 
@@ -53,7 +54,6 @@ class Prepared(NamedTuple):
         toolchain: the compiler that was chosen.
         passed_over: compilers that were tried before it and refused.
         host: this machine.
-        rust: Rust's compiler, for an engine that has Rust.
         base: what the recipe is made from that its libraries come from.
     """
 
@@ -63,7 +63,6 @@ class Prepared(NamedTuple):
     toolchain: Toolchain
     passed_over: list[Toolchain]
     host: Host
-    rust: RustToolchain | None = None
     base: Prepared | None = None
 
 
@@ -78,10 +77,10 @@ def prepare(order: Order, console: Console) -> Prepared:
     loaded, profile = load_recipe(order.engine), load_profile(order.profile)
     host = detect_host()
     target_of(host)
-    rust = find_rust() if loaded.recipe.build.backend == "maturin" else None
+    compilers = other_compilers(loaded.recipe.build.backend)
     toolchain, passed = _choose(order, profile, host, console)
     base = _prepare_base(loaded, profile, toolchain, host)
-    return _prepare(loaded, profile, toolchain, host, rust, base)._replace(passed_over=passed)
+    return _prepare(loaded, profile, toolchain, host, compilers, base)._replace(passed_over=passed)
 
 
 def _prepare(
@@ -89,7 +88,7 @@ def _prepare(
     profile: Profile,
     toolchain: Toolchain,
     host: Host,
-    rust: RustToolchain | None,
+    compilers: dict[str, str],
     base: Prepared | None,
 ) -> Prepared:
     changes = read_changes(loaded)
@@ -99,13 +98,12 @@ def _prepare(
         toolchain,
         host,
         source=planned_source(loaded.recipe, changes, tree_hash(loaded)),
-        tools=planned_versions(loaded.recipe.build.backend),
-        version=__version__,
-        builder=builder_hash(),
-        rust=rust.version if rust else "",
+        tools=planned_versions(loaded.recipe.build.backend) | compilers,
+        writer=Writer(truewheel=__version__, code=builder_hash()),
+        prover=prover_hash(),
         base=base.plan if base else None,
     )
-    return Prepared(plan, loaded, changes, toolchain, [], host, rust, base)
+    return Prepared(plan, loaded, changes, toolchain, [], host, base)
 
 
 def _prepare_base(loaded: LoadedRecipe, profile: Profile, toolchain: Toolchain, host: Host) -> Prepared | None:
@@ -119,7 +117,7 @@ def _prepare_base(loaded: LoadedRecipe, profile: Profile, toolchain: Toolchain, 
             f"recipe {loaded.recipe.engine.name}: libraries.recipe: {libraries.recipe} has no libraries of its own",
             hint="name the recipe that builds them",
         )
-    return _prepare(other, profile, toolchain, host, None, None)
+    return _prepare(other, profile, toolchain, host, other_compilers(other.recipe.build.backend), None)
 
 
 def _choose(order: Order, profile: Profile, host: Host, console: Console) -> tuple[Toolchain, list[Toolchain]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from importlib import resources
 
 import msgspec
+
+from truewheel.cpu.architecture import architectures, read_table
 
 
 class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,8 +49,8 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @functools.cache
 def feature_table() -> dict[str, Feature]:
     """Return every known feature by its name."""
-    text = resources.files("truewheel.cpu").joinpath("features.toml").read_bytes()
-    return {feature.name: feature for feature in msgspec.toml.decode(text, type=_Table).feature}
+    tables = (read_table(architecture.features, _Table) for architecture in architectures().values())
+    return {feature.name: feature for table in tables for feature in table.feature}
 
 
 def features_of_macros(macros: Iterable[str]) -> frozenset[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from truewheel.carried.cores import count_usable
+from truewheel.cpu.architecture import machine_levels
 from truewheel.cpu.features import feature_table
 from truewheel.cpu.levels import highest_level
 
@@ -53,10 +54,10 @@ def detect_host() -> Host:
 
     machine = platform.machine()
     known = frozenset(feature_table())
-    if machine == "x86_64":
+    if levels := machine_levels(machine):
         info = archspec.cpu.detect.detected_info()
         features = frozenset(info.features) & known
-        vendor, level = info.vendor, highest_level(features)
+        vendor, level = info.vendor, highest_level(features, levels)
     else:
         features, vendor, level = frozenset(), "unknown", machine
     cpuinfo = _cpuinfo_blocks(_read(Path("/proc/cpuinfo")))

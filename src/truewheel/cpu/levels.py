@@ -1,19 +1,20 @@
-"""The x86-64 levels, from archspec's database."""
+"""The levels of architectures, with their features from archspec's database."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from truewheel.cpu.architecture import architectures
 from truewheel.cpu.features import feature_table
 
-LEVELS = ("x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4")
+LEVELS = tuple(level for architecture in architectures().values() for level in architecture.levels)
 """Names as the psABI and compilers spell them, from least to most."""
 
 
 @functools.cache
 def level_features(level: str) -> frozenset[str]:
-    """Return the features that a level demands beyond plain x86-64.
+    """Return the features that a level demands beyond the least of its architecture.
 
     Raises:
         KeyError: the level is not one of `LEVELS`.
@@ -26,11 +27,11 @@ def level_features(level: str) -> frozenset[str]:
     return frozenset(names) & frozenset(feature_table())
 
 
-def highest_level(features: Iterable[str]) -> str:
-    """Return the highest level whose features are all among `features`."""
+def highest_level(features: Iterable[str], levels: Sequence[str] = LEVELS) -> str:
+    """Return the highest of an architecture's levels whose features are all among `features`."""
     present = frozenset(features)
-    best = LEVELS[0]
-    for level in LEVELS[1:]:
+    best = levels[0]
+    for level in levels[1:]:
         if not level_features(level) <= present:
             break
         best = level

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable
-from importlib import resources
 
 import msgspec
+
+from truewheel.cpu.architecture import architectures, read_table
 
 _SPLIT_FROM = {"server": "core"}
 """Lines that began with a family of another line."""
@@ -47,7 +49,13 @@ class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Rows(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    makers: dict[str, str]
     model: tuple[_Row, ...]
+
+
+@functools.cache
+def _tables() -> tuple[_Rows, ...]:
+    return tuple(read_table(architecture.models, _Rows) for architecture in architectures().values())
 
 
 @functools.cache
@@ -55,7 +63,6 @@ def cpu_models() -> tuple[CpuModel, ...]:
     """Return every known family, line by line, each line from its oldest to its youngest."""
     import archspec.cpu
 
-    text = resources.files("truewheel.cpu").joinpath("models.toml").read_bytes()
     return tuple(
         CpuModel(
             name=row.name,
@@ -65,7 +72,8 @@ def cpu_models() -> tuple[CpuModel, ...]:
             line=row.line,
             note=row.note,
         )
-        for row in msgspec.toml.decode(text, type=_Rows).model
+        for table in _tables()
+        for row in table.model
     )
 
 
@@ -82,6 +90,24 @@ def oldest_with(features: Iterable[str]) -> tuple[CpuModel, ...]:
         if parent is None or model is not opening[line] or model.year <= parent.year:
             kept.append(model)
     return tuple(sorted(kept, key=_by_age))
+
+
+def name_family(features: Iterable[str], vendor: str) -> str:
+    """Return the oldest family of a vendor that has all of `features`, as a part of a file's name, e.g. `zen4`.
+
+    Code that needs them runs on that family, whatever the compiler calls the CPU that it was made on.
+
+    Args:
+        features: what the code needs.
+        vendor: CPUID's vendor string.
+
+    Returns:
+        The name; empty where no family of that vendor is known to have them all.
+    """
+    maker = next((table.makers[vendor] for table in _tables() if vendor in table.makers), "")
+    ages = {model.year: model for model in reversed(oldest_with(features)) if model.vendor == maker}
+    name = ages[min(ages)].name if ages else ""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower().replace(" ", ""))
 
 
 def lacking(features: Iterable[str]) -> tuple[CpuModel, ...]:

@@ -21,7 +21,7 @@ from truewheel.errors import CheckError
 from truewheel.examine.child import AnswerLine, ReadRequest
 from truewheel.examine.reading import LibraryFacts, WheelFacts, decode, encode
 from truewheel.files import write_file
-from truewheel.plan.identity import builder_hash
+from truewheel.plan.identity import prover_hash
 from truewheel.wheel.archive import MalformedWheelError, WheelFile, open_wheel
 from truewheel.wheel.container import Fault, hash_stream
 from truewheel.wheel.sources import SourceFacts
@@ -230,7 +230,7 @@ def _read_audit(result: process.Result | None) -> dict[str, Any] | None:
 
 def _cache_path(path: Path, sha256: str, needles: Mapping[str, tuple[str, ...]]) -> Path:
     tools = " ".join(f"{name} {version(name)}" for name in ("auditwheel", "iced-x86", "pyelftools"))
-    key = f"{builder_hash()}\0{tools}\0{sha256}\0{path.name}\0".encode() + msgspec.json.encode(
+    key = f"{prover_hash()}\0{tools}\0{sha256}\0{path.name}\0".encode() + msgspec.json.encode(
         dict(sorted(needles.items()))
     )
     return cache_root() / "facts" / f"{hashlib.sha256(key).hexdigest()}.json"

@@ -36,7 +36,7 @@ def smoke(facts: Facts, *, model: Model, console: Console, log: Path | None = No
             _engine_of(facts),
             threads=host.usable_cores,
             console=console,
-            in_process=plan is None or plan.in_process,
+            in_process=plan is None or plan.expect.in_process,
             log=log,
         )
     return facts._replace(smoke=record)
@@ -44,7 +44,7 @@ def smoke(facts: Facts, *, model: Model, console: Console, log: Path | None = No
 
 def list_lacking(plan: Plan, host: Host) -> list[str]:
     """Return the features that a wheel demands and this CPU lacks; Linux does not tell of all that a native one has."""
-    return [] if plan.march == "native" else [name for name in plan.features if name not in host.features]
+    return [] if plan.code.native else [name for name in plan.code.features if name not in host.features]
 
 
 def load_libraries(facts: Facts) -> Facts:
@@ -76,4 +76,4 @@ def _engine_of(facts: Facts) -> Engine:
     plan = facts.plan
     if plan is None:
         return engine_for(facts.wheel.name.project)
-    return Engine(name=plan.engine, import_name=plan.import_name, driver=plan.driver)
+    return Engine(name=plan.subject.engine, import_name=plan.subject.import_name, driver=plan.expect.driver)

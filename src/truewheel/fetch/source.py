@@ -20,7 +20,8 @@ from truewheel.config.tables import PathSource
 from truewheel.errors import FetchError, LoadError
 from truewheel.files import hash_file, replacing_folder
 from truewheel.machine import index
-from truewheel.plan.plan import Changes, PlannedSource
+from truewheel.plan.make import Changes
+from truewheel.plan.plan import PlannedSource
 
 _CHUNK = 1 << 20
 _MARKER = ".truewheel-source.json"

@@ -14,7 +14,7 @@ from truewheel.cpu.host import Host
 from truewheel.cpu.levels import level_features
 from truewheel.errors import LoadError, PlanError
 from truewheel.machine.probe import Toolchain, find_toolchain, split_wish
-from truewheel.machine.rust import find_rust
+from truewheel.machine.rust import other_compilers
 from truewheel.machine.tools import Say, tool_pins
 from truewheel.targets.targets import target_of, targets
 
@@ -118,11 +118,10 @@ def _build_of(
     backends = backends_of(recipe)
     if profile.dispatch and not (backends and backends.variant):
         return False, "it has no backends to choose from at run time"
-    if recipe.build.backend == "maturin":
-        try:
-            find_rust()
-        except PlanError as error:
-            return False, error.message
+    try:
+        other_compilers(recipe.build.backend)
+    except PlanError as error:
+        return False, error.message
     # Of those before zig, the first fit one that is here; zig can be had wherever there is a network.
     kinds = [split_wish(wish)[0] for wish in profile.toolchain]
     before = profile.toolchain[: kinds.index("zig") + 1] if "zig" in kinds else profile.toolchain

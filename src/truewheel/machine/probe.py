@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -21,9 +22,10 @@ from packaging.version import Version
 
 from truewheel import process
 from truewheel.config.locations import cache_root
+from truewheel.cpu.architecture import machine_levels
 from truewheel.cpu.features import features_of_macros
 from truewheel.cpu.host import Host
-from truewheel.cpu.levels import LEVELS, level_features
+from truewheel.cpu.levels import level_features
 from truewheel.errors import FetchError
 from truewheel.files import write_file
 from truewheel.machine import tools
@@ -323,7 +325,10 @@ def _find_note(candidate: Toolchain, scratch: Path) -> Literal["linker", "object
     """Try whether the linker has an option that writes the ISA note, by reading it back."""
     from truewheel.binary.elf import read_elf
 
-    level = LEVELS[-1]
+    levels = machine_levels(platform.machine())
+    if not levels:
+        return "object"
+    level = levels[-1]
     library = scratch / "note.so"
     (scratch / "note.c").write_text("int note(void) { return 1; }\n")
     command = [candidate.cc, "-shared", "-fPIC", f"-Wl,-z,{level}", "note.c", "-o", str(library)]

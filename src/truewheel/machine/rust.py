@@ -14,11 +14,10 @@ from packaging.version import Version
 from truewheel import process
 from truewheel.errors import BuildError, PlanError
 from truewheel.machine.probe import Toolchain
+from truewheel.machine.tools import backend_needs
 
 MINIMUM_RUST = "1.90"
 """The first rustc where another linker than its own can be asked for by a stable option."""
-
-TARGET = "x86_64-unknown-linux-gnu"
 
 _PASSED_ON = ("CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN")
 _SECONDS = 120.0
@@ -57,6 +56,18 @@ def find_rust() -> RustToolchain:
     if Version(match[1]) < Version(MINIMUM_RUST):
         raise PlanError(f"rustc {match[1]} is too old: {MINIMUM_RUST} or newer is needed", hint=hint)
     return RustToolchain(match[1], Path(cargo))
+
+
+def other_compilers(backend: str) -> dict[str, str]:
+    """Return the versions of the compilers that a build backend needs beside those of C and C++.
+
+    Raises:
+        PlanError: one is not on this machine, or too old.
+    """
+    return {name: _FINDERS[name]().version for name in backend_needs(backend).compilers}
+
+
+_FINDERS = {"rustc": find_rust}
 
 
 @functools.cache

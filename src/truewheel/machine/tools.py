@@ -50,11 +50,34 @@ class ToolPin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     minimum: str = ""
 
 
+class BackendNeeds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `tools.toml` says of a build backend."""
+
+    modules: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    fetched: tuple[str, ...] = ()
+    compilers: tuple[str, ...] = ()
+
+
+class _Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    backend: dict[str, BackendNeeds]
+    tool: dict[str, ToolPin]
+
+
 @functools.cache
+def _tables() -> _Tables:
+    text = resources.files("truewheel.machine").joinpath("tools.toml").read_bytes()
+    return msgspec.toml.decode(text, type=_Tables)
+
+
 def tool_pins() -> dict[str, ToolPin]:
     """Return the pinned tools by name."""
-    text = resources.files("truewheel.machine").joinpath("tools.toml").read_bytes()
-    return msgspec.toml.decode(text, type=dict[str, ToolPin])
+    return _tables().tool
+
+
+def backend_needs(backend: str) -> BackendNeeds:
+    """Return which helpers a build backend needs."""
+    return _tables().backend[backend]
 
 
 def on_machine(name: str) -> Tool | None:
@@ -113,16 +136,15 @@ def _folder(name: str) -> Path:
 def planned_versions(backend: str) -> dict[str, str]:
     """Return the versions of the build's helpers, the machine's own where fit, else the pinned; nothing is fetched.
 
+    Compilers are not among them.
+
     Args:
         backend: the engine's build backend.
     """
-    versions, names = {}, ["cmake", "ninja"]
-    if backend == "maturin":
-        names.append("maturin")
-        versions["libclang"] = tool_pins()["libclang"].version
-    else:
-        versions[backend] = importlib.metadata.version(backend)
-    for name in names:
+    needs = backend_needs(backend)
+    versions = {name: importlib.metadata.version(name) for name in needs.modules}
+    versions |= {name: tool_pins()[name].version for name in needs.fetched}
+    for name in needs.tools:
         tool = on_machine(name)
         versions[name] = tool.version if tool else tool_pins()[name].version
     return versions

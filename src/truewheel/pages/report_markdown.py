@@ -106,14 +106,15 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _plan_lines(plan: Plan, digest: str) -> list[str]:
-    cpu = f" ({quote(plan.toolchain.native_cpu)})" if plan.toolchain.native_cpu else ""
-    commits = "".join(f", {escape(name)} {quote(commit)}" for name, commit in plan.source.commit.items())
+    subject, compiler, code = plan.subject, plan.compiler, plan.code
+    cpu = f" ({quote(code.family)})" if code.family else ""
+    commits = "".join(f", {escape(name)} {quote(commit)}" for name, commit in subject.source.commit.items())
     return [
         f"- plan: {quote(digest)}",
-        f"- engine: {escape(plan.engine)} {escape(plan.source.version)}{commits}",
-        f"- profile: {escape(plan.profile)}; level {plan.level}{cpu}",
-        f"- compiler: {plan.toolchain.kind} {escape(plan.toolchain.version)} {plan.toolchain.target}".rstrip(),
-        f"- CPU features that its code may use: {escape(', '.join(plan.features)) or 'none beyond x86-64'}",
+        f"- engine: {escape(subject.engine)} {escape(subject.source.version)}{commits}",
+        f"- profile: {escape(subject.profile)}; level {code.level}{cpu}",
+        f"- compiler: {compiler.kind} {escape(compiler.version)} {compiler.target}".rstrip(),
+        f"- CPU features that its code may use: {escape(', '.join(code.features)) or 'none beyond x86-64'}",
     ]
 
 

@@ -77,9 +77,9 @@ def _built_rows(report: Report) -> list[tuple[str, str]]:
     """Return what only a wheel of our own has."""
     rows = []
     if report.plan is not None:
-        toolchain = report.plan.toolchain
-        cpu = f", made for {toolchain.native_cpu}" if toolchain.native_cpu else ""
-        words = f"{report.level}{cpu}, {toolchain.kind} {toolchain.version}, digest {report.digest[:12]}"
+        compiler, family = report.plan.compiler, report.plan.code.family
+        cpu = f", made for {family}" if family else ""
+        words = f"{report.level}{cpu}, {compiler.kind} {compiler.version}, digest {report.digest[:12]}"
         rows.append(("built", words))
     if report.smoke is not None:
         rows.append(("smoke", f"on {report.smoke.model}: {report.smoke.ending}"))

@@ -18,7 +18,7 @@ from truewheel.examine.facts import Facts
 from truewheel.examine.isa_account import IsaAccount, account_of
 from truewheel.pick.candidate import Candidate
 from truewheel.pick.target import TargetPython, explain_tags
-from truewheel.report import Report
+from truewheel.report import read_report
 from truewheel.text import clean, cut, join_words, number_words
 from truewheel.wheel.archive import MalformedWheelError, WheelFile
 from truewheel.wheel.name import parse_wheel_name
@@ -105,7 +105,7 @@ def _compare_report(candidate: Candidate, sha256: str) -> tuple[Candidate, str]:
         return replace(candidate, proven=cut(clean(proof.verdict))), f"its report says {cut(proof.verdict)}"
     doubt = "unproven: so says its report" if proof.verdict == "unproven" else ""
     try:
-        msgspec.json.decode(data, type=Report)
+        read_report(data)
     except _UNREADABLE:
         doubt = "unproven: its report was written by another version of truewheel"
     return replace(candidate, proven="unproven" if doubt else "passed", doubts=(doubt,) if doubt else ()), ""

@@ -1,8 +1,8 @@
-"""What a wheel says of its plan, `truewheel.json`: ours have it, and strangers can forge it."""
+"""What a wheel says of its plan, `truewheel.json` of every version: ours have it, and strangers can forge it."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -52,12 +52,13 @@ class CarriedPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 def claims_of(plan: Plan) -> CarriedPlan:
     """Return what a plan claims of the wheel that it makes."""
+    code = plan.code
     return CarriedPlan(
-        profile=plan.profile,
-        level=plan.level,
-        features=plan.features,
-        native=plan.march == "native",
-        backends=tuple(CarriedBackend(each.name, each.library, each.features) for each in plan.backends),
+        profile=plan.subject.profile,
+        level=code.level,
+        features=code.features,
+        native=code.native,
+        backends=tuple(CarriedBackend(each.name, each.library, each.features) for each in code.backends),
     )
 
 
@@ -70,24 +71,68 @@ class _Flat(msgspec.Struct):
     march: str = ""
     backends: Backends = ()
 
+    def claims(self) -> CarriedPlan:
+        native = self.march == "native"
+        return CarriedPlan(
+            profile=self.profile, level=self.level, features=self.features, native=native, backends=self.backends
+        )
 
-class _Info(msgspec.Struct):
+
+class _Subject(msgspec.Struct):
+    profile: Label
+
+
+class _Cpu(msgspec.Struct):
+    type: Literal["this", "every"]
+
+
+class _Kernels(msgspec.Struct):
+    backends: Backends = ()
+
+
+class _Code(msgspec.Struct):
+    level: str
+    features: Features
+    cpu: _Cpu
+    kernels: _Kernels
+
+
+class _Nested(msgspec.Struct):
+    """The plan of schema 2."""
+
+    subject: _Subject
+    code: _Code
+
+    def claims(self) -> CarriedPlan:
+        return CarriedPlan(
+            profile=self.subject.profile,
+            level=self.code.level,
+            features=self.code.features,
+            native=self.code.cpu.type == "this",
+            backends=self.code.kernels.backends,
+        )
+
+
+class _Schema(msgspec.Struct):
+    schema: int = 1
+
+
+class _Info1(msgspec.Struct):
     plan: _Flat
 
 
+class _Info2(msgspec.Struct):
+    plan: _Nested
+
+
 def read_carried(text: str | bytes) -> CarriedPlan:
-    """Return what `truewheel.json` says of the plan.
+    """Return what `truewheel.json` says of the plan, whichever version of this program wrote it.
 
     Raises:
         msgspec.DecodeError: it does not say, or is no JSON.
         ValueError: there is no such level.
         RecursionError: it is nested too deeply.
     """
-    plan = msgspec.json.decode(text, type=_Info).plan
-    return CarriedPlan(
-        profile=plan.profile,
-        level=plan.level,
-        features=plan.features,
-        native=plan.march == "native",
-        backends=plan.backends,
-    )
+    if msgspec.json.decode(text, type=_Schema).schema == 1:
+        return msgspec.json.decode(text, type=_Info1).plan.claims()
+    return msgspec.json.decode(text, type=_Info2).plan.claims()

@@ -1,26 +1,45 @@
-"""Who builds: a hash of this program's own code, so that a changed builder makes a new plan."""
+"""Who builds and who proves: hashes of this program's own code, so that a changed one makes a new wheel or proof."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
-_APART = (
-    "__pycache__", "cli", "compare", "measure", "pages", "pick", "shared", "tune",
-    "doctor.py", "matrix.py", "series.py", "text.py",
+WRITERS = (
+    "files.py", "process.py", "carried/", "cpu/", "config/dialects", "targets/", "plan/", "fetch/", "build/", "repair/",
+    "corridor/obtain.py", "machine/index.py", "machine/probe", "machine/rust.py", "machine/tools.", "binary/rename.py",
+    "wheel/archive.py", "wheel/container.py", "wheel/identity.py", "wheel/name.py", "wheel/record.py",
+    "wheel/writer.py",
 )  # fmt: skip
-"""What shows, lists, compares or measures, and changes neither a wheel nor what is found out about one."""
+"""Beginnings of the paths of all that has a part in the bytes of a wheel, beyond what the plan itself says."""
+
+SHOWS = (
+    "cli/", "compare/", "measure/", "pages/", "pick/", "shared/", "tune/", "machine/doctor.py", "machine/matrix.py",
+    "corridor/series.py", "text.py",
+)  # fmt: skip
+"""Beginnings of the paths of what shows, lists, compares or measures, and changes nothing that is known of a wheel."""
 
 
 @functools.cache
 def builder_hash() -> str:
-    """Return the SHA-256 of every file of the package that has a part in building or checking."""
+    """Return the SHA-256 of every file that has a part in writing a wheel."""
+    return _hash(lambda path: path.startswith(WRITERS))
+
+
+@functools.cache
+def prover_hash() -> str:
+    """Return the SHA-256 of every file that has a part in writing a wheel or in what is found out about one."""
+    return _hash(lambda path: not path.startswith(SHOWS))
+
+
+def _hash(has_part: Callable[[str], bool]) -> str:
     root = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*")):
-        relative = path.relative_to(root)
-        if path.is_file() and not any(part in _APART for part in relative.parts):
-            digest.update(f"{relative.as_posix()}\0".encode())
+        relative = path.relative_to(root).as_posix()
+        if path.is_file() and "__pycache__" not in path.parts and has_part(relative):
+            digest.update(f"{relative}\0".encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

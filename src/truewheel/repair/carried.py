@@ -27,7 +27,7 @@ def add_carried(members: dict[str, Member], plan: Plan) -> dict[str, Member]:
     """
     added = {}
     for name, file in MODULES.items():
-        path = f"{plan.import_name}/{name}.py"
+        path = f"{plan.subject.import_name}/{name}.py"
         if path in members:
             raise RepairError(f"the wheel has a {path} of its own", hint="truewheel's own module takes that name")
         added[path] = Member(resources.files("truewheel.carried").joinpath(file).read_bytes())

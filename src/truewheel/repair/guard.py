@@ -11,9 +11,10 @@ from importlib import resources
 from typing import Any
 
 from truewheel.cpu.features import feature_table
-from truewheel.cpu.levels import LEVELS, level_features
+from truewheel.cpu.levels import level_features
 from truewheel.errors import RepairError
-from truewheel.plan.plan import Plan
+from truewheel.plan.plan import LoadedKernels, Plan
+from truewheel.targets.targets import target_named
 from truewheel.wheel.archive import Member
 
 _REGISTERS = ("eax", "ebx", "ecx", "edx")
@@ -30,25 +31,27 @@ def add_guard(members: dict[str, Member], plan: Plan, cpuid_library: bytes) -> d
     Raises:
         RepairError: the package has no `__init__.py` that can be parsed, or a backend is not there.
     """
-    init = f"{plan.import_name}/__init__.py"
+    init = f"{plan.subject.import_name}/__init__.py"
     if init not in members:
         raise RepairError(f"the wheel has no {init}", hint="engine.import-name in the recipe must name its package")
     try:
         text = insert_import(members[init].data.decode("utf-8-sig"))
     except (SyntaxError, ValueError) as error:
         raise RepairError(f"{init} cannot be parsed: {error}") from error
-    module = f"{plan.import_name}/{MODULE}.py"
+    module = f"{plan.subject.import_name}/{MODULE}.py"
     if module in members:
         raise RepairError(f"the wheel has a {module} of its own", hint="the import guard takes that name")
-    for path in [backend.library for backend in plan.backends] + ([plan.loader] if plan.loader else []):
+    kernels = plan.code.kernels
+    loaders = [kernels.loader] if isinstance(kernels, LoadedKernels) else []
+    for path in [*(backend.library for backend in plan.code.backends), *loaders]:
         if path not in members:
             raise RepairError(f"the wheel has no {path}", hint="the recipe names it in [backends]")
-    hashes = {backend.library: hashlib.sha256(members[backend.library].data).hexdigest() for backend in plan.backends}
+    hashes = {each.library: hashlib.sha256(members[each.library].data).hexdigest() for each in plan.code.backends}
     return {
         **members,
         init: Member(text.encode()),
         module: Member(guard_source(plan, hashes).encode()),
-        f"{plan.import_name}/{LIBRARY}": Member(cpuid_library, executable=True),
+        f"{plan.subject.import_name}/{LIBRARY}": Member(cpuid_library, executable=True),
     }
 
 
@@ -68,44 +71,45 @@ def guard_source(plan: Plan, hashes: Mapping[str, str]) -> str:
 
 def guard_table(plan: Plan, hashes: Mapping[str, str]) -> dict[str, Any]:
     """Return what the guard of a plan compares the CPU with."""
-    levels = [(level, tuple(sorted(level_features(level)))) for level in LEVELS[1:]]
-    named = {*plan.features, *(name for backend in plan.backends for name in backend.features)}
+    levels = [(level, tuple(sorted(level_features(level)))) for level in target_named(plan.code.target).levels[1:]]
+    code = plan.code
+    named = {*code.features, *(name for backend in code.backends for name in backend.features)}
     named |= {name for _, names in levels for name in names}
-    native = plan.march == "native"
-    cpu = plan.toolchain.native_cpu or plan.level
-    beyond = sorted(set(plan.features) - level_features(plan.level))
-    level = f"{plan.level} with {', '.join(beyond)}" if beyond and not native else plan.level
+    beyond = sorted(set(code.features) - level_features(code.level))
+    made_for = f"{code.level} with {', '.join(beyond)} CPUs" if beyond else f"{code.level} CPUs"
+    if code.native:
+        made_for = f"the CPU of the machine that built it ({code.family or code.level}, {code.level})"
     return {
-        "engine": plan.engine,
-        "profile": plan.profile,
-        "made_for": f"the CPU of the machine that built it ({cpu}, {plan.level})" if native else f"{level} CPUs",
+        "engine": plan.subject.engine,
+        "profile": plan.subject.profile,
+        "made_for": made_for,
         "features": {
             name: (feature.leaf, feature.subleaf, _REGISTERS.index(feature.register), feature.bit, feature.state)
             for name, feature in feature_table().items()
             if name in named
         },
         "levels": tuple(levels),
-        "required": plan.features,
+        "required": code.features,
         "backends": tuple(
-            (backend.name, backend.library, hashes[backend.library], backend.features) for backend in plan.backends
+            (backend.name, backend.library, hashes[backend.library], backend.features) for backend in code.backends
         ),
-        "loader": plan.loader,
+        "loader": code.kernels.loader if isinstance(code.kernels, LoadedKernels) else "",
         "advice": _advice(plan),
     }
 
 
 def _advice(plan: Plan) -> dict[str, str]:
     """Return what to do instead, by the level of the CPU that is refused."""
-    what = f"{plan.source.name} {plan.source.version}"
-    if plan.march == "native":
-        here = (
-            f"install a build of {plan.engine} for this machine instead, made here with `truewheel build {plan.engine}`"
-        )
-        return dict.fromkeys(LEVELS, here)
+    engine, source = plan.subject.engine, plan.subject.source
+    least, second, *more = target_named(plan.code.target).levels
+    what = f"{source.name} {source.version}"
+    if plan.code.native:
+        here = f"install a build of {engine} for this machine instead, made here with `truewheel build {engine}`"
+        return dict.fromkeys((least, second, *more), here)
     portable = {
-        level: f"install the wheel {level.replace('-', '_')} or dispatch of {what} instead" for level in LEVELS[1:]
+        level: f"install the wheel {level.replace('-', '_')} or dispatch of {what} instead" for level in (second, *more)
     }
-    return {LEVELS[0]: f"no portable wheel of {what} runs on less than {LEVELS[1]}", **portable}
+    return {least: f"no portable wheel of {what} runs on less than {second}", **portable}
 
 
 def insert_import(source: str) -> str:

@@ -11,28 +11,20 @@ from typing import NamedTuple
 
 import msgspec
 
-from truewheel.binary.elf import is_elf
 from truewheel.build.evidence import Evidence
 from truewheel.build.product import BuiltWheel
+from truewheel.config.dialects import own_names
 from truewheel.errors import CheckError, RepairError
 from truewheel.plan.carried import BUILD_INFO
-from truewheel.plan.plan import Plan
+from truewheel.plan.plan import MaturinPlan, Plan
 from truewheel.repair.carried import add_carried
 from truewheel.repair.guard import add_guard
 from truewheel.repair.sbom import Crate, make_sbom, read_crates
-from truewheel.wheel.archive import Member, WheelFile, read_all, read_wheel
+from truewheel.wheel.archive import Member, WheelFile, kind_of, read_all, read_wheel
 from truewheel.wheel.name import WheelName
 from truewheel.wheel.writer import write_wheel
 
-_CACHE_EXTRACT = (
-    "GGML_",
-    "LLAMA_",
-    "LLAVA_",
-    "MTMD_",
-    "BUILD_SHARED_LIBS",
-    "CMAKE_BUILD_TYPE",
-    "CMAKE_C_FLAGS_RELEASE",
-)
+_CACHE_EXTRACT = (*own_names(), "BUILD_SHARED_LIBS", "CMAKE_BUILD_TYPE", "CMAKE_C_FLAGS_RELEASE")
 
 
 class RepairedWheel(NamedTuple):
@@ -63,11 +55,15 @@ def repair_wheel(built: BuiltWheel, folder: Path) -> RepairedWheel:
     members = add_carried(add_guard(content, plan, built.cpuid_library), plan)
     members |= _licences(built, wheel.dist_info)
     libraries = {
-        path: hashlib.sha256(member.data).hexdigest() for path, member in members.items() if is_elf(member.data)
+        path: hashlib.sha256(member.data).hexdigest()
+        for path, member in members.items()
+        if kind_of(member.data) == "elf"
     }
     members[f"{wheel.dist_info}/{BUILD_INFO}"] = Member(_build_info(built, libraries))
     members[f"{wheel.dist_info}/sboms/truewheel.cdx.json"] = Member(make_sbom(plan, libraries, _crates(built)))
-    name = WheelName(wheel.name.distribution, wheel.name.version, plan.build_tag, _tags(wheel.name.tags, plan.platform))
+    name = WheelName(
+        wheel.name.distribution, wheel.name.version, plan.build_tag, _tags(wheel.name.tags, plan.wheel.platform)
+    )
     members[f"{wheel.dist_info}/WHEEL"] = Member(_wheel_metadata(members[f"{wheel.dist_info}/WHEEL"].data, name))
     target = folder / name.filename
     write_wheel(target, members, wheel.dist_info)
@@ -80,7 +76,7 @@ def _tags(tags: str, platform: str) -> str:
 
 
 def _crates(built: BuiltWheel) -> tuple[Crate, ...]:
-    if built.plan.rust is None:
+    if not isinstance(built.plan.builder, MaturinPlan):
         return ()
     lock = built.source.path / "Cargo.lock"
     if not lock.is_file():
@@ -90,15 +86,17 @@ def _crates(built: BuiltWheel) -> tuple[Crate, ...]:
 
 def _licences(built: BuiltWheel, dist_info: str) -> dict[str, Member]:
     licences = {}
-    for name in built.plan.license_files:
+    for name in built.plan.wheel.license_files:
         path = built.source.path / name
         if not path.is_file():
             raise RepairError(f"the source has no {name}", hint="package.license-files in the recipe names it")
         licences[f"{dist_info}/licenses/{name}"] = Member(path.read_bytes())
-    if built.base is not None and built.plan.libraries is not None:
-        for name in built.plan.libraries.license_files:
-            content = (built.base.source.path / name).read_bytes()
-            licences[f"{dist_info}/licenses/{built.plan.libraries.name}/{name}"] = Member(content)
+    if built.base is not None:
+        for libraries in built.plan.taken:
+            licences |= {
+                f"{dist_info}/licenses/{libraries.name}/{name}": Member((built.base.source.path / name).read_bytes())
+                for name in libraries.license_files
+            }
     licences |= {f"{dist_info}/licenses/{path}": Member(content) for path, content in built.licences.items()}
     return licences
 
@@ -106,10 +104,10 @@ def _licences(built: BuiltWheel, dist_info: str) -> dict[str, Member]:
 def _build_info(built: BuiltWheel, libraries: dict[str, str]) -> bytes:
     cache = built.evidence.cmake_cache
     info = {
-        "schema": 1,
-        "plan": built.plan.to_dict(),
+        "schema": 2,
+        "plan": built.plan.to_wheel(),
         "compiler": built.compiler,
-        "commit": dict(built.plan.source.commit),
+        "commit": dict(built.plan.subject.source.commit),
         "cmake-cache": {key: cache[key] for key in sorted(cache) if key.startswith(_CACHE_EXTRACT)},
         "libraries": libraries,
     }

@@ -71,42 +71,42 @@ def make_sbom(plan: Plan, libraries: dict[str, str], crates: tuple[Crate, ...] =
     # A serial number and a time that come from the plan, so that the same build gives the same bytes.
     bom = Bom(serial_number=uuid.uuid5(uuid.NAMESPACE_OID, digest))
     bom.metadata.timestamp = _epoch()
-    bom.metadata.tools.tools.add(Tool(name="truewheel", version=plan.truewheel))
-    bom.metadata.tools.tools.add(Tool(name=plan.toolchain.kind, version=plan.toolchain.version))
+    bom.metadata.tools.tools.add(Tool(name="truewheel", version=plan.writer.truewheel))
+    bom.metadata.tools.tools.add(Tool(name=plan.compiler.kind, version=plan.compiler.version))
+    source = plan.subject.source
     root = Component(
-        name=plan.source.name,
-        version=plan.source.version,
+        name=source.name,
+        version=source.version,
         type=ComponentType.LIBRARY,
         bom_ref="engine",
-        purl=PackageURL("pypi", name=plan.source.name, version=plan.source.version)
-        if plan.source.kind == "package"
-        else None,
-        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=plan.source.sha256)],
+        purl=PackageURL("pypi", name=source.name, version=source.version) if source.kind == "package" else None,
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=source.sha256)],
         properties=[
             Property(name="truewheel:digest", value=digest),
-            Property(name="truewheel:profile", value=plan.profile),
+            Property(name="truewheel:profile", value=plan.subject.profile),
         ],
     )
     bom.metadata.component = root
-    origin = plan.libraries
-    upstreams = {**plan.source.commit, **(origin.commit if origin else {})}
-    if plan.rust is not None:
-        bom.metadata.tools.tools.add(Tool(name="rustc", version=plan.rust.version))
+    upstreams = dict(source.commit)
+    for origin in plan.taken:
+        upstreams |= origin.commit
+    if rustc := plan.builder.tools.get("rustc"):
+        bom.metadata.tools.tools.add(Tool(name="rustc", version=rustc))
     parts = [
         Component(name=name, version=commit, type=ComponentType.LIBRARY, bom_ref=f"upstream-{name}")
         for name, commit in sorted(upstreams.items())
     ]
-    if origin is not None and origin.sha256:
-        parts.append(
-            Component(
-                name=origin.name,
-                version=origin.version,
-                type=ComponentType.LIBRARY,
-                bom_ref="libraries",
-                purl=PackageURL("pypi", name=origin.name, version=origin.version),
-                hashes=[HashType(alg=HashAlgorithm.SHA_256, content=origin.sha256)],
-            )
+    parts += [
+        Component(
+            name=origin.name,
+            version=origin.version,
+            type=ComponentType.LIBRARY,
+            bom_ref="libraries",
+            purl=PackageURL("pypi", name=origin.name, version=origin.version),
+            hashes=[HashType(alg=HashAlgorithm.SHA_256, content=origin.sha256)],
         )
+        for origin in plan.taken
+    ]
     parts += [
         Component(
             name=crate.name,

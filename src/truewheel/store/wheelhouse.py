@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -27,7 +27,7 @@ class Stored(NamedTuple):
     report: Report
 
 
-class Code(msgspec.Struct, frozen=True):
+class CodeOutline(msgspec.Struct, frozen=True):
     """What is read of a finding to list its wheel."""
 
     code: str
@@ -41,7 +41,7 @@ class Outline(msgspec.Struct, frozen=True):
     level: str
     created: str
     digest: str
-    findings: tuple[Code, ...]
+    findings: tuple[CodeOutline, ...]
 
 
 _Read = TypeVar("_Read", "Report", Outline)
@@ -73,11 +73,14 @@ class Wheelhouse:
             probe.write_bytes(b"x")
             probe.unlink()
 
-    def find(self, digest: str, model: str, *, emulated: bool = False, provable: bool = True) -> Stored | None:
-        """Return the proven wheel of the plan with this digest, if it is still what its report says.
+    def find(
+        self, digest: str, proof: str, model: str, *, emulated: bool = False, provable: bool = True
+    ) -> Stored | None:
+        """Return the proven wheel of the plan with these digests, if it is still what its report says.
 
         Args:
-            digest: of the plan.
+            digest: of what decides its bytes.
+            proof: of what decides what is proven of it.
             model: the model that it must have answered with; `tiny` asks for no more than any.
             emulated: whether it must have been run on emulated CPUs, too.
             provable: whether this machine can run it; then one that was never run is not enough.
@@ -88,25 +91,27 @@ class Wheelhouse:
             answered = smoke is not None and smoke.passed and model in ("tiny", smoke.model)
             answered = answered or (report.verdict == "unproven" and not provable)
             answered = answered and (not emulated or bool(report.emulation))
-            if report.digest == digest and report.sound and answered and hash_file(stored.path) == report.sha256:
+            same = (report.digest, report.proof) == (digest, proof)
+            if same and report.sound and answered and hash_file(stored.path) == report.sha256:
                 return stored
         return None
 
     def outlines(self) -> list[tuple[Path, Outline]]:
         """Return an outline of the proven wheels, then of the rejected ones, each newest first."""
-        return [*_read(Outline, self.root), *_read(Outline, self.rejected)]
+        return [*_read(_read_outline, self.root), *_read(_read_outline, self.rejected)]
 
     def list(self, *, rejected: bool = False) -> list[Stored]:
         """Return what is stored, newest first; reports that cannot be read are passed over."""
-        from truewheel.report import Report
+        from truewheel.report import read_report
 
-        return [Stored(*each) for each in _read(Report, self.rejected if rejected else self.root)]
+        return [Stored(*each) for each in _read(read_report, self.rejected if rejected else self.root)]
 
     def add(self, wheel: Path, report: Report) -> Stored:
         """Store a wheel and its report: among the proven, or among the rejected as the verdict says.
 
         Each file is written beside its place, synced and renamed; the wheel comes last, so that a wheel
-        that is there has its report.
+        that is there has its report. What was known of the same file before goes: its older copy among the rejected,
+        or among the proven where this report is of another proof.
 
         Raises:
             StoreError: the wheelhouse cannot be written to, or is locked for too long.
@@ -122,7 +127,14 @@ class Wheelhouse:
             write_file(target.with_name(f"{target.name}.report.md"), to_markdown(report).encode())
             with replacing(target) as beside:
                 shutil.copyfile(wheel, beside)
+            self._forget(wheel.name, report)
         return Stored(target, report)
+
+    def _forget(self, name: str, report: Report) -> None:
+        for stored in self.list(rejected=report.sound):
+            if stored.path.name == name and (report.sound or stored.report.proof != report.proof):
+                for suffix in ("", ".report.json", ".report.md"):
+                    stored.path.with_name(f"{name}{suffix}").unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:
@@ -149,15 +161,19 @@ class Wheelhouse:
             yield
 
 
-def _read(kind: type[_Read], folder: Path) -> list[tuple[Path, _Read]]:
+def _read(read: Callable[[bytes], _Read], folder: Path) -> list[tuple[Path, _Read]]:
     """Return the wheels of a folder with what is wanted of their reports, newest first."""
     found = []
     for report_path in folder.glob("*.whl.report.json"):
         wheel = report_path.with_name(report_path.name.removesuffix(".report.json"))
         try:
-            report = msgspec.json.decode(report_path.read_bytes(), type=kind)
+            report = read(report_path.read_bytes())
         except (OSError, msgspec.DecodeError):
             continue
         if wheel.is_file():
             found.append((wheel, report))
     return sorted(found, key=lambda each: each[1].created, reverse=True)
+
+
+def _read_outline(text: bytes) -> Outline:
+    return msgspec.json.decode(text, type=Outline)

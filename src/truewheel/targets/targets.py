@@ -7,8 +7,33 @@ from importlib import resources
 
 import msgspec
 
+from truewheel.cpu.architecture import architectures
 from truewheel.cpu.host import Host
 from truewheel.errors import PlanError
+
+
+class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a library is marked with the level that it needs, so that the loader refuses it on a lesser CPU.
+
+    Attributes:
+        flag: the linker's option for it, with `{level}`.
+        source: what is assembled and linked in where the linker has none; it takes the bits of the level as LEVEL.
+    """
+
+    flag: str
+    source: str
+
+
+class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The library by which a wheel asks the CPU what it has.
+
+    Attributes:
+        source: in C, one of `carried/`.
+        march: what it is compiled for, by the kind of compiler; `any` for those that are not named.
+    """
+
+    source: str
+    march: dict[str, str]
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -17,12 +42,16 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         name: target triple.
         system: kernel name, e.g. `Linux`.
-        machine: architecture as `uname -m` says it.
+        machine: as `uname -m` says it.
+        architecture: its row in `cpu/architectures.toml`; empty for what is not supported.
         libc: family of the C library; empty where there is no choice.
         tag: platform tag of a wheel for just this machine.
         portable: platform tag of a wheel with a glibc floor.
         zig: zig's target triple.
         floor: the glibc floor that zig builds for.
+        rust: Rust's target triple.
+        note: how a library is marked with its level; None where there is no such mark.
+        probe: how a wheel asks the CPU; None where nothing can be built.
         refusal: why nothing can be built for it; empty for what is supported.
         hint: what to do instead.
     """
@@ -31,12 +60,21 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     system: str
     machine: str
     libc: str
+    architecture: str = ""
     tag: str = ""
     portable: str = ""
     zig: str = ""
     floor: str = ""
+    rust: str = ""
+    note: Note | None = None
+    probe: Probe | None = None
     refusal: str = ""
     hint: str = ""
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Return the levels of its architecture, from the least to the most."""
+        return architectures()[self.architecture].levels
 
     @property
     def zig_target(self) -> str:
@@ -71,6 +109,11 @@ def targets() -> tuple[Target, ...]:
 def legacy_tags() -> dict[str, str]:
     """Return the older platform tag of a glibc floor, for those that have one."""
     return _table().legacy
+
+
+def target_named(name: str) -> Target:
+    """Return the platform of a name that a plan has."""
+    return next(target for target in targets() if target.name == name)
 
 
 def zig_target() -> Target:

@@ -33,6 +33,11 @@ _KINDS = {b"\x7fELF": "elf", b"MZ": "pe", b"\xcf\xfa\xed\xfe": "macho", b"\xca\x
 _MAX_FAULTS = 100
 
 
+def kind_of(data: bytes) -> str:
+    """Return `elf`, `pe` or `macho` as the first bytes of a file say; else an empty text."""
+    return next((kind for magic, kind in _KINDS.items() if data.startswith(magic)), "")
+
+
 class Member(NamedTuple):
     """One file of a wheel, to be written.
 
@@ -359,8 +364,7 @@ def _accept_content(
         keep = member in kept and raw.size <= _MAX_TEXT
         digests, first, data = _digest(content(stream, raw), asked.get(member, ""), keep=keep)
         files[member] = digests
-        kind = next((kind for magic, kind in _KINDS.items() if first.startswith(magic)), "")
-        entries[member] = Entry(digests.size, digests.sha256, bool(raw.mode & 0o111), kind, raw.compressed)
+        entries[member] = Entry(digests.size, digests.sha256, bool(raw.mode & 0o111), kind_of(first), raw.compressed)
         if keep:
             texts[member] = data
     faults = [*verify_record(record_data, record, files), *check_identity(paths, dist_info, texts, name)]

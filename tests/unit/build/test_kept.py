@@ -20,7 +20,7 @@ def built(tmp_path):
     wheel.parent.mkdir()
     wheel.write_bytes(b"a wheel")
     plan = make_plan_of()
-    return BuiltWheel(wheel, plan, SourceTree(tmp_path, plan.source, fresh=True), EVIDENCE, b"cpuid", "cc 1.0")
+    return BuiltWheel(wheel, plan, SourceTree(tmp_path, plan.subject.source, fresh=True), EVIDENCE, b"cpuid", "cc 1.0")
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_a_build_is_found_again_when_its_work_folder_is_gone(built, folder):
 
 def test_another_plan_is_not_found(built, folder):
     keep_build(built, folder)
-    assert find_build(make_plan_of(builder="c" * 64), built.source, None, folder) is None
+    assert find_build(make_plan_of(code="c" * 64), built.source, None, folder) is None
 
 
 @pytest.mark.parametrize("lost", ["build.json", "cpuid.so", "toy-1.0-py3-none-any.whl"])
@@ -77,7 +77,7 @@ def test_what_was_kept_without_its_hash_is_not_found(built, folder, change):
 
 def test_the_oldest_is_forgotten(built, folder, monkeypatch):
     monkeypatch.setattr(kept, "_MOST", 2)
-    plans = [make_plan_of(builder=letter * 64) for letter in "cde"]
+    plans = [make_plan_of(code=letter * 64) for letter in "cde"]
     for plan in plans:
         keep_build(built._replace(plan=plan), folder)
     found = [find_build(plan, built.source, None, folder) is not None for plan in plans]

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from truewheel.build.progress import BuildReader
+from truewheel.build.progress import NinjaReader
 
 
 def read(text):
-    reader = BuildReader()
+    reader = NinjaReader()
     for line in text.splitlines():
         reader.feed(line)
     return reader
@@ -25,7 +25,7 @@ def read(text):
     ],
 )
 def test_ninjas_lines_move_the_progress(line, done, total, detail):
-    reader = BuildReader()
+    reader = NinjaReader()
     assert reader.feed(line)
     assert (reader.done, reader.total, reader.detail, reader.error) == (done, total, detail, "")
 
@@ -35,7 +35,7 @@ def test_ninjas_lines_move_the_progress(line, done, total, detail):
     ["", "-- The C compiler identification is GNU 13.2.0", "[12/] Building", "[1/2]Building", "  [1/2] Building x"],
 )
 def test_other_lines_do_not(line):
-    reader = BuildReader()
+    reader = NinjaReader()
     assert not reader.feed(line)
     assert (reader.done, reader.total, reader.error) == (0, 0, "")
 
@@ -176,7 +176,7 @@ def test_a_command_line_that_is_echoed_is_no_error():
 
 @given(st.lists(st.text(max_size=40) | st.sampled_from([*GCC.splitlines(), *CMAKE.splitlines()]), max_size=20))
 def test_any_lines_are_read(lines):
-    reader = BuildReader()
+    reader = NinjaReader()
     for line in lines:
         reader.feed(line)
     assert isinstance(reader.error, str)

@@ -61,7 +61,7 @@ class Home:
         (package / "__init__.py").write_text("from . import truewheel\n" + ENGINE.format(threads=threads))
         for path, member in add_carried({}, plan).items():
             (folder / path).write_bytes(member.data)
-        self.folder, self.engine = folder, plan.engine
+        self.folder, self.engine = folder, plan.subject.engine
         self.model = folder / "model.gguf"
         self.model.write_bytes(b"GGUF" + os.urandom(200_000))
         self.presets = folder / ".config" / "truewheel" / "presets"

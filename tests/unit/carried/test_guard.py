@@ -98,7 +98,8 @@ def plan_for(features, **changes):
 
 def content_of(plan):
     """Return the libraries of a plan's wheel."""
-    paths = [*(backend.library for backend in plan.backends), *([plan.loader] if plan.loader else [])]
+    loaders = [plan.code.kernels.loader] if plan.code.backends else []
+    paths = [*(backend.library for backend in plan.code.backends), *loaders]
     return {path: Member(b"\x7fELF " + path.encode(), executable=True) for path in paths}
 
 
@@ -234,7 +235,7 @@ def test_the_guard_knows_each_backend_by_its_content(plan):
     members = add_guard(members_of(plan), plan, b"cpuid")
     assert members[f"toy_engine/{MODULE}.py"].data.decode() == source_of(plan)
     for name, path, digest, features in guard_of(plan).TABLE["backends"]:
-        backend = next(backend for backend in plan.backends if backend.name == name)
+        backend = next(backend for backend in plan.code.backends if backend.name == name)
         assert digest == hashlib.sha256(members[path].data).hexdigest()
         assert (path, features) == (backend.library, backend.features)
 
@@ -312,13 +313,13 @@ sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from factories import make_shipped_plan
 from truewheel.repair.guard import guard_source
 plan = make_shipped_plan("dispatch")
-print(guard_source(plan, {{backend.library: "0" * 64 for backend in plan.backends}}), end="")
+print(guard_source(plan, {{backend.library: "0" * 64 for backend in plan.code.backends}}), end="")
 """
 
 
 def test_the_module_does_not_depend_on_the_order_of_sets():
     plan = make_shipped_plan("dispatch")
-    expected = guard_source(plan, {backend.library: "0" * 64 for backend in plan.backends})
+    expected = guard_source(plan, {backend.library: "0" * 64 for backend in plan.code.backends})
     for seed in ("1", "2"):
         done = subprocess.run(
             [sys.executable, "-c", _PRINT_SOURCE],
@@ -336,7 +337,7 @@ def test_the_module_has_its_documentation_and_its_table():
     assert guarding.TABLE["profile"] == "dispatch"
     assert guarding.TABLE["loader"] == LOADER
     assert [row[0] for row in guarding.TABLE["backends"]] == ["best", "good", "base"]
-    assert guarding.TABLE["required"] == make_dispatch_plan().features
+    assert guarding.TABLE["required"] == make_dispatch_plan().code.features
 
 
 def test_the_guard_says_how_many_threads_fit(tmp_path):
@@ -365,8 +366,8 @@ def test_a_template_that_lacks_a_line_is_a_fault(monkeypatch, tmp_path, lost):
 def test_the_guard_asks_for_each_feature_of_the_plan_the_levels_and_the_backends():
     plan = make_shipped_plan("dispatch")
     rows = guard_of(plan).TABLE["features"]
-    named = {*plan.features, *level_features("x86-64-v4")}
-    assert set(rows) == named.union(*(backend.features for backend in plan.backends))
+    named = {*plan.code.features, *level_features("x86-64-v4")}
+    assert set(rows) == named.union(*(backend.features for backend in plan.code.backends))
     assert rows["avx2"] == (7, 0, 1, 5, 6)
     assert rows["amx_int8"] == (7, 0, 3, 25, 0x60000)
 
@@ -469,7 +470,7 @@ TOO_OLD = {"Merom", "Penryn", "K8", "K10", "Bobcat"}
 
 def test_every_family_of_cpus_and_every_backend_has_its_place():
     assert BEST.keys() | TOO_OLD == MODELS.keys()
-    assert set(BEST.values()) == {backend.name for backend in PLANS["dispatch"].backends}
+    assert set(BEST.values()) == {backend.name for backend in PLANS["dispatch"].code.backends}
 
 
 @pytest.mark.parametrize(("name", "backend"), BEST.items(), ids=BEST)
@@ -479,7 +480,7 @@ def test_each_cpu_gets_the_best_that_it_can_run(name, backend):
     found = chosen(guarding, model(name))
     assert (found.name, found.library) == (backend, f"llama_cpp/lib/libggml-cpu-{backend}.so")
     assert (found.level, found.forced) == (guarding.level_of(seen(guarding, model(name))), False)
-    names = [planned.name for planned in PLANS["dispatch"].backends]
+    names = [planned.name for planned in PLANS["dispatch"].code.backends]
     assert list(found.passed_over) == names[: names.index(backend)]
 
 
@@ -494,7 +495,7 @@ def test_a_cpu_below_the_floor_is_refused_with_its_level_and_what_to_do(name):
     )
 
 
-@pytest.mark.parametrize("backend", PLANS["dispatch"].backends, ids=lambda backend: backend.name)
+@pytest.mark.parametrize("backend", PLANS["dispatch"].code.backends, ids=lambda backend: backend.name)
 def test_just_its_features_get_a_backend_and_one_less_gets_another(backend):
     guarding = shipped("dispatch")
     assert chosen(guarding, Cpu(backend.features)).name == backend.name
@@ -507,7 +508,7 @@ def test_just_its_features_get_a_backend_and_one_less_gets_another(backend):
         assert found is None or found.name != backend.name
 
 
-NAMED = sorted({name for backend in PLANS["dispatch"].backends for name in backend.features})
+NAMED = sorted({name for backend in PLANS["dispatch"].code.backends for name in backend.features})
 _SOME = st.sets(st.sampled_from(NAMED))
 _MOST = st.sets(st.sampled_from(NAMED), max_size=4).map(lambda lost: set(NAMED) - lost)
 _CLOSED = _SOME.map(with_implied).map(set)
@@ -523,7 +524,7 @@ def fits(backend, features, xcr0):
 def test_never_one_that_the_cpu_cannot_run_and_never_a_worse_one_than_it_can(features, xcr0):
     guarding, cpu = shipped("dispatch"), Cpu(features, xcr0=xcr0)
     # test_profiles.py shows that their order is that of upstream's scores.
-    able = [backend.name for backend in PLANS["dispatch"].backends if fits(backend, features, xcr0)]
+    able = [backend.name for backend in PLANS["dispatch"].code.backends if fits(backend, features, xcr0)]
     if not able:
         assert "no backend of this wheel runs on this CPU" in refused(guarding, cpu)
         return
@@ -536,7 +537,7 @@ def test_never_one_that_the_cpu_cannot_run_and_never_a_worse_one_than_it_can(fea
 @given(features=_SOME | _MOST | _CLOSED, forced=st.sampled_from(sorted(set(BEST.values()))))
 def test_a_forced_backend_is_that_one_or_refused(features, forced):
     guarding, cpu = shipped("dispatch"), Cpu(features)
-    backend = next(backend for backend in PLANS["dispatch"].backends if backend.name == forced)
+    backend = next(backend for backend in PLANS["dispatch"].code.backends if backend.name == forced)
     if not fits(backend, features, ALL_STATES):
         sentence = refused(guarding, cpu, forced)
         assert sentence.startswith(f"TRUEWHEEL_BACKEND={forced}: this CPU (x86-64")
@@ -601,19 +602,19 @@ def test_a_forced_backend_that_this_cpu_cannot_run_is_refused_with_those_that_it
 @pytest.mark.parametrize("forced", ["znver4", "Haswell", "haswell ", "x64", "../haswell", "llama_cpp/lib/evil.so"])
 def test_a_forced_backend_that_nobody_made_is_refused_with_those_that_there_are(forced):
     sentence = refused(shipped("dispatch"), model("Zen 4"), forced)
-    names = ", ".join(backend.name for backend in PLANS["dispatch"].backends)
+    names = ", ".join(backend.name for backend in PLANS["dispatch"].code.backends)
     assert sentence == f"TRUEWHEEL_BACKEND={forced}: this wheel has no such backend; it has {names}"
 
 
 @pytest.mark.parametrize("profile", PORTABLE[1:])
 def test_a_wheel_with_one_backend_takes_it_where_it_is_not_refused(profile):
     guarding, plan = shipped(profile), PLANS[profile]
-    found = chosen(guarding, Cpu(plan.features))
+    found = chosen(guarding, Cpu(plan.code.features))
     assert (found.name, found.library) == (profile, "llama_cpp/lib/libggml-cpu.so")
     assert found.why == f"the only one of this wheel, made for {guarding.TABLE['made_for']}"
     assert (found.forced, found.passed_over) == (False, {})
     for name, features in MODELS.items():
-        able = set(plan.features) <= features
+        able = set(plan.code.features) <= features
         assert (guarding.refusal(seen(guarding, model(name))) == "") is able
 
 

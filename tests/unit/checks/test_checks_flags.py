@@ -26,8 +26,10 @@ from truewheel.build.evidence import CompileUnit, Evidence
 from truewheel.checks.flags import CODES, check
 from truewheel.child.smoke import judge
 from truewheel.child.system_info import SystemInfo
+from truewheel.cpu.features import engine_names
 
 PLAN = make_plan_of()
+ENGINE_FEATURES = sorted(engine_names(PLAN.code.features))
 ONE = make_backend_plan()
 SEVERAL = make_dispatch_plan()
 NATIVE = make_backend_plan(profile=make_profile(), toolchain=make_toolchain())
@@ -46,7 +48,7 @@ def with_units(*units, plan=PLAN):
 
 
 def kernel(*march, features=(), file="src/kernels/dot.c"):
-    return CompileUnit(file, march, features, "x.o", other=("-DNDEBUG", *PLAN.c_flags))
+    return CompileUnit(file, march, features, "x.o", other=("-DNDEBUG", *PLAN.builder.cmake.c_flags))
 
 
 def reporting(text, plan=PLAN):
@@ -108,7 +110,9 @@ def test_what_libraries_say_is_compared_with_any_wheels_code():
     ],
 )
 def test_how_a_unit_is_optimized(optimization, other, expected):
-    unit = msgspec.structs.replace(kernel("native"), optimization=optimization, other=(*other, *PLAN.c_flags))
+    unit = msgspec.structs.replace(
+        kernel("native"), optimization=optimization, other=(*other, *PLAN.builder.cmake.c_flags)
+    )
     assert codes(with_units(unit)) == expected
 
 
@@ -201,26 +205,26 @@ def test_a_recipe_without_kernels_has_no_units_to_compare():
 
 
 def test_a_feature_that_the_loaded_library_lacks():
-    (finding,) = check(reporting(system_info(name for name in PLAN.engine_features if name != "FMA")))
+    (finding,) = check(reporting(system_info(name for name in ENGINE_FEATURES if name != "FMA")))
     assert (finding.code, finding.where) == ("FLAGS-LOADED", "FMA")
 
 
 def test_a_feature_that_is_reported_as_off_is_not_there():
-    text = system_info(name for name in PLAN.engine_features if name != "FMA") + "FMA = 0 | "
+    text = system_info(name for name in ENGINE_FEATURES if name != "FMA") + "FMA = 0 | "
     assert codes(reporting(text)) == ["FLAGS-LOADED"]
 
 
 def test_a_feature_that_the_plan_did_not_ask_for():
-    (finding,) = check(reporting(system_info([*PLAN.engine_features, "AVX512_VNNI"])))
+    (finding,) = check(reporting(system_info([*ENGINE_FEATURES, "AVX512_VNNI"])))
     assert (finding.code, finding.where) == ("FLAGS-BEYOND", "AVX512_VNNI")
 
 
 def test_what_is_no_cpu_feature_may_be_reported():
-    assert codes(reporting(system_info([*PLAN.engine_features, "LLAMAFILE", "REPACK", "OPENMP"]))) == []
+    assert codes(reporting(system_info([*ENGINE_FEATURES, "LLAMAFILE", "REPACK", "OPENMP"]))) == []
 
 
 def test_names_that_contain_each_other_are_told_apart():
-    text = system_info(name for name in PLAN.engine_features if name != "AVX")
+    text = system_info(name for name in ENGINE_FEATURES if name != "AVX")
     assert [(finding.code, finding.where) for finding in check(reporting(text))] == [("FLAGS-LOADED", "AVX")]
 
 
@@ -263,7 +267,7 @@ def test_backends_that_were_built_as_asked_give_nothing(plan):
     assert codes(make_facts(plan)) == []
 
 
-@pytest.mark.parametrize("backend", SEVERAL.backends, ids=lambda backend: backend.name)
+@pytest.mark.parametrize("backend", SEVERAL.code.backends, ids=lambda backend: backend.name)
 def test_each_flag_that_one_backend_lost_is_named_with_the_unit(backend):
     for flag in backend.flags:
         (finding,) = check(units_of(SEVERAL, carrying(without=(flag,)), backend.target))
@@ -284,7 +288,7 @@ def test_a_flag_that_nobody_asked_for_in_one_backend(flag):
 
 
 def test_a_backend_that_got_anothers_flags_lost_its_own():
-    best, good, _ = SEVERAL.backends
+    best, good, _ = SEVERAL.code.backends
     found = codes(units_of(SEVERAL, carrying(*best.flags, without=good.flags), "toy-cpu-good"))
     assert found == ["FLAGS-OVERRULED"]
     found = codes(units_of(SEVERAL, carrying(*good.flags, without=best.flags), "toy-cpu-best"))
@@ -325,7 +329,7 @@ def test_what_asks_the_cpu_must_carry_no_flag(plan, target, change):
 @pytest.mark.parametrize("name", ["toy-cpu", "toy-cpu-goo", "toy-cpu-goods", "not-toy-cpu-good", "toy-cpu-good-feats"])
 def test_a_target_of_a_like_name_is_no_backend(name):
     whole = make_evidence(SEVERAL)
-    good = SEVERAL.backends[1]
+    good = SEVERAL.code.backends[1]
     unit = make_unit(good, target=f"vendor/CMakeFiles/{name}.dir/x.c.o", file="x.c", other=whole.units[0].other)
     (finding,) = check(make_facts(SEVERAL, evidence=Evidence(whole.cmake_cache, (*whole.units, unit))))
     assert (finding.code, finding.where) == ("FLAGS-LEAKED", "x.c")
@@ -384,7 +388,7 @@ def loading(plan, chosen="", **told):
 @pytest.mark.parametrize("name", ["best", "good", "base"])
 def test_what_is_loaded_is_compared_with_the_backend_that_was_chosen(name):
     assert codes(loading(SEVERAL, name)) == []
-    others = {backend.name for backend in SEVERAL.backends} - {name}
+    others = {backend.name for backend in SEVERAL.code.backends} - {name}
     for other in others:
         assert set(codes(loading(SEVERAL, name, backend=other))) <= {"FLAGS-LOADED", "FLAGS-BEYOND"}
         assert codes(loading(SEVERAL, name, backend=other))
@@ -433,13 +437,13 @@ class TestFakeNative:
     def plan(self):
         libraries = {"source": "crate", "crate": "llama-cpp-sys-2"}
         recipe = make_recipe(libraries=libraries, build={"backend": "maturin", "define": {}})
-        return make_plan_of(recipe=recipe, rust="1.95.0")
+        return make_plan_of(recipe=recipe, rust=True)
 
     def facts(self, march, native):
         plan = self.plan()
-        other = ("-DNDEBUG", *plan.c_flags)
+        other = ("-DNDEBUG", *plan.builder.cmake.c_flags)
         unit = CompileUnit("src/kernels/dot.c", march, (), "dot.c.o", other=other)
-        cache = {**plan.defines, "GGML_NATIVE": native}
+        cache = {**plan.builder.cmake.defines, "GGML_NATIVE": native}
         return make_facts(plan, evidence=Evidence(cache, (unit,)))
 
     def test_a_true_one_passes(self):

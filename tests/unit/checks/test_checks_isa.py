@@ -88,13 +88,13 @@ def test_a_wheel_that_keeps_its_word_gives_no_finding():
 def test_the_plan_claims_its_level_and_its_features():
     plan = make_plan_of()
     claim = claims(make_facts(plan))["the plan"]
-    assert claim.text == f"{plan.level}, profile {plan.profile}"
-    assert set(claim.features) == {*plan.features, *level_features(plan.level)}
+    assert claim.text == f"{plan.code.level}, profile {plan.subject.profile}"
+    assert set(claim.features) == {*plan.code.features, *level_features(plan.code.level)}
 
 
 def test_what_the_plan_asked_for_is_no_news():
     plan = make_plan_of()
-    kernels = tuple(make_kernel(f"toy_{feature}", feature) for feature in plan.features)
+    kernels = tuple(make_kernel(f"toy_{feature}", feature) for feature in plan.code.features)
     facts = make_facts(plan, code={LIBRARY: make_code(kernels=kernels)})
     assert codes(facts) == []
 
@@ -416,7 +416,7 @@ def dispatching(plan=None, **kernels):
 
 def unplanned(facts):
     """Return the facts of the same wheel as whoever gets it reads them: what was planned is in it."""
-    text = msgspec.json.encode({"plan": facts.plan.to_dict()})
+    text = msgspec.json.encode({"schema": 2, "plan": facts.plan.to_wheel()})
     members = wheel_members(**{f"{DIST_INFO}/truewheel.json": Member(text)})
     return facts._replace(plan=None, evidence=None, smoke=None, wheel=make_wheel(members=members))
 
@@ -493,7 +493,7 @@ def test_a_library_that_is_no_backend_may_use_what_the_wheel_claims_and_no_more(
 def test_the_one_backend_of_a_wheel_is_measured_by_what_the_wheel_claims():
     facts = make_facts(make_backend_plan())
     assert codes(facts) == []
-    (path,) = (backend.library for backend in facts.plan.backends)
+    (path,) = (backend.library for backend in facts.plan.code.backends)
     beyond = make_code(kernels=(make_kernel("toy_dot", "avx2", "avx512f"),))
     facts = facts._replace(code={**facts.code, path: beyond})
     assert codes(facts) == codes(unplanned(facts)) == ["ISA-BEYOND", "ISA-NOTE"]
@@ -585,7 +585,7 @@ def test_a_backend_without_an_instruction_of_its_own_lost_its_flag(name, feature
 def test_one_instruction_of_its_own_is_enough_for_each_shipped_backend(backend, own):
     plan = make_shipped_plan("dispatch")
     facts = make_facts(plan)
-    planned = next(planned for planned in plan.backends if planned.name == backend)
+    planned = next(planned for planned in plan.code.backends if planned.name == backend)
 
     def unused(features):
         kernels = tuple(make_kernel(f"toy_{feature}", feature) for feature in features)
@@ -613,7 +613,7 @@ def test_where_backends_differ_by_sums_alone_any_feature_is_enough():
 
 def test_the_one_backend_without_an_instruction_of_its_level_lost_its_flag():
     facts = make_facts(make_backend_plan())
-    (path,) = (backend.library for backend in facts.plan.backends)
+    (path,) = (backend.library for backend in facts.plan.code.backends)
     code = {**facts.code, path: make_code(kernels=(make_kernel("toy", "sse3"),))}
     (finding,) = isa.check(facts._replace(code=code))
     assert (finding.code, finding.where) == ("ISA-UNUSED", path)

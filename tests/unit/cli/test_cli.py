@@ -308,12 +308,13 @@ def test_a_plan_shows_each_backend_line_by_line(command, monkeypatch):
     )
     code, out, err = command("plan", "llama-cpp-python", "dispatch")
     assert (code, err) == (0, "passed over clang 12: too old\n")
+    out = "\n".join(line.removeprefix("    ") for line in out.splitlines())
     assert out.count("backends:\n  name: ") == 3
     assert "backends:\n  name: good\n  library: toy_engine/lib/libtoy-cpu-good.so\n  target: toy-cpu-good\n" in out
     assert "  flags: -mavx -mavx2 -mbmi2 -mfma -msse4.2\n" in out
     assert "{'" not in out
     table = json.loads(command("plan", "llama-cpp-python", "dispatch", "--json")[1])
-    assert [backend["name"] for backend in table["backends"]] == ["best", "good", "base"]
+    assert [backend["name"] for backend in table["code"]["kernels"]["backends"]] == ["best", "good", "base"]
 
 
 def test_a_wheelhouse_that_is_a_file_is_wrong_usage(command, tmp_path):

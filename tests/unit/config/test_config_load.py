@@ -2,6 +2,7 @@
 
 import re
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -142,7 +143,7 @@ def test_a_profile_is_for_this_machine_unless_it_says_otherwise(tmp_path):
     path = tmp_path / "fast.toml"
     path.write_text(PROFILE)
     plain = load_profile(str(path))
-    assert (plain.features, plain.dispatch, plain.glibc) == ((), False, "")
+    assert (plain.features, plain.dispatch, plain.glibc) == ((), False, msgspec.UNSET)
     path.write_text(PROFILE + 'features = ["avx_vnni"]\ndispatch = true\nglibc = "2.17"\n')
     portable = load_profile(str(path))
     assert (portable.features, portable.dispatch, portable.glibc) == (("avx_vnni",), True, "2.17")

@@ -3,6 +3,7 @@
 import itertools
 import re
 
+import msgspec
 import pytest
 from factories import GLIBC, make_facts, make_host, make_shipped_plan, make_toolchain, make_zig
 from packaging.utils import parse_wheel_filename
@@ -108,8 +109,8 @@ def test_each_profile_has_a_plan_of_its_own():
 def test_a_portable_wheel_runs_with_an_old_glibc_and_says_so(name):
     plan = PLANS[name]
     assert load_profile(name).glibc == GLIBC
-    assert plan.platform == "manylinux2014_x86_64.manylinux_2_17_x86_64"
-    assert (plan.toolchain.kind, plan.toolchain.target, plan.toolchain.native_cpu) == (
+    assert plan.wheel.platform == "manylinux2014_x86_64.manylinux_2_17_x86_64"
+    assert (plan.compiler.kind, plan.compiler.target, plan.code.family) == (
         "zig",
         "x86_64-linux-gnu.2.17",
         "",
@@ -120,14 +121,14 @@ def test_a_portable_wheel_runs_with_an_old_glibc_and_says_so(name):
 def test_a_portable_profile_asks_for_nothing_of_this_machine(name):
     plan = PLANS[name]
     assert load_profile(name).toolchain == ("zig",)
-    assert (plan.march, plan.defines["GGML_NATIVE"]) == ("", "OFF")
-    assert (plan.defines["GGML_OPENMP"], plan.defines["GGML_LTO"]) == ("OFF", "OFF")
-    assert not [flag for backend in plan.backends for flag in backend.flags if "native" in flag]
+    assert (plan.code.native, plan.builder.cmake.defines["GGML_NATIVE"]) == (False, "OFF")
+    assert (plan.builder.cmake.defines["GGML_OPENMP"], plan.builder.cmake.defines["GGML_LTO"]) == ("OFF", "OFF")
+    assert not [flag for backend in plan.code.backends for flag in backend.flags if "native" in flag]
 
 
 @pytest.mark.parametrize("name", PORTABLE)
 def test_every_isa_option_of_the_engine_is_given_either_way(name):
-    assert {PLANS[name].defines[option] for option in ISA_OPTIONS} <= {"ON", "OFF"}
+    assert {PLANS[name].builder.cmake.defines[option] for option in ISA_OPTIONS} <= {"ON", "OFF"}
     assert {feature.option for feature in TABLE.values() if feature.option} == ISA_OPTIONS
 
 
@@ -135,47 +136,49 @@ def test_every_isa_option_of_the_engine_is_given_either_way(name):
 def test_a_profile_of_a_level_has_its_features_options_and_flags(name, expected):
     level, beyond, options, wanted = expected
     plan = PLANS[name]
-    assert (plan.level, set(plan.features)) == (level, {*level_features(level), *beyond})
-    assert {option for option in ISA_OPTIONS if plan.defines[option] == "ON"} == options_of(options)
-    (backend,) = plan.backends
+    assert (plan.code.level, set(plan.code.features)) == (level, {*level_features(level), *beyond})
+    assert {option for option in ISA_OPTIONS if plan.builder.cmake.defines[option] == "ON"} == options_of(options)
+    (backend,) = plan.code.backends
     assert (backend.name, backend.library, backend.target) == (name, "llama_cpp/lib/libggml-cpu.so", "ggml-cpu")
-    assert backend.features == plan.features
+    assert backend.features == plan.code.features
     assert backend.flags == tuple(sorted(wanted))
-    assert plan.defines["GGML_CPU_ALL_VARIANTS"] == "OFF"
+    assert plan.builder.cmake.defines["GGML_CPU_ALL_VARIANTS"] == "OFF"
     assert plan.build_tag.startswith(f"1_{name}_")
-    assert plan.max_wheel_mib == 4
+    assert plan.expect.max_wheel_mib == 4
 
 
 def test_the_profile_for_old_cpus_has_everything_of_avx_turned_off():
-    defines = PLANS["x86_64_v2"].defines
+    defines = PLANS["x86_64_v2"].builder.cmake.defines
     assert {defines[option] for option in ISA_OPTIONS - {"GGML_SSE42"}} == {"OFF"}
-    assert not [name for name in PLANS["x86_64_v2"].features if name.startswith(("avx", "fma", "f16c", "amx", "bmi"))]
+    assert not [
+        name for name in PLANS["x86_64_v2"].code.features if name.startswith(("avx", "fma", "f16c", "amx", "bmi"))
+    ]
 
 
 @pytest.mark.parametrize("name", PORTABLE)
 def test_what_a_wheel_demands_is_closed_under_what_compilers_use_along(name):
-    features = set(PLANS[name].features)
+    features = set(PLANS[name].code.features)
     assert with_implied(features) == features
 
 
 def test_the_wheel_that_chooses_has_every_backend_of_the_recipe():
     plan = PLANS["dispatch"]
-    assert (plan.level, set(plan.features)) == ("x86-64-v2", level_features("x86-64-v2"))
-    assert {plan.defines[option] for option in ISA_OPTIONS} == {"OFF"}
-    assert [backend.name for backend in plan.backends] == [variant.name for variant in BACKENDS.variant]
-    for backend in plan.backends:
+    assert (plan.code.level, set(plan.code.features)) == ("x86-64-v2", level_features("x86-64-v2"))
+    assert {plan.builder.cmake.defines[option] for option in ISA_OPTIONS} == {"OFF"}
+    assert [backend.name for backend in plan.code.backends] == [variant.name for variant in BACKENDS.variant]
+    for backend in plan.code.backends:
         assert backend.library == f"llama_cpp/lib/libggml-cpu-{backend.name}.so"
         assert backend.target == f"ggml-cpu-{backend.name}"
-    assert plan.defines["GGML_CPU_ALL_VARIANTS"] == "ON"
-    assert plan.defines["GGML_CPU_VARIANTS"] == ";".join(backend.name for backend in plan.backends)
-    assert plan.max_wheel_mib == 10
+    assert plan.builder.cmake.defines["GGML_CPU_ALL_VARIANTS"] == "ON"
+    assert plan.builder.cmake.defines["GGML_CPU_VARIANTS"] == ";".join(backend.name for backend in plan.code.backends)
+    assert plan.expect.max_wheel_mib == 10
     assert plan.build_tag.startswith("2_dispatch_")
 
 
 def test_pip_takes_the_wheel_that_chooses_of_all_with_these_tags():
     builds = {}
     for name, plan in PLANS.items():
-        filename = f"llama_cpp_python-0.3.36-{plan.build_tag}-py3-none-{plan.platform}.whl"
+        filename = f"llama_cpp_python-0.3.36-{plan.build_tag}-py3-none-{plan.wheel.platform}.whl"
         builds[name] = parse_wheel_filename(filename)[2]
     assert max(builds, key=builds.__getitem__) == "dispatch"
 
@@ -185,11 +188,11 @@ def test_all_portable_wheels_share_everything_but_their_kernels():
     own = {*ISA_OPTIONS, "GGML_CPU_ALL_VARIANTS", "GGML_CPU_VARIANTS"}
     shared = {
         (
-            tuple((key, value) for key, value in plan.defines.items() if key not in own),
-            plan.c_flags,
-            plan.link_flags,
-            plan.loader,
-            plan.toolchain,
+            tuple((key, value) for key, value in plan.builder.cmake.defines.items() if key not in own),
+            plan.builder.cmake.c_flags,
+            plan.builder.cmake.link_flags,
+            plan.code.kernels.loader,
+            plan.compiler,
         )
         for plan in PLANS.values()
     }
@@ -216,13 +219,13 @@ def test_the_cpus_that_a_profile_names_are_the_oldest_that_run_it(name):
     first = (data_root() / "profiles" / f"{name}.toml").read_text().splitlines()[0]
     named = re.findall(r"([A-Z][A-Za-z0-9 -]*) \((\d{4})\)", first)
     assert named
-    oldest = {(model.name, str(model.year)) for model in oldest_with(PLANS[name].features)}
+    oldest = {(model.name, str(model.year)) for model in oldest_with(PLANS[name].code.features)}
     assert {(text.removeprefix("Intel ").removeprefix("AMD "), year) for text, year in named} <= oldest
 
 
 def test_every_known_cpu_from_the_floor_up_runs_some_portable_wheel_and_each_profile_has_one():
     runs = {
-        name: {model.name for model in cpu_models() if set(plan.features) <= model.features}
+        name: {model.name for model in cpu_models() if set(plan.code.features) <= model.features}
         for name, plan in PLANS.items()
     }
     assert all(runs.values())
@@ -235,15 +238,19 @@ def test_every_known_cpu_from_the_floor_up_runs_some_portable_wheel_and_each_pro
 
 def test_the_native_plan_is_for_this_machine_alone():
     plan = make_shipped_plan("native")
-    (backend,) = plan.backends
-    assert (plan.platform, plan.march, plan.defines["GGML_NATIVE"]) == ("linux_x86_64", "native", "ON")
+    (backend,) = plan.code.backends
+    assert (plan.wheel.platform, plan.code.native, plan.builder.cmake.defines["GGML_NATIVE"]) == (
+        "linux_x86_64",
+        True,
+        "ON",
+    )
     assert (backend.name, backend.flags, backend.library) == (
         "native",
         ("-march=native",),
         "llama_cpp/lib/libggml-cpu.so",
     )
-    assert backend.features == plan.features == make_toolchain().native_features
-    assert plan.defines["GGML_CPU_ALL_VARIANTS"] == "OFF"
+    assert backend.features == plan.code.features == make_toolchain().native_features
+    assert plan.builder.cmake.defines["GGML_CPU_ALL_VARIANTS"] == "OFF"
     other = make_toolchain(native_features=("avx", "sse4_2"))
     assert make_shipped_plan("native", toolchain=other).digest != plan.digest
 
@@ -267,7 +274,7 @@ def test_the_backends_that_are_left_out_are_those_that_the_recipe_says():
     assert UPSTREAM.keys() - {variant.name for variant in BACKENDS.variant} == {"x64", "cannonlake", "cooperlake"}
 
 
-@pytest.mark.parametrize("backend", PLANS["dispatch"].backends, ids=lambda backend: backend.name)
+@pytest.mark.parametrize("backend", PLANS["dispatch"].code.backends, ids=lambda backend: backend.name)
 def test_a_backends_features_are_closed_and_cover_its_flags(backend):
     assert with_implied(backend.features) == set(backend.features)
     by_flag = {f"-m{name.replace('_', '')}": name for name in TABLE} | {"-msse4.2": "sse4_2"}
@@ -278,13 +285,13 @@ def test_a_backends_features_are_closed_and_cover_its_flags(backend):
 
 def test_a_better_backend_is_never_one_that_a_lesser_one_holds():
     # Were one held by a later one, the later one would be better for every CPU that runs it, and never be taken.
-    for better, lesser in itertools.combinations(PLANS["dispatch"].backends, 2):
+    for better, lesser in itertools.combinations(PLANS["dispatch"].code.backends, 2):
         assert not set(better.features) <= set(lesser.features)
 
 
 def test_every_cpu_at_the_floor_runs_the_last_backend():
     plan = PLANS["dispatch"]
-    assert set(plan.backends[-1].features) <= set(plan.features)
+    assert set(plan.code.backends[-1].features) <= set(plan.code.features)
 
 
 def test_every_feature_of_every_backend_is_asked_for_by_the_engines_own_option_or_comes_along():
@@ -293,3 +300,9 @@ def test_every_feature_of_every_backend_is_asked_for_by_the_engines_own_option_o
         # One option stands for five features.
         assert set(bare) <= {"avx512cd", "avx512vl", "avx512dq", "avx512bw"}
         assert not bare or "avx512f" in with_implied(variant.features)
+
+
+@pytest.mark.parametrize("name", available("profiles"))
+def test_a_profile_survives_a_round_trip_through_its_own_schema(name):
+    profile = load_profile(name)
+    assert msgspec.json.decode(msgspec.json.encode(profile), type=type(profile)) == profile

@@ -3,8 +3,9 @@
 from types import SimpleNamespace
 
 import pytest
-from factories import make_host, make_plan_of, make_recipe, make_toolchain
+from factories import make_crate_plan, make_host, make_toolchain
 
+from truewheel.build import maturin
 from truewheel.build.evidence import Evidence
 from truewheel.build.kept import keep_build
 from truewheel.build.product import BuiltWheel
@@ -16,9 +17,7 @@ from truewheel.errors import BuildError, FetchError
 from truewheel.fetch.source import SourceTree
 from truewheel.machine.rust import RustToolchain
 from truewheel.machine.tools import Tool
-from truewheel.plan.plan import Changes
-
-CRATE = {"libraries": {"source": "crate", "crate": "toy-sys"}, "build": {"backend": "maturin", "define": {}}}
+from truewheel.plan.make import Changes
 
 
 @pytest.fixture
@@ -40,17 +39,17 @@ def machine(tmp_path, monkeypatch):
         "maturin", f"echo \"$CARGO_ENCODED_RUSTFLAGS|$CFLAGS_x86_64_unknown_linux_gnu\" > '{tmp_path}/flags'; exit 1"
     )
     toolchain = make_toolchain(cc=str(bin_folder / "cc"), cxx=str(bin_folder / "cc"))
-    plan = make_plan_of(recipe=make_recipe(**CRATE), toolchain=toolchain, rust="1.95.0")
+    plan = make_crate_plan(toolchain=toolchain)
     tree = tmp_path / "tree"
     tree.mkdir()
-    source = SourceTree(tree, plan.source, fresh=True)
+    source = SourceTree(tree, plan.subject.source, fresh=True)
     tool = lambda name, *_: Tool(name, bin_folder / name, "1", "machine")  # noqa: E731
-    for name, value in {"fetch_source": lambda *_: source, "find_tool": tool, "fetch_tool": tool}.items():
-        monkeypatch.setattr(obtain, name, value)
+    for module, name in ((obtain, "find_tool"), (maturin, "find_tool"), (maturin, "fetch_tool")):
+        monkeypatch.setattr(module, name, tool)
+    monkeypatch.setattr(obtain, "fetch_source", lambda *_: source)
+    monkeypatch.setattr(maturin, "find_rust", lambda: RustToolchain("1.95.0", bin_folder / "cargo"))
     monkeypatch.setattr(obtain, "find_cache_tool", lambda *_: None)
-    ready = Prepared(
-        plan, None, Changes({}, {}), toolchain, [], make_host(), RustToolchain("1.95.0", bin_folder / "cargo")
-    )
+    ready = Prepared(plan, None, Changes({}, {}), toolchain, [], make_host())
     place = Place(tmp_path / "cache", Console(quiet=True), {})
     return SimpleNamespace(folder=tmp_path, home=home, program=program, ready=ready, place=place, source=source)
 
@@ -73,6 +72,14 @@ def test_the_log_holds_the_fetching_and_the_build(machine):
         obtain_build(Order(), machine.ready, machine.place)
     text = machine.place.log(machine.ready).read_text()
     assert text.index("fetched") < text.index("maturin build")
+
+
+def test_the_log_begins_anew(machine):
+    for word in ("first", "second"):
+        machine.program("cargo", f"echo {word}")
+        with pytest.raises(BuildError):
+            obtain_build(Order(), machine.ready, machine.place)
+    assert "first" not in machine.place.log(machine.ready).read_text()
 
 
 def test_crates_that_cannot_be_had_are_no_failure_of_the_build(machine):

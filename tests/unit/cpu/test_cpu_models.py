@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 
 from truewheel.cpu.features import feature_table
 from truewheel.cpu.levels import level_features
-from truewheel.cpu.models import cpu_models, lacking, oldest_with, runs_on_words
+from truewheel.cpu.models import cpu_models, lacking, name_family, oldest_with, runs_on_words
 
 
 def names(models):
@@ -103,3 +104,38 @@ def test_brands_without_vector_features_are_noted():
     notes = {model.name: model.note for model in cpu_models()}
     for name in ("Sandy Bridge", "Ivy Bridge", "Haswell", "Broadwell", "Skylake", "Comet Lake"):
         assert "Pentium and Celeron parts have no AVX" in notes[name]
+
+
+def known(name):
+    """Return what a family has of the table's features."""
+    return next(model.features for model in cpu_models() if model.name == name) & feature_table().keys()
+
+
+@pytest.mark.parametrize(
+    ("model", "vendor", "family"),
+    [
+        ("Zen 4", "AuthenticAMD", "zen4"),
+        ("Zen 3", "AuthenticAMD", "zen3"),
+        ("Haswell", "GenuineIntel", "haswell"),
+        ("Sapphire Rapids", "GenuineIntel", "sapphirerapids"),
+        ("Skylake-X", "GenuineIntel", "skylake_x"),
+        ("Zen 4", "GenuineIntel", ""),
+        ("Haswell", "CentaurHauls", ""),
+        ("Haswell", "", ""),
+    ],
+)
+def test_a_family_is_named_by_what_the_code_needs(model, vendor, family):
+    assert name_family(known(model), vendor) == family
+
+
+@pytest.mark.parametrize("model", cpu_models(), ids=lambda model: model.name)
+def test_the_family_that_is_named_runs_the_code(model):
+    vendor = {"Intel": "GenuineIntel", "AMD": "AuthenticAMD"}[model.vendor]
+    name = name_family(known(model.name), vendor)
+    named = next(each for each in cpu_models() if re.sub(r"[^a-z0-9]", "", each.name.lower()) == name.replace("_", ""))
+    assert known(model.name) <= named.features
+    assert (named.vendor, named.year <= model.year) == (model.vendor, True)
+
+
+def test_code_that_leaves_features_out_is_named_by_the_family_that_has_those_it_needs():
+    assert name_family(known("Zen 4") & known("Zen 3"), "AuthenticAMD") == "zen3"

@@ -36,7 +36,7 @@ def test_a_wheel_without_one_declares_nothing():
 @pytest.mark.parametrize("make", [make_plan_of, make_dispatch_plan])
 def test_a_plan_declares_what_its_wheel_will(make):
     plan = make()
-    assert claims_of(plan) == embedded(wheel_of({"plan": plan.to_dict()}))
+    assert claims_of(plan) == embedded(wheel_of({"schema": 2, "plan": plan.to_dict()}))
     assert make_facts(plan).declared == claims_of(plan)
 
 

@@ -388,7 +388,7 @@ def test_what_was_kept_is_not_used_for_something_else(wheel, monkeypatch, cache,
     (kept,) = (cache / "facts").iterdir()
     options = {"needles": NEEDLES}
     if change == "builder":
-        monkeypatch.setattr(run, "builder_hash", lambda: "c" * 64)
+        monkeypatch.setattr(run, "prover_hash", lambda: "c" * 64)
     elif change == "needles":
         options = {"needles": {**NEEDLES, "third": ("libc",)}}
     elif change == "name":

@@ -19,7 +19,7 @@ from truewheel.config.tables import Recipe
 from truewheel.errors import FetchError, LoadError
 from truewheel.fetch import source
 from truewheel.fetch.source import fetch_source, read_changes, tree_hash
-from truewheel.plan.plan import Changes, planned_source
+from truewheel.plan.make import Changes, planned_source
 
 FILES = {"CMakeLists.txt": "project(toy)\n", "src/toy.c": "int toy(void) {\n    return 1;\n}\n", "docs/long.md": "x\n"}
 PATCH = b"""\

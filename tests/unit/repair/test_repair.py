@@ -61,7 +61,9 @@ def built_by(plan, tmp_path, *libraries):
     path = tmp_path / "toy_engine-1.2.3-cp311-cp311-manylinux_2_36_x86_64.whl"
     write_wheel(path, members, DIST_INFO)
     evidence = make_evidence(plan, cache={"LLAMA_CURL": "OFF", "HOME_PATH": "/home/somebody"})
-    return BuiltWheel(path, plan, SourceTree(source, plan.source, fresh=True), evidence, build_elf(), "toycc 1.0")
+    return BuiltWheel(
+        path, plan, SourceTree(source, plan.subject.source, fresh=True), evidence, build_elf(), "toycc 1.0"
+    )
 
 
 @pytest.fixture
@@ -95,14 +97,14 @@ def test_the_guard_stands_in_front(members):
 
 def test_libraries_are_what_was_built_and_the_guards_helper_is_loaded_on_every_cpu(members):
     assert members[LIBRARY] == Member(build_elf(soname="libtoy-cpu.so", note=isa_note(0b111)), executable=True)
-    assert read_elf(members[LIBRARY].data).isa_level == PLAN.level
+    assert read_elf(members[LIBRARY].data).isa_level == PLAN.code.level
     assert members[HELPER].data == build_elf()
     assert read_elf(members[HELPER].data).isa_level == ""
 
 
 def test_the_guard_knows_each_backend_as_it_is_in_the_wheel(tmp_path):
     plan = make_dispatch_plan()
-    paths = [backend.library for backend in plan.backends]
+    paths = [backend.library for backend in plan.code.backends]
     members = read_all(repair_wheel(built_by(plan, tmp_path, LOADER, *paths), tmp_path / "repaired").wheel.path)[1]
     guard = members["toy_engine/truewheel.py"].data.decode()
     info = json.loads(members[f"{DIST_INFO}/truewheel.json"].data)
@@ -110,7 +112,7 @@ def test_the_guard_knows_each_backend_as_it_is_in_the_wheel(tmp_path):
         digest = hashlib.sha256(members[path].data).hexdigest()
         assert guard.count(digest) == 1
         assert info["libraries"][path] == digest
-    assert [backend["name"] for backend in info["plan"]["backends"]] == ["best", "good", "base"]
+    assert [backend["name"] for backend in info["plan"]["code"]["kernels"]["backends"]] == ["best", "good", "base"]
 
 
 def test_a_portable_wheel_has_both_platform_tags(tmp_path):
@@ -124,7 +126,7 @@ def test_a_portable_wheel_has_both_platform_tags(tmp_path):
 
 def test_a_wheel_that_lacks_a_backend_of_its_plan_is_refused(tmp_path):
     plan = make_dispatch_plan()
-    built = built_by(plan, tmp_path, LOADER, *(backend.library for backend in plan.backends[1:]))
+    built = built_by(plan, tmp_path, LOADER, *(backend.library for backend in plan.code.backends[1:]))
     with pytest.raises(RepairError, match=r"the wheel has no toy_engine/lib/libtoy-cpu-best\.so") as caught:
         repair_wheel(built, tmp_path / "repaired")
     assert caught.value.exit_code == 6

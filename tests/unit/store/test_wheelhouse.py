@@ -1,6 +1,7 @@
 """The wheelhouse: what is stored is found again, and nothing half-made is."""
 
 import hashlib
+import json
 
 import msgspec
 import pytest
@@ -61,14 +62,49 @@ def test_a_refused_wheel_is_stored_among_the_rejected(house, wheel):
 def test_a_proven_wheel_is_found_by_its_digest(house, wheel):
     report = report_of(wheel)
     stored = house.add(wheel, report)
-    assert house.find(report.digest, "tiny") == stored
-    assert house.find("0" * 64, "tiny") is None
+    assert house.find(report.digest, report.proof, "tiny") == stored
+    assert house.find("0" * 64, report.proof, "tiny") is None
+
+
+def test_a_wheel_that_was_proven_of_something_else_is_not_found(house, wheel):
+    report = report_of(wheel)
+    house.add(wheel, report)
+    assert house.find(report.digest, "0" * 64, "tiny") is None
+
+
+def test_a_new_proof_takes_the_place_of_the_old_one(house, wheel):
+    old, new = report_of(wheel, proof="1" * 64), report_of(wheel, proof="2" * 64)
+    house.add(wheel, old)
+    stored = house.add(wheel, new)
+    assert house.list() == [stored]
+    assert house.find(new.digest, new.proof, "tiny") == stored
+
+
+def test_a_wheel_that_a_new_proof_refuses_is_no_longer_among_the_proven(house, wheel):
+    house.add(wheel, report_of(wheel, proof="1" * 64))
+    house.add(wheel, report_of(wheel, BAD, proof="2" * 64))
+    assert names(house.root) == [".lock"]
+    assert len(house.list(rejected=True)) == 1
+
+
+def test_a_wheel_that_fails_in_the_same_proof_stays_among_the_proven(house, wheel):
+    """With another model, say, that is too large for this machine."""
+    house.add(wheel, report_of(wheel))
+    house.add(wheel, report_of(wheel, BAD))
+    assert (len(house.list()), len(house.list(rejected=True))) == (1, 1)
+
+
+def test_a_wheel_that_is_proven_at_last_is_no_longer_among_the_rejected(house, wheel):
+    house.add(wheel, report_of(wheel, BAD))
+    house.add(wheel, report_of(wheel, proof="2" * 64))
+    assert names(house.rejected) == []
+    assert len(house.list()) == 1
 
 
 def test_a_refused_wheel_is_not_found(house, wheel):
     report = report_of(wheel, BAD)
     house.add(wheel, report)
-    assert house.find(report.digest, "tiny") is None
+    assert house.find(report.digest, report.proof, "tiny") is None
 
 
 def test_an_unproven_wheel_is_stored_among_the_sound_and_found_again(house, wheel):
@@ -76,34 +112,34 @@ def test_an_unproven_wheel_is_stored_among_the_sound_and_found_again(house, whee
     stored = house.add(wheel, report)
     assert (report.verdict, stored.path) == ("unproven", house.root / NAME)
     assert house.list(rejected=True) == []
-    assert house.find(report.digest, "tiny", provable=False) == stored
-    assert house.find(report.digest, "smollm2", provable=False) == stored
+    assert house.find(report.digest, report.proof, "tiny", provable=False) == stored
+    assert house.find(report.digest, report.proof, "smollm2", provable=False) == stored
 
 
 def test_where_it_can_be_run_an_unproven_wheel_is_not_enough(house, wheel):
     report = msgspec.structs.replace(report_of(wheel, UNPROVEN), smoke=None)
     house.add(wheel, report)
-    assert house.find(report.digest, "tiny") is None
+    assert house.find(report.digest, report.proof, "tiny") is None
 
 
 def test_an_unproven_wheel_with_an_error_is_stored_among_the_rejected(house, wheel):
     report = report_of(wheel, UNPROVEN, BAD)
     assert house.add(wheel, report).path == house.root / "rejected" / NAME
-    assert house.find(report.digest, "tiny") is None
+    assert house.find(report.digest, report.proof, "tiny") is None
 
 
 def test_an_unproven_wheel_that_was_changed_is_not_found(house, wheel):
     report = report_of(wheel, UNPROVEN)
     stored = house.add(wheel, report)
     stored.path.write_bytes(stored.path.read_bytes() + b"x")
-    assert house.find(report.digest, "tiny") is None
+    assert house.find(report.digest, report.proof, "tiny") is None
 
 
 def test_a_proof_replaces_an_unproven_wheel(house, wheel):
     house.add(wheel, report_of(wheel, UNPROVEN))
     stored = house.add(wheel, report_of(wheel))
     assert [found.report.verdict for found in house.list()] == ["passed"]
-    assert house.find(stored.report.digest, "tiny").report.passed
+    assert house.find(stored.report.digest, stored.report.proof, "tiny").report.passed
 
 
 def test_a_refused_report_among_the_proven_is_not_found(house, wheel):
@@ -111,14 +147,14 @@ def test_a_refused_report_among_the_proven_is_not_found(house, wheel):
     house.add(wheel, report)
     refused = msgspec.structs.replace(report, verdict="refused")
     (house.root / f"{NAME}.report.json").write_bytes(msgspec.json.encode(refused))
-    assert house.find(report.digest, "tiny") is None
+    assert house.find(report.digest, report.proof, "tiny") is None
 
 
 def test_a_wheel_that_was_changed_is_not_found(house, wheel):
     report = report_of(wheel)
     stored = house.add(wheel, report)
     stored.path.write_bytes(stored.path.read_bytes() + b"x")
-    assert house.find(report.digest, "tiny") is None
+    assert house.find(report.digest, report.proof, "tiny") is None
     assert len(house.list()) == 1
 
 
@@ -126,21 +162,21 @@ def test_a_wheel_that_answered_with_tiny_is_not_found_for_another_model(house, w
     report = report_of(wheel)
     house.add(wheel, report)
     assert report.smoke.model == "tiny"
-    assert house.find(report.digest, "smollm2") is None
+    assert house.find(report.digest, report.proof, "smollm2") is None
 
 
 def test_a_wheel_that_answered_with_a_real_model_is_found_for_tiny_too(house, wheel):
     report = report_of(wheel)
     report = msgspec.structs.replace(report, smoke=msgspec.structs.replace(report.smoke, model="smollm2"))
     house.add(wheel, report)
-    assert house.find(report.digest, "smollm2")
-    assert house.find(report.digest, "tiny")
+    assert house.find(report.digest, report.proof, "smollm2")
+    assert house.find(report.digest, report.proof, "tiny")
 
 
 def test_a_wheel_that_was_never_run_is_not_found(house, wheel):
     report = report_of(wheel, smoke=None)
     house.add(wheel, report)
-    assert house.find(report.digest, "tiny") is None
+    assert house.find(report.digest, report.proof, "tiny") is None
 
 
 def test_the_newest_comes_first(house, wheel, tmp_path):
@@ -157,12 +193,24 @@ def test_the_same_wheel_replaces_the_former(house, wheel):
     assert [stored.report.created for stored in house.list()] == ["2026-01-02T00:00:00+00:00"]
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b'{"schema": 1}', b"\xff"])
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b'{"schema": 1}', b'{"schema": 2}', b"\xff"])
 def test_a_report_that_cannot_be_read_is_passed_over(house, wheel, data):
     house.add(wheel, report_of(wheel))
     (house.root / f"{NAME}.report.json").write_bytes(data)
     assert house.list() == []
-    assert house.find(report_of(wheel).digest, "tiny") is None
+    assert house.find(report_of(wheel).digest, report_of(wheel).proof, "tiny") is None
+
+
+def test_a_report_that_was_made_before_is_listed_and_is_no_proof_of_today(house, wheel):
+    report = report_of(wheel)
+    house.add(wheel, report)
+    path = house.root / f"{NAME}.report.json"
+    table = json.loads(path.read_bytes())
+    del table["proof"]
+    path.write_text(json.dumps({**table, "schema": 2, "plan": {"engine": "toy-engine", "level": "x86-64-v3"}}))
+    (stored,) = house.list()
+    assert (stored.report.digest, stored.report.plan, stored.report.sound) == (report.digest, None, True)
+    assert house.find(report.digest, report.proof, "tiny") is None
 
 
 def test_a_report_without_its_wheel_is_passed_over(house, wheel):
@@ -178,7 +226,7 @@ def test_a_folder_that_is_called_like_a_report_is_passed_over(house, wheel):
 
 def test_an_empty_or_absent_wheelhouse_has_nothing(house):
     assert house.list() == house.list(rejected=True) == []
-    assert house.find("0" * 64, "tiny") is None
+    assert house.find("0" * 64, "0" * 64, "tiny") is None
     assert not house.root.exists()
 
 
@@ -229,7 +277,7 @@ def test_a_full_disk_leaves_no_part_files_and_the_former_wheel(house, wheel, mon
         house.add(wheel, report_of(wheel, created="2030-01-01T00:00:00+00:00"))
     assert not [path for path in house.root.rglob("*") if path.name.endswith(".part")]
     assert stored.path.read_bytes() == before
-    assert house.find(report.digest, "tiny")
+    assert house.find(report.digest, report.proof, "tiny")
 
 
 def test_the_wheel_comes_after_its_reports(house, wheel, monkeypatch):

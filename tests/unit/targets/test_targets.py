@@ -1,6 +1,7 @@
 """The platforms that a wheel can be for, the sentences that refuse the others, and which compilers are asked what."""
 
 import re
+from importlib import resources
 
 import msgspec
 import pytest
@@ -12,10 +13,11 @@ from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
 from truewheel.config.load import load_profile
+from truewheel.cpu.architecture import architectures, machine_levels
 from truewheel.errors import FetchError, PlanError
 from truewheel.machine import probe
 from truewheel.machine.probe import find_toolchain, try_toolchain
-from truewheel.targets.targets import Target, legacy_tags, target_of, targets, zig_target
+from truewheel.targets.targets import Target, legacy_tags, target_named, target_of, targets, zig_target
 
 SUPPORTED = [target for target in targets() if not target.refusal]
 REFUSED = [target for target in targets() if target.refusal]
@@ -113,6 +115,21 @@ def test_whatever_the_machine_is_it_is_the_supported_one_or_refused(system, mach
         return
     assert " is not supported yet: " in refused.message
     assert refused.hint
+
+
+@pytest.mark.parametrize("target", SUPPORTED, ids=lambda target: target.name)
+def test_what_is_supported_has_all_that_a_build_needs(target):
+    assert architectures()[target.architecture].levels == target.levels
+    assert target.machine in architectures()[target.architecture].machines
+    assert machine_levels(target.machine) == target.levels
+    assert resources.files("truewheel.build").joinpath(target.note.source).is_file()
+    assert resources.files("truewheel.carried").joinpath(target.probe.source).is_file()
+    assert "any" in target.probe.march
+    assert target_named(target.name) is target
+
+
+def test_a_machine_that_is_not_known_has_no_levels():
+    assert machine_levels("aarch64") == ()
 
 
 # Tags
