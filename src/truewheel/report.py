@@ -211,12 +211,6 @@ def to_json(report: Report) -> bytes:
     return msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n"
 
 
-def to_dict(report: Report) -> dict[str, Any]:
-    """Return the report as plain data."""
-    table: dict[str, Any] = msgspec.to_builtins(report)
-    return table
-
-
 def report_schema() -> dict[str, Any]:
     """Return the JSON Schema of a report."""
     return {"$schema": SCHEMA_DIALECT, "title": "truewheel report", **msgspec.json.schema(Report)}

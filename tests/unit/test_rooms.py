@@ -12,6 +12,7 @@ ROOMS = [
     "console",
     "process",
     "stages",
+    "files",
     "carried",
     "cpu",
     "config",

@@ -111,7 +111,8 @@ class Wheelhouse:
         Raises:
             StoreError: the wheelhouse cannot be written to, or is locked for too long.
         """
-        from truewheel.pages.report_markdown import to_markdown
+        from truewheel.pages.markdown import to_markdown
+        from truewheel.pages.wheel import describe_wheel
         from truewheel.report import to_json
 
         folder = self.root if report.sound else self.rejected
@@ -119,7 +120,7 @@ class Wheelhouse:
             folder.mkdir(parents=True, exist_ok=True)
             target = folder / wheel.name
             _write(target.with_name(f"{target.name}.report.json"), to_json(report))
-            _write(target.with_name(f"{target.name}.report.md"), to_markdown(report).encode())
+            _write(target.with_name(f"{target.name}.report.md"), to_markdown(describe_wheel(report)).encode())
             _copy(wheel, target)
         return Stored(target, report)
 
