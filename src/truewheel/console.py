@@ -84,12 +84,17 @@ class Console:
         self.talk_stream: TextIO = sys.stderr
         terminal = self.talk_stream.isatty() and environment.get("TERM") != "dumb"
         self._colour = terminal and "NO_COLOR" not in environment
+        self._paints = sys.stdout.isatty() and environment.get("TERM") != "dumb" and "NO_COLOR" not in environment
         self.animated = terminal and not quiet and "CI" not in environment
         self._folds = environment.get("GITHUB_ACTIONS") == "true"
 
     def style(self, text: str, code: str) -> str:
         """Wrap text in an ANSI style when the terminal takes colour."""
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
+
+    def paint(self, text: str, code: str) -> str:
+        """Wrap text of the data in an ANSI style when stdout is a terminal that takes colour."""
+        return f"\x1b[{code}m{text}\x1b[0m" if self._paints else text
 
     def say(self, text: str = "") -> None:
         """Write one line of talk."""

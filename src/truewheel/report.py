@@ -230,12 +230,6 @@ def read_report(data: bytes) -> Report:
         return msgspec.convert({**table, "plan": None}, Report)
 
 
-def to_dict(report: Report) -> dict[str, Any]:
-    """Return the report as plain data."""
-    table: dict[str, Any] = msgspec.to_builtins(report)
-    return table
-
-
 def report_schema() -> dict[str, Any]:
     """Return the JSON Schema of a report."""
     return {"$schema": SCHEMA_DIALECT, "title": "truewheel report", **msgspec.json.schema(Report)}

@@ -41,7 +41,7 @@ def number_words(number: int, noun: str) -> str:
 def size_words(size: int) -> str:
     """Return a number of bytes in the unit that reads best."""
     if size >= _MIB:
-        return f"{size / _MIB:.2f} MiB"
+        return f"{mib_words(size)} MiB"
     return f"{size / _KIB:.0f} KiB" if size >= _KIB else f"{size} bytes"
 
 
@@ -51,6 +51,11 @@ def time_words(seconds: float) -> str:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def mib_words(size: int) -> str:
+    """Return a number of bytes as MiB, for a column."""
+    return f"{size / _MIB:.2f}"
 
 
 def first_sentence(text: str) -> str:

@@ -18,7 +18,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from bench_reports import make_benchmark, make_floor, make_other, make_peer, make_tuning
 from msgspec.structs import replace
 
-from truewheel.pages.bench_page import to_html
+from truewheel.pages import html as page_writer
+from truewheel.pages.benchmark import describe_benchmark, describe_tuning
+
+
+def to_html(benchmark, tuning=None):
+    return page_writer.to_html(describe_benchmark(benchmark, tuning))
+
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is here")
@@ -58,10 +64,9 @@ onload = () => {{
       size: parseFloat(style(text).fontSize) * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width,
       colour: style(text).fill,
     }})),
-    paints: [...svg.querySelectorAll("use, path")].filter(mark => !mark.closest("defs")).map(
-      mark => style(mark).fill != "none" && style(mark).fillOpacity != "0" ? style(mark).fill
-        : mark.tagName == "use" ? style(mark).stroke : "none"
-    ).filter(paint => paint != "none"),
+    paints: [...svg.querySelectorAll("path, rect")].map(
+      mark => style(mark).fill != "none" ? style(mark).fill : style(mark).stroke
+    ),
   }}));
   const outside = [...page.querySelectorAll("main *")].filter(
     element => element.getClientRects().length && !element.closest(".box") && !element.closest("thead")
@@ -70,7 +75,7 @@ onload = () => {{
   out.textContent = JSON.stringify({{
     inner: view.innerWidth, scroll: page.documentElement.scrollWidth, plots, outside,
     figures: [...page.querySelectorAll("figure")].map(figure => figure.getBoundingClientRect().height),
-    card: style(page.querySelector("section")).backgroundColor,
+    card: style(page.querySelector("main > section")).backgroundColor,
   }});
 }};
 </script>
@@ -148,7 +153,7 @@ def crowded():
 def pages():
     return {
         "usual": to_html(make_benchmark(), make_tuning()),
-        "tuning": to_html(make_tuning().final, make_tuning()),
+        "tuning": page_writer.to_html(describe_tuning(make_tuning())),
         "crowded": to_html(crowded(), make_tuning()),
         "bare": to_html(make_benchmark(subjects=(make_peer(),), reference=make_peer().label, limits=(), floors=())),
     }
@@ -161,7 +166,7 @@ def test_a_page_fits_and_asks_for_nothing(pages, tmp_path, kind, width):
     assert found["inner"] == width
     assert found["scroll"] <= width
     assert found["outside"] == []
-    assert len(found["figures"]) == pages[kind].count("<figure>") > 0
+    assert len(found["figures"]) == pages[kind].count("<figure") > 0
     assert min(found["figures"]) > 50
     for plot in found["plots"]:
         edge = plot["box"]

@@ -14,7 +14,7 @@ from truewheel.fetch.source import fetch_source, read_changes
 from truewheel.machine.probe import candidates
 from truewheel.machine.rust import find_rust, header_folders
 from truewheel.machine.tools import fetch_tool
-from truewheel.plan.plan import planned_source
+from truewheel.plan.make import planned_source
 
 CRATE = Path(__file__).parents[2] / "recipes" / "llama-rs" / "crate"
 

@@ -61,10 +61,19 @@ def test_a_terminal_gets_colour_where_it_is_wanted(on_terminal, environ, styled)
     assert ("\x1b[" in terminal.getvalue()) is styled
 
 
+@pytest.mark.parametrize(("environ", "painted"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
+def test_data_is_painted_where_stdout_is_the_terminal(monkeypatch, environ, painted):
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    console = Console(environ=environ)
+    assert (console.paint("data", "1") == "\x1b[1mdata\x1b[0m") is painted
+    assert console.style("talk", "1") == "talk"
+
+
 def test_a_file_gets_no_colour_and_no_animation(capsys):
     console = Console(environ={})
     console.error("wrong")
     assert not console.animated
+    assert console.paint("data", "1") == "data"
     assert "\x1b" not in capsys.readouterr().err
 
 

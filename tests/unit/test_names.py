@@ -9,16 +9,12 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src" / "truewheel"
 LOADED = {"Driver"}
 """What modules that run in children are loaded by: each engine has one of its own under the same name."""
-APART = {"pages"}
-"""Rooms with words of their own."""
 
 
-def shared_names(root, loaded, apart=frozenset()):
+def shared_names(root, loaded):
     """Return the names that several modules give to a class: the modules by name."""
     found = defaultdict(list)
     for path in sorted(root.rglob("*.py")):
-        if path.relative_to(root).parts[0] in apart:
-            continue
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and node.name not in loaded:
                 found[node.name].append(path.relative_to(root).as_posix())
@@ -26,7 +22,7 @@ def shared_names(root, loaded, apart=frozenset()):
 
 
 def test_a_class_has_a_name_of_its_own():
-    assert shared_names(SOURCE, LOADED, APART) == {}
+    assert shared_names(SOURCE, LOADED) == {}
 
 
 @pytest.mark.parametrize(

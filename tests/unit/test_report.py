@@ -26,10 +26,11 @@ from truewheel.checks.run import run_checks
 from truewheel.child.smoke import unproven
 from truewheel.child.system_info import SystemInfo
 from truewheel.models.models import find_model
-from truewheel.pages.report_html import to_html
-from truewheel.pages.report_markdown import to_markdown
-from truewheel.pages.report_terminal import to_lines
-from truewheel.report import Report, make_report, report_of_malformed, to_dict, to_json
+from truewheel.pages.html import to_html
+from truewheel.pages.markdown import to_markdown
+from truewheel.pages.terminal import to_lines
+from truewheel.pages.wheel import describe_wheel
+from truewheel.report import Report, make_report, report_of_malformed, to_json
 from truewheel.wheel.archive import Member
 from truewheel.wheel.container import Fault
 
@@ -76,10 +77,10 @@ def test_an_unproven_wheel_is_said_to_be_in_every_form():
     facts = make_facts(smoke=record)
     report = make_report(facts, run_checks(facts), {})
     assert report.verdict == "unproven"
-    lines = to_lines(report)
+    lines = to_lines(describe_wheel(report, "brief"))
     assert "unproven" in lines[0]
     assert re.search(r"could( not)? be run", " ".join(lines[:2]))
-    for text in ("\n".join(lines), to_markdown(report), to_html([report])):
+    for text in ("\n".join(lines), to_markdown(describe_wheel(report)), to_html(describe_wheel(report))):
         assert "unproven" in text
         assert "SMOKE-UNPROVEN" in text
         assert "this CPU lacks avx512f" in text
@@ -147,17 +148,17 @@ def test_every_report_survives_being_stored(code):
     facts = PLANTED[code]()
     report = make_report(facts, run_checks(facts), {})
     assert msgspec.json.decode(to_json(report), type=Report) == report
-    assert json.loads(to_json(report)) == json.loads(json.dumps(to_dict(report)))
+    assert json.loads(to_json(report)) == json.loads(msgspec.json.encode(report))
 
 
 @pytest.mark.parametrize("code", sorted(PLANTED))
 def test_every_code_is_shown_in_every_form(code):
     facts = PLANTED[code]()
     report = make_report(facts, run_checks(facts), {})
-    assert any(code in line for line in to_lines(report))
-    assert any(code in line for line in to_lines(report, verbose=True))
-    assert code in to_markdown(report)
-    assert code in to_html([report])
+    assert any(code in line for line in to_lines(describe_wheel(report, "brief")))
+    assert any(code in line for line in to_lines(describe_wheel(report, "verbose")))
+    assert code in to_markdown(describe_wheel(report))
+    assert code in to_html(describe_wheel(report))
 
 
 def test_json_ends_with_a_line_and_its_fields_are_in_kebab_case():

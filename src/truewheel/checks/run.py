@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import textwrap
 from collections.abc import Iterable
 from types import ModuleType
 
@@ -94,11 +93,6 @@ class Explanation(msgspec.Struct, frozen=True):
     own: str
     foreign: str
     meaning: str
-
-    def lines(self) -> list[str]:
-        """Return the explanation for a terminal."""
-        severity = self.own if self.own == self.foreign else f"{self.own} in our own wheels, {self.foreign} in others"
-        return [f"{self.code}: {severity}; given by the check `{self.check}`", "", *textwrap.wrap(self.meaning, 96)]
 
 
 def explain(code: str, policy: Policy | None = None) -> Explanation:

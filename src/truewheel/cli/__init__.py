@@ -25,7 +25,7 @@ VERBS = {
     "matrix": "List what can be built and proven here, by engine and profile.",
     "pick": "Pick the best wheel for this machine.",
     "plan": "Show everything that a build would do, without building.",
-    "schema": "Print the JSON Schema of recipe, preset, report or policy.",
+    "schema": "Print the JSON Schema of a file, or of the output of a verb.",
     "smoke": "Run inference from a wheel in a clean environment.",
     "tune": "Find the best settings for a wheel, a model and this machine.",
 }
@@ -60,19 +60,26 @@ class Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Name the nearest verb when there is none of that name."""
+        """Name the nearest verb when there is none of that name; let `--markdown` print before a wheel to look at."""
         if args and args[0] not in VERBS and not args[0].startswith("-"):
             import difflib
 
             near = difflib.get_close_matches(args[0], VERBS, n=1)
             suggestion = f" Did you mean {near[0]!r}?" if near else f" Verbs are: {', '.join(VERBS)}."
             raise click.UsageError(f"there is no verb {args[0]!r}.{suggestion}", ctx)
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        pairs = zip(rest, [*rest[1:], ""], strict=False)
+        return name, command, [f"{each}=-" if _prints(each, after) else each for each, after in pairs]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the verbs without importing them."""
         with formatter.section("Verbs"):
             formatter.write_dl(list(VERBS.items()))
+
+
+def _prints(argument: str, after: str) -> bool:
+    """Return whether an argument is a `--markdown` that is followed by a subject of the verb and not by its FILE."""
+    return argument == "--markdown" and (".whl" in after or after.startswith("pypi:"))
 
 
 @click.group(

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from truewheel.cli import VERBS
-from truewheel.cli.common import json_option, print_json, write_text
+from truewheel.cli.common import Output, account_options, json_text, refuse_unwritable, write_text
 
 if TYPE_CHECKING:
     from truewheel.console import Console
-    from truewheel.measure.result import Benchmark, Tuning
+    from truewheel.measure.result import Tuning
     from truewheel.measure.subjects import Asked
 
 
@@ -77,12 +76,12 @@ _QUICK = {"prefill": (128, 512), "decode": (64,), "depth": (0,), "rounds": 3}
 @click.option(
     "--tuning", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON of `tune`, for the page."
 )
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write one self-contained page.")
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Also write the JSON.")
-@click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown on stdout.")
-@json_option
+@account_options
 @click.pass_context
-def command(context: click.Context, /, subjects: tuple[str, ...], model: str, *, as_json: bool, **options: Any) -> None:
+def command(
+    context: click.Context, /, subjects: tuple[str, ...], model: str, *, output: Output, **options: Any
+) -> None:
     """Measure SUBJECTs against the first one, in turn, and against the limits of this machine.
 
     A SUBJECT is a wheel file, the folder of an environment, or pypi:NAME==VERSION for a published package. @PRESET may
@@ -111,9 +110,9 @@ def command(context: click.Context, /, subjects: tuple[str, ...], model: str, *,
     from truewheel.measure.run import Method, run_benchmark
     from truewheel.measure.subjects import parse_subject
     from truewheel.models.models import find_model
+    from truewheel.pages.benchmark import describe_benchmark
+    from truewheel.pages.terminal import WIDE
 
-    if as_json and options["as_markdown"]:
-        raise click.UsageError("--json and --markdown both want stdout; choose one")
     given = click.core.ParameterSource.COMMANDLINE
     if options["thorough"] and context.get_parameter_source("minutes") is given:
         raise click.UsageError("--thorough takes as long as it takes; leave --minutes away")
@@ -121,7 +120,7 @@ def command(context: click.Context, /, subjects: tuple[str, ...], model: str, *,
     if options["quick"]:
         options |= {key: value for key, value in _QUICK.items() if context.get_parameter_source(key) is not given}
     require("bench", "bench")
-    refuse_unwritable((options["html"], options["save"]))
+    refuse_unwritable((options["save"],))
     console, host = Console(), detect_host()
     asked = [parse_subject(text) for text in subjects] or pick_subjects(console)
     tuning = _read_tuning(options["tuning"])
@@ -133,17 +132,10 @@ def command(context: click.Context, /, subjects: tuple[str, ...], model: str, *,
     limits = _measure_limits(host, console) if options["limits"] else ((), "they were not asked for")
     method = Method(plan, options["rounds"], options["floor"], budget)
     benchmark = run_benchmark(asked, chosen, method, host, console, limits)
-    _write(benchmark, tuning, options, console)
-    if as_json:
-        print_json(console, benchmark)
-    elif options["as_markdown"]:
-        from truewheel.pages.bench_markdown import to_markdown
-
-        console.data(to_markdown(benchmark))
-    else:
-        from truewheel.pages.bench_terminal import to_lines
-
-        console.data("\n".join(to_lines(benchmark)))
+    if options["save"] is not None:
+        write_text(options["save"], json_text(benchmark))
+        console.say(f"the figures are in {options['save']}")
+    output.show(console, benchmark, lambda: describe_benchmark(benchmark, tuning), WIDE)
 
 
 def pick_subjects(console: Console) -> list[Asked]:
@@ -187,40 +179,3 @@ def _read_tuning(path: Path | None) -> Tuning | None:
         return msgspec.json.decode(path.read_bytes(), type=Tuning)
     except (OSError, msgspec.DecodeError) as error:
         raise LoadError(f"{path} is no tuning: {error}", hint="`truewheel tune --save FILE` writes one") from error
-
-
-def _write(benchmark: Benchmark, tuning: Tuning | None, options: dict[str, Any], console: Console) -> None:
-    import msgspec
-
-    if options["html"] is not None:
-        from truewheel.pages.bench_page import to_html
-
-        write_text(options["html"], to_html(benchmark, tuning))
-        console.say(f"the page is {options['html']}")
-    if options["save"] is not None:
-        write_text(options["save"], msgspec.json.format(msgspec.json.encode(benchmark), indent=2).decode() + "\n")
-        console.say(f"the figures are in {options['save']}")
-
-
-def refuse_unwritable(paths: Sequence[Path | None]) -> None:
-    """Refuse, before anything is measured, files that could not be written after it.
-
-    Raises:
-        StoreError: the folder is not there, or nothing can be written there.
-    """
-    import tempfile
-
-    from truewheel.errors import StoreError
-
-    for path in paths:
-        if path is None:
-            continue
-        if not path.absolute().parent.is_dir():
-            raise StoreError(f"cannot write {path}: its folder is not there", hint="make the folder, or name another")
-        try:
-            if path.exists():
-                path.open("ab").close()
-            else:
-                tempfile.TemporaryFile(dir=path.absolute().parent).close()
-        except OSError as error:
-            raise StoreError(f"cannot write {path}: {error.strerror or error}", hint="name another file") from error

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from truewheel.cli import VERBS
 from truewheel.cli.common import (
-    json_option,
+    Output,
+    account_options,
     model_option,
     order_arguments,
-    print_json,
     toolchain_option,
     wheelhouse_option,
 )
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--keep-work", is_flag=True, help="Keep the work folder and print its path.")
 @model_option
 @wheelhouse_option
-@json_option
+@account_options
 def command(
     engine: str,
     profile: str,
@@ -45,7 +45,7 @@ def command(
     keep_work: bool,
     model: str,
     wheelhouse: Path | None,
-    as_json: bool,
+    output: Output,
 ) -> int:
     """Build ENGINE for PROFILE, prove the wheel, and store it in the wheelhouse.
 
@@ -65,9 +65,10 @@ def command(
     from truewheel.corridor.pipeline import build
     from truewheel.corridor.prepare import Order
     from truewheel.machine.extras import require
-    from truewheel.pages.report_terminal import to_lines
+    from truewheel.pages.built import Built
+    from truewheel.pages.terminal import to_lines
+    from truewheel.pages.wheel import describe_wheel
     from truewheel.process import quote
-    from truewheel.report import to_dict
     from truewheel.store.wheelhouse import Wheelhouse
 
     require("build", "build")
@@ -78,14 +79,14 @@ def command(
         context = click.get_current_context()
         if context.get_parameter_source("profile") is not click.core.ParameterSource.DEFAULT:
             raise click.UsageError(f"--all builds every profile; leave out {profile!r}")
-        return _build_every(order, house, console, as_json=as_json)
+        return _build_every(order, house, console, output)
     outcome = build(order, house, console)
     path, report = outcome.stored
-    if as_json:
-        print_json(console, {"path": str(path), "fresh": outcome.fresh, "report": to_dict(report)})
+    built = Built(path=str(path), fresh=outcome.fresh, report=report)
+    output.write(console, built, lambda: describe_wheel(report))
+    if output.on_stdout:
         return 0
-    for line in to_lines(report):
-        console.say(line)
+    console.say("\n".join(to_lines(describe_wheel(report, "brief"), paint=console.style)))
     if not outcome.fresh:
         console.say("  it was built before; nothing was to be done")
     console.say()
@@ -94,32 +95,28 @@ def command(
     return 0
 
 
-def _build_every(order: Order, house: Wheelhouse, console: Console, *, as_json: bool) -> int:
-    from truewheel.cli.compare_ import to_lines
+def _build_every(order: Order, house: Wheelhouse, console: Console, output: Output) -> int:
     from truewheel.corridor.series import build_all, compare_results
     from truewheel.errors import CheckError
-    from truewheel.report import to_dict
+    from truewheel.pages.built import BuiltProfile, BuiltSeries, describe_series
+    from truewheel.pages.terminal import to_lines
 
     results = build_all(order, house, console)
-    rows = []
+    wheels = []
     for result in results:
-        row: dict[str, Any] = {"profile": result.profile}
         if result.outcome is not None:
-            path, report = result.outcome.stored
-            row |= {"path": str(path), "fresh": result.outcome.fresh, "report": to_dict(report)}
-            if not as_json:
-                console.say(f"  {report.verdict:<8} {result.profile:<15} {report.size / (1 << 20):5.2f} MiB")
+            (path, report), fresh = result.outcome.stored, result.outcome.fresh
+            wheels.append(BuiltProfile(profile=result.profile, path=str(path), fresh=fresh, report=report))
+            if not output.on_stdout:
                 console.data(str(path))
         else:
             assert result.error is not None
-            row |= {"error": result.error.message, "exit-code": result.error.exit_code}
-            console.say(f"  failed   {result.profile:<15} {result.error.message}")
-        rows.append(row)
+            error = result.error
+            wheels.append(BuiltProfile(profile=result.profile, error=error.message, exit_code=error.exit_code))
     comparison = compare_results(order, results, console)
-    if as_json:
-        print_json(console, {"wheels": rows, "comparison": comparison})
-    elif comparison is not None:
-        console.say("\n".join(to_lines(comparison)))
+    series = BuiltSeries(wheels=tuple(wheels), comparison=comparison)
+    output.write(console, series, lambda: describe_series(series))
+    console.say("\n".join(to_lines(describe_series(series, brief=True), paint=console.style)))
     failed = [result.error for result in results if result.error is not None]
     if failed:
         return failed[0].exit_code

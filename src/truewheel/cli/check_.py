@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from truewheel.cli import VERBS
-from truewheel.cli.common import json_option, model_option, print_json, write_text
+from truewheel.cli.common import Output, account_options, model_option
 
 if TYPE_CHECKING:
     from truewheel.report import Report
@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 )
 @click.option("--verbose", "-v", is_flag=True, help="Also show findings for information.")
 @click.option("--no-cache", is_flag=True, help="Read the wheel again, ignoring cached facts.")
-@json_option
-@click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown on stdout.")
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write one self-contained page.")
+@account_options
 def command(
     wheels: tuple[Path, ...],
     run: bool,
@@ -42,9 +40,7 @@ def command(
     policy_file: Path | None,
     verbose: bool,
     no_cache: bool,
-    as_json: bool,
-    as_markdown: bool,
-    html: Path | None,
+    output: Output,
 ) -> int:
     """Report what any WHEEL claims, what it needs, whether it is sound, and what to do.
 
@@ -63,10 +59,10 @@ def command(
     from truewheel.console import Console
     from truewheel.corridor.verify import check_wheel
     from truewheel.errors import CheckError
-    from truewheel.report import to_dict
+    from truewheel.pages.document import Document
+    from truewheel.pages.terminal import to_lines
+    from truewheel.pages.wheel import describe_wheel, describe_wheels, summarize_wheels
 
-    if as_json and as_markdown:
-        raise click.UsageError("--json and --markdown both want stdout; choose one")
     if model != "tiny" and not emulate:
         raise click.UsageError("--model is for runs on other CPUs; give --emulate too")
     _require(run=run, emulate=emulate)
@@ -87,23 +83,11 @@ def command(
             # The others are still looked at; what could not be read is told with them.
             failed.append((wheel, error))
             console.warn(error.message)
-    if as_json:
-        print_json(console, to_dict(reports[0]) if len(wheels) == 1 else [to_dict(report) for report in reports])
-    elif as_markdown:
-        console.data(_markdown(reports))
-    elif len(wheels) == 1:
-        from truewheel.pages.report_terminal import to_lines
-
-        console.data("\n".join(to_lines(reports[0], verbose=verbose)))
-    else:
-        from truewheel.pages.report_terminal import to_table_lines
-
-        console.data("\n".join(to_table_lines(reports)))
-    if html is not None:
-        from truewheel.pages.report_html import to_html
-
-        write_text(html, to_html(reports))
-        console.say(f"the page is {html}")
+    data = reports[0] if len(wheels) == 1 else reports
+    output.write(console, data, lambda: describe_wheels(reports))
+    if not output.on_stdout:
+        one = describe_wheel(reports[0], "verbose" if verbose else "brief") if len(wheels) == 1 else None
+        console.data("\n".join(to_lines(one or Document("", (summarize_wheels(reports),)), paint=console.paint)))
     return 0 if not failed and all(report.sound for report in reports) else CheckError.exit_code
 
 
@@ -116,9 +100,3 @@ def _require(*, run: bool, emulate: bool) -> None:
         require("bench", "check --emulate" if emulate else "check --run", INFERENCE)
     if emulate:
         find_emulator()
-
-
-def _markdown(reports: list[Report]) -> str:
-    from truewheel.pages.report_markdown import to_markdown, to_markdown_table
-
-    return to_markdown(reports[0]) if len(reports) == 1 else to_markdown_table(reports)

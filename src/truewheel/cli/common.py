@@ -1,11 +1,13 @@
-"""What several verbs share: options and their completion."""
+"""What several verbs share: options and their completion, and how an account is given."""
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 import msgspec
@@ -14,7 +16,105 @@ from truewheel.console import Console
 from truewheel.errors import StoreError
 from truewheel.files import write_file
 
+if TYPE_CHECKING:
+    from truewheel.pages.document import Document
+
 _F = TypeVar("_F", bound=Callable[..., Any])
+_STDOUT = "-"
+
+
+class Output(NamedTuple):
+    """In which forms an account is asked for.
+
+    Attributes:
+        as_json: print it as JSON.
+        markdown: write it as Markdown there; `-` is standard output; empty for nowhere.
+        html: write it as a page there.
+    """
+
+    as_json: bool
+    markdown: str
+    html: Path | None
+
+    @property
+    def on_stdout(self) -> bool:
+        """Return whether standard output belongs to one of these forms, so that nothing else may stand there."""
+        return self.as_json or self.markdown == _STDOUT
+
+    def write(self, console: Console, data: object, describe: Callable[[], Document]) -> None:
+        """Write an account in every form that is asked for.
+
+        Args:
+            console: prints it.
+            data: for JSON.
+            describe: returns what the other forms say, and is called when one is asked for.
+
+        Raises:
+            StoreError: a file cannot be written.
+        """
+        if self.as_json:
+            print_json(console, data)
+        if self.markdown:
+            from truewheel.pages.markdown import to_markdown
+
+            text = to_markdown(describe())
+            if self.markdown == _STDOUT:
+                console.data(text)
+            else:
+                write_text(Path(self.markdown), text)
+        if self.html is not None:
+            from truewheel.pages.html import to_html
+
+            write_text(self.html, to_html(describe()))
+            console.say(f"the page is {self.html}")
+
+    def show(self, console: Console, data: object, describe: Callable[[], Document], width: int | None = None) -> None:
+        """Write an account in every form that is asked for, and for the terminal where stdout is free.
+
+        Args:
+            console: prints it.
+            data: for JSON.
+            describe: returns what the other forms say.
+            width: columns of the terminal; None for the usual ones.
+        """
+        self.write(console, data, describe)
+        if not self.on_stdout:
+            from truewheel.pages.terminal import NARROW, to_lines
+
+            console.data("\n".join(to_lines(describe(), width or NARROW, console.paint)))
+
+
+def account_options(function: _F) -> _F:
+    """Add `--json`, `--markdown` and `--html`, and hand them over as `output`; what cannot be written is refused."""
+
+    @functools.wraps(function)
+    def wrapped(*arguments: Any, as_json: bool, markdown: str | None, html: Path | None, **options: Any) -> Any:
+        output = Output(as_json, _refuse_input(markdown or ""), html)
+        if as_json and output.markdown == _STDOUT:
+            raise click.UsageError("--json and --markdown both want stdout; choose one")
+        refuse_unwritable((html, Path(markdown) if markdown and markdown != _STDOUT else None))
+        return function(*arguments, output=output, **options)
+
+    for option in (
+        click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write one self-contained page."),
+        click.option(
+            "--markdown",
+            is_flag=False,
+            flag_value=_STDOUT,
+            metavar="[FILE]",
+            help="Write Markdown; without FILE, or with -, print it on stdout.",
+        ),
+        json_option,
+    ):
+        wrapped = option(wrapped)
+    return wrapped  # type: ignore[return-value]
+
+
+def _refuse_input(markdown: str) -> str:
+    """Refuse to write over what is more likely an argument of the verb than a file to write."""
+    if ".whl" in markdown or markdown.startswith("pypi:"):
+        raise click.UsageError(f"--markdown {markdown} would write over a wheel; `--markdown=-` prints")
+    return markdown
 
 
 def json_option(function: _F) -> _F:
@@ -69,9 +169,15 @@ def _complete(kind: str) -> Callable[[click.Context, click.Parameter, str], list
     return complete
 
 
+def json_text(value: object) -> str:
+    """Return a value as indented JSON; a path may be no text, and is shown as far as it is."""
+    data = msgspec.json.encode(value, enc_hook=lambda path: os.fsencode(path).decode("utf-8", "backslashreplace"))
+    return msgspec.json.format(data, indent=2).decode() + "\n"
+
+
 def print_json(console: Console, value: object) -> None:
     """Print a value as indented JSON on stdout."""
-    console.data(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    console.data(json_text(value))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -88,3 +194,22 @@ def write_text(path: Path, text: str) -> None:
             path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}", hint="choose another file") from error
+
+
+def refuse_unwritable(paths: Sequence[Path | None]) -> None:
+    """Refuse, before anything is done, files that could not be written after it.
+
+    Raises:
+        StoreError: the folder is not there, or nothing can be written there.
+    """
+    for path in paths:
+        if path is None:
+            continue
+        if not path.absolute().parent.is_dir():
+            raise StoreError(f"cannot write {path}: its folder is not there", hint="make the folder, or name another")
+        try:
+            if path.exists():
+                path.open("ab").close()
+            tempfile.TemporaryFile(dir=path.absolute().parent).close()
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error.strerror or error}", hint="name another file") from error

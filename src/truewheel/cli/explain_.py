@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from truewheel.cli import VERBS
-from truewheel.cli.common import json_option, print_json
+from truewheel.cli.common import Output, account_options
 
 
 def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -16,8 +16,8 @@ def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: 
 
 @click.command("explain", short_help=VERBS["explain"])
 @click.argument("code", default="", shell_complete=_complete)
-@json_option
-def command(code: str, as_json: bool) -> None:
+@account_options
+def command(code: str, output: Output) -> None:
     """Explain what CODE means, its severity, and its check; without CODE, list all codes.
 
     \b
@@ -30,6 +30,7 @@ def command(code: str, as_json: bool) -> None:
     from truewheel.checks.run import CODES, explain
     from truewheel.console import Console
     from truewheel.errors import LoadError
+    from truewheel.pages.listing import describe_codes
 
     console = Console()
     name = code.upper()
@@ -40,9 +41,4 @@ def command(code: str, as_json: bool) -> None:
             hint=f"did you mean {near[0]}?" if near else "`truewheel explain` lists the codes",
         )
     found = [explain(each) for each in ([name] if name else CODES)]
-    if as_json:
-        print_json(console, found[0] if name else found)
-    elif name:
-        console.data("\n".join(found[0].lines()))
-    else:
-        console.data("\n".join(f"{each.code:<22} {each.own:<8} {each.foreign:<8} {each.check}" for each in found))
+    output.show(console, found[0] if name else found, lambda: describe_codes(found))

@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING
 import click
 
 from truewheel.cli import VERBS
-from truewheel.cli.common import json_option, print_json
+from truewheel.cli.common import Output, account_options
 
 if TYPE_CHECKING:
-    from truewheel.console import Console
-    from truewheel.pick.candidate import Choice
+    from truewheel.pick.candidate import Choice, Picked
 
 
 @click.command("pick", short_help=VERBS["pick"])
 @click.argument("paths", nargs=-1, metavar="[DIR|WHEEL]...", type=click.Path(path_type=Path))
 @click.option("--engine", default="", metavar="NAME", help="Pick only among the wheels of this project.")
 @click.option("--python", default="", metavar="VERSION", help="Pick for this CPython, e.g. 3.9 [default: the running].")
-@json_option
-def command(paths: tuple[Path, ...], engine: str, python: str, as_json: bool) -> None:
+@account_options
+def command(paths: tuple[Path, ...], engine: str, python: str, output: Output) -> None:
     """Pick the best wheel for this machine, and explain why, why not the others, and how to install it.
 
     Considers the wheels of folders [default: the wheelhouse] and single wheels, and picks one of each project.
@@ -35,6 +34,8 @@ def command(paths: tuple[Path, ...], engine: str, python: str, as_json: bool) ->
     from truewheel.config.locations import wheelhouse_root
     from truewheel.console import Console
     from truewheel.errors import CheckError
+    from truewheel.pages.choice import describe_picks
+    from truewheel.pages.terminal import NARROW, to_lines
     from truewheel.pick.choose import find_nearest
     from truewheel.pick.run import pick_wheels
     from truewheel.pick.target import find_target
@@ -43,11 +44,11 @@ def command(paths: tuple[Path, ...], engine: str, python: str, as_json: bool) ->
     target = find_target(python)
     with console.steps("reading wheels") as steps:
         choices = pick_wheels(paths or (wheelhouse_root(),), target, engine=engine, tell=steps.advance)
-    console.say(f"for {target.python} on {target.host.model}, {target.host.level}, {target.host.libc}")
-    for choice in choices:
-        _tell(console, choice, python)
-    if as_json:
-        print_json(console, [_to_row(choice, python) for choice in choices])
+    picks = [_add_commands(choice, python) for choice in choices]
+    about = f"{target.python} on {target.host.model}, {target.host.level}, {target.host.libc}"
+    document = describe_picks(picks, about)
+    console.say("\n".join(to_lines(document, NARROW, console.style)))
+    output.write(console, picks, lambda: document)
     picked = [choice.best for choice in choices if choice.best is not None]
     if not picked:
         nearest = find_nearest(choices)
@@ -55,22 +56,8 @@ def command(paths: tuple[Path, ...], engine: str, python: str, as_json: bool) ->
         raise CheckError(
             f"{what} {nearest.name}: {nearest.reason}", hint="`truewheel build` makes one for this machine"
         )
-    if not as_json:
+    if not output.on_stdout:
         console.data("\n".join(str(best.path) for best in picked))
-
-
-def _tell(console: Console, choice: Choice, python: str) -> None:
-    """Say what is picked, why, why not the others, and how to install it."""
-    best = choice.best
-    said = [("not", f"{other.name}: {other.reason}") for other in choice.others]
-    if best is not None:
-        pip, uv = _install_commands(best.path, python)
-        told = [("pick", best.name), ("why", choice.why), *(("doubt", doubt) for doubt in best.doubts)]
-        said = [*told, *said, ("pip", pip), ("uv", uv)]
-    console.say()
-    console.say(console.style(choice.project or "no wheels", "1"))
-    for label, text in said:
-        console.say(f"  {console.style(f'{label:<5}', '1;32' if label == 'pick' else '2')} {text}")
 
 
 def _install_commands(path: Path, python: str) -> tuple[str, str]:
@@ -83,15 +70,10 @@ def _install_commands(path: Path, python: str) -> tuple[str, str]:
     return pip, uv
 
 
-def _to_row(choice: Choice, python: str) -> dict[str, object]:
-    """Return a choice and the commands as plain data."""
-    import os
-
+def _add_commands(choice: Choice, python: str) -> Picked:
     import msgspec
 
-    def show(path: Path) -> str:
-        return os.fsencode(path).decode("utf-8", "backslashreplace")
+    from truewheel.pick.candidate import Picked
 
     pip, uv = _install_commands(choice.best.path, python) if choice.best is not None else ("", "")
-    row: dict[str, object] = msgspec.to_builtins(choice, enc_hook=show)
-    return {**row, "pip": pip, "uv": uv}
+    return Picked(**msgspec.structs.asdict(choice), pip=pip, uv=uv)

@@ -2,42 +2,78 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 import click
 
 from truewheel.cli import VERBS
 from truewheel.cli.common import json_option, print_json
 
+_FILES = {
+    "recipe": ("truewheel.config.schema", "json_schema"),
+    "preset": ("truewheel.config.schema", "preset_schema"),
+    "policy": ("truewheel.checks.policy", "policy_schema"),
+    "report": ("truewheel.report", "report_schema"),
+}
+"""Formats of files, each with the function that returns its schema."""
+
+_OUTPUTS: dict[str, tuple[tuple[Any, ...], ...]] = {
+    "bench": (("truewheel.measure.result", "Benchmark"),),
+    "build": (("truewheel.pages.built", "Built"), ("truewheel.pages.built", "BuiltSeries")),
+    "check": (("truewheel.report", "Report"), ("truewheel.report", "Report", list)),
+    "compare": (("truewheel.compare.run", "Comparison"),),
+    "doctor": (("truewheel.machine.doctor", "Diagnosis"),),
+    "explain": (("truewheel.checks.run", "Explanation"), ("truewheel.checks.run", "Explanation", list)),
+    "list": (("truewheel.pages.listing", "Listed", list),),
+    "matrix": (("truewheel.machine.matrix", "Matrix"),),
+    "pick": (("truewheel.pick.candidate", "Picked", list),),
+    "plan": (("truewheel.plan.plan", "Plan"),),
+    "smoke": (("truewheel.report", "Report"),),
+    "tune": (("truewheel.measure.result", "Tuning"),),
+}
+"""What each verb prints with --json: one type or one of two, a list of them where that is said."""
+
 
 @click.command("schema", short_help=VERBS["schema"])
-@click.argument("what", default="recipe", type=click.Choice(["recipe", "preset", "report", "policy"]), metavar="[WHAT]")
+@click.argument("what", default="recipe", type=click.Choice([*_FILES, *_OUTPUTS]), metavar="[WHAT]")
 @json_option
 def command(what: str, as_json: bool) -> None:  # noqa: ARG001 - the schema is JSON with and without the option
-    """Print a JSON Schema: of `recipe` (recipe.toml and profiles; the default), `preset`, `report` or `policy`.
+    """Print a JSON Schema: of a file, or of what a verb prints with --json.
 
-    Editors use it to complete and check TOML files. `report` is the output of `check --json` and `smoke --json`, and
-    the file beside each wheel of the wheelhouse.
+    Files: `recipe` (recipe.toml and profiles; the default), `preset`, `policy`, and `report`, the file beside each
+    wheel of the wheelhouse. Editors use these to complete and check TOML files.
 
     \b
     Examples:
       truewheel schema > truewheel.schema.json
       truewheel schema report
+      truewheel schema bench
     """
     from truewheel.console import Console
 
-    if what == "recipe":
-        from truewheel.config.schema import json_schema
+    print_json(Console(), find_schema(what))
 
-        schema = json_schema()
-    elif what == "preset":
-        from truewheel.config.schema import preset_schema
 
-        schema = preset_schema()
-    elif what == "report":
-        from truewheel.report import report_schema
+def find_schema(what: str) -> dict[str, Any]:
+    """Return the JSON Schema of a file or of the output of a verb.
 
-        schema = report_schema()
-    else:
-        from truewheel.checks.policy import policy_schema
+    Raises:
+        KeyError: there is no such file or verb.
+    """
+    if what in _FILES:
+        module, function = _FILES[what]
+        schema: dict[str, Any] = getattr(importlib.import_module(module), function)()
+        return schema
+    import msgspec
 
-        schema = policy_schema()
-    print_json(Console(), schema)
+    from truewheel.config.schema import SCHEMA_DIALECT
+
+    types = []
+    for module, name, *kinds in _OUTPUTS[what]:
+        found = getattr(importlib.import_module(module), name)
+        types.append(list[found] if kinds else found)  # type: ignore[valid-type]
+    # The one type of our outputs that JSON has not is the path of a file.
+    schemas, parts = msgspec.json.schema_components(types, schema_hook=lambda _: {"type": "string"})
+    one = schemas[0] if len(schemas) == 1 else {"anyOf": list(schemas)}
+    return {"$schema": SCHEMA_DIALECT, "title": f"truewheel {what}", **one, "$defs": parts}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from truewheel.cli import VERBS
-from truewheel.cli.common import json_option, print_json, write_text
+from truewheel.cli.common import Output, account_options, json_text, refuse_unwritable, write_text
 
 if TYPE_CHECKING:
     from truewheel.console import Console
@@ -37,21 +37,17 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="File of the preset [default: presets/MACHINE-MODEL-GOAL.toml of the checkout, else of this folder].",
 )
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write one self-contained page.")
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Write all trials as JSON.")
-@click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown on stdout.")
-@json_option
+@account_options
 def command(
     wheel: Path | None,
     model: str,
     goal: Literal["latency", "decode", "prefill", "memory"],
     minutes: float,
     target: Path | None,
-    html: Path | None,
     save: Path | None,
     *,
-    as_markdown: bool,
-    as_json: bool,
+    output: Output,
 ) -> None:
     """Search for the settings with which WHEEL runs a model best on this machine, and write them as a preset.
 
@@ -69,23 +65,20 @@ def command(
       truewheel tune
       truewheel tune wheelhouse/llama_rs-*.whl --model my.gguf --goal prefill --minutes 10
     """
-    import msgspec
-
     from truewheel.carried.found import fingerprint
-    from truewheel.cli.bench_ import refuse_unwritable
     from truewheel.console import Console
     from truewheel.cpu.host import detect_host
     from truewheel.errors import StoreError
     from truewheel.machine.extras import require
     from truewheel.models.models import find_model
+    from truewheel.pages.benchmark import describe_tuning
+    from truewheel.pages.terminal import WIDE
     from truewheel.tune.preset import default_target, found_target, make_preset, write_found
     from truewheel.tune.run import TuningRequest, run_tuning
 
-    if as_json and as_markdown:
-        raise click.UsageError("--json and --markdown both want stdout; choose one")
     require("bench", "tune")
     console, host = Console(), detect_host()
-    refuse_unwritable((target, html, save))
+    refuse_unwritable((target, save))
     chosen = wheel or pick_wheel(console)
     found = find_model(model)
     tuning = run_tuning(TuningRequest(chosen, goal, minutes * 60), found, host, console)
@@ -101,21 +94,8 @@ def command(
     else:
         console.say(f"and {place}, where {preset.purpose.engine} finds it by itself; TRUEWHEEL_PRESET=off does without")
     if save is not None:
-        write_text(save, msgspec.json.format(msgspec.json.encode(tuning), indent=2).decode() + "\n")
-    if html is not None:
-        from truewheel.pages.bench_page import to_html
-
-        write_text(html, to_html(tuning.final, tuning))
-    if as_json:
-        print_json(console, tuning)
-    elif as_markdown:
-        from truewheel.pages.bench_markdown import tuning_to_markdown
-
-        console.data(tuning_to_markdown(tuning))
-    else:
-        from truewheel.pages.bench_terminal import tuning_to_lines
-
-        console.data("\n".join(tuning_to_lines(tuning)))
+        write_text(save, json_text(tuning))
+    output.show(console, tuning, lambda: describe_tuning(tuning), WIDE)
 
 
 def pick_wheel(console: Console) -> Path:

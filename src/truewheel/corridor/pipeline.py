@@ -23,7 +23,8 @@ from truewheel.errors import BuildError, CheckError, RepairError, StoreError
 from truewheel.examine import runs
 from truewheel.examine.examine import Run, examine
 from truewheel.models.models import find_model
-from truewheel.pages.report_terminal import to_lines
+from truewheel.pages.terminal import to_lines
+from truewheel.pages.wheel import describe_wheel
 from truewheel.repair.repair import RepairedWheel, repair_wheel
 from truewheel.report import Report, make_report
 from truewheel.stages import stage, timed
@@ -87,7 +88,7 @@ def _build(order: Order, ready: Prepared, house: Wheelhouse, console: Console, s
             shutil.rmtree(work, ignore_errors=True)
             shutil.rmtree(place.cache / "work" / "base", ignore_errors=True)
     if not report.sound:
-        for line in to_lines(report):
+        for line in to_lines(describe_wheel(report, "brief"), paint=console.style):
             console.say(line)
         raise refusal(report, stored.path)
     return Outcome(stored, fresh=True)

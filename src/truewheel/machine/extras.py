@@ -8,7 +8,7 @@ from truewheel.errors import FetchError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "build": ("build", "cyclonedx", "gguf", "numpy", "packageurl", "patch_ng", "pip", "scikit_build_core"),
-    "bench": ("gguf", "matplotlib", "numpy", "pip"),
+    "bench": ("gguf", "numpy", "pip"),
 }
 """The modules of each extra of pyproject.toml."""
 

@@ -146,8 +146,11 @@ def _proof_of(recipe: Recipe, profile: Profile, host: Host, emulated: Emulated) 
     lost = [name for name, place in places.items() if not place]
     if not profile.dispatch:
         return _single_proof(parts[""], places[""], host)
-    shown = [f"{name} {place}" for name, place in places.items() if place]
-    words = ", ".join(shown) or "nothing of it can be run here"
+    by_place: dict[str, list[str]] = {}
+    for name, place in places.items():
+        by_place.setdefault(place, []).append(name)
+    shown = [f"{', '.join(names)} {place}" for place, names in by_place.items() if place]
+    words = "; ".join(shown) or "nothing of it can be run here"
     return not lost, f"{words}; not provable here: {', '.join(lost)}" if lost else words
 
 

@@ -13,7 +13,7 @@ from packaging.version import Version
 
 from truewheel import process
 from truewheel.errors import BuildError, PlanError
-from truewheel.machine.probe import Toolchain
+from truewheel.machine.probe import Toolchain, first_error
 from truewheel.machine.tools import backend_needs
 
 MINIMUM_RUST = "1.90"
@@ -50,9 +50,7 @@ def find_rust() -> RustToolchain:
     done = _ask_version(rustc)
     match = re.search(r"rustc (\d+\.\d+\.\d+)", done.output)
     if done.returncode != 0 or match is None:
-        raise PlanError(
-            f"rustc does not say its version: {done.output.strip()[:200] or 'it printed nothing'}", hint=hint
-        )
+        raise PlanError(f"`{rustc} --version` fails and prints: {first_error(done.output)}", hint=hint)
     if Version(match[1]) < Version(MINIMUM_RUST):
         raise PlanError(f"rustc {match[1]} is too old: {MINIMUM_RUST} or newer is needed", hint=hint)
     return RustToolchain(match[1], Path(cargo))

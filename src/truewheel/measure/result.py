@@ -1,4 +1,4 @@
-"""What a benchmark showed; the JSON of `truewheel bench --json`, and what its pages are written from."""
+"""What a benchmark showed; the JSON of `truewheel bench --json`, and what its accounts are written from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Interval(msgspec.Struct, frozen=True):
     high: float
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class Limits(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """What this machine did at most with one number of threads, measured in the same run.
 
     Attributes:
@@ -45,7 +45,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     others: dict[str, float] = {}
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
+class Cost(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """What a model costs at least, by its file's header.
 
     Attributes:
@@ -63,7 +63,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     integer: bool
 
 
-class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
+class ModelFacts(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """The model that was run.
 
     Attributes:
@@ -85,7 +85,7 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     cost: Cost | None
 
 
-class Machine(msgspec.Struct, frozen=True, kw_only=True):
+class Machine(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """The machine, and how quiet it was.
 
     Attributes:
@@ -109,7 +109,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     steal: float
 
 
-class Figure(msgspec.Struct, frozen=True, kw_only=True):
+class Figure(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """One figure of one subject.
 
     Attributes:
@@ -136,7 +136,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     samples: tuple[float, ...] = ()
 
 
-class Subject(msgspec.Struct, frozen=True, kw_only=True):
+class Subject(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """One that was measured.
 
     Attributes:
@@ -166,7 +166,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     peer: bool = False
 
 
-class Floor(msgspec.Struct, frozen=True, kw_only=True):
+class Floor(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """The noise floor of one metric: the reference against itself, in the same rounds.
 
     Attributes:
@@ -182,7 +182,7 @@ class Floor(msgspec.Struct, frozen=True, kw_only=True):
     quiet: bool
 
 
-class Cut(msgspec.Struct, frozen=True, kw_only=True):
+class Cut(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """Work that was measured less often than it was asked for, because time was short.
 
     Attributes:
@@ -196,7 +196,7 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True):
     done: int
 
 
-class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
+class Benchmark(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """One run of `truewheel bench`.
 
     Attributes:
@@ -232,7 +232,7 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
     cut: tuple[Cut, ...] = ()
 
 
-class Trial(msgspec.Struct, frozen=True, kw_only=True):
+class Trial(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """One setting that `tune` tried.
 
     Attributes:
@@ -258,7 +258,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     dropped: str = ""
 
 
-class Tuning(msgspec.Struct, frozen=True, kw_only=True):
+class Tuning(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """One run of `truewheel tune`.
 
     Attributes:

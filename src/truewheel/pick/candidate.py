@@ -68,3 +68,15 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     best: Candidate | None
     others: tuple[Candidate, ...]
     why: str
+
+
+class Picked(Choice, frozen=True, kw_only=True, rename="kebab"):
+    """The pick among the wheels of one project, and how it is installed.
+
+    Attributes:
+        pip: the command for pip; empty when none fits.
+        uv: the command for uv.
+    """
+
+    pip: str
+    uv: str

@@ -116,7 +116,8 @@ class Wheelhouse:
         Raises:
             StoreError: the wheelhouse cannot be written to, or is locked for too long.
         """
-        from truewheel.pages.report_markdown import to_markdown
+        from truewheel.pages.markdown import to_markdown
+        from truewheel.pages.wheel import describe_wheel
         from truewheel.report import to_json
 
         folder = self.root if report.sound else self.rejected
@@ -124,7 +125,7 @@ class Wheelhouse:
             folder.mkdir(parents=True, exist_ok=True)
             target = folder / wheel.name
             write_file(target.with_name(f"{target.name}.report.json"), to_json(report))
-            write_file(target.with_name(f"{target.name}.report.md"), to_markdown(report).encode())
+            write_file(target.with_name(f"{target.name}.report.md"), to_markdown(describe_wheel(report)).encode())
             with replacing(target) as beside:
                 shutil.copyfile(wheel, beside)
             self._forget(wheel.name, report)

@@ -12,7 +12,7 @@ from truewheel.cpu.host import Host
 from truewheel.errors import PlanError
 
 
-class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class IsaNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a library is marked with the level that it needs, so that the loader refuses it on a lesser CPU.
 
     Attributes:
@@ -66,7 +66,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     zig: str = ""
     floor: str = ""
     rust: str = ""
-    note: Note | None = None
+    note: IsaNote | None = None
     probe: Probe | None = None
     refusal: str = ""
     hint: str = ""

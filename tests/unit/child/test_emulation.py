@@ -43,9 +43,10 @@ from truewheel.cpu.host import detect_host
 from truewheel.cpu.levels import LEVELS, highest_level, level_features
 from truewheel.errors import CheckError
 from truewheel.examine.isa_account import target_of
-from truewheel.pages.report_html import to_html
-from truewheel.pages.report_markdown import to_markdown
-from truewheel.pages.report_terminal import to_lines
+from truewheel.pages.html import to_html
+from truewheel.pages.markdown import to_markdown
+from truewheel.pages.terminal import to_lines
+from truewheel.pages.wheel import describe_wheel
 from truewheel.report import make_report
 
 V2, V3, V4 = (level_features(level) for level in LEVELS[1:])
@@ -349,26 +350,37 @@ def test_the_verdict_follows():
 
 def test_the_table_stands_in_every_form_of_the_account():
     report = make_stored_report(facts=emulated(*SOUND, change(HERE, asked="<b>", backend="\x1b[31m")))
-    lines = to_lines(report)
-    at = lines.index("on other CPUs, emulated by qemu-x86_64 7.2.22")
+    lines = to_lines(describe_wheel(report, "brief"))
+    at = lines.index("  Emulated by qemu-x86_64 7.2.22.")
+    assert lines[at - 1] == "On other CPUs"
     assert lines[at + 1].split() == ["CPU", "level", "expected", "outcome", "backend", "seconds"]
     assert " ".join(lines[at + 3].split()) == "Penryn x86-64 refused: lacks popcnt, sse4_2 refused - 12.3"
     assert not any("\x1b" in line for line in lines)
-    markdown, page = to_markdown(report), to_html([report])
+    markdown, page = to_markdown(describe_wheel(report)), to_html(describe_wheel(report))
     assert "## On other CPUs\n\nEmulated by qemu-x86_64 7.2.22." in markdown
     assert "| Haswell | x86-64-v3 | middle | passed | middle | 12.3 |" in markdown
-    assert "<h3>On other CPUs</h3>" in page
+    assert "<h2>On other CPUs</h2>" in page
     assert "\x1b" not in markdown + page
 
 
 def test_without_such_runs_nothing_is_said_of_them():
     report = make_stored_report()
-    assert "other CPUs" not in "\n".join((*to_lines(report), to_markdown(report), to_html([report])))
+    assert "other CPUs" not in "\n".join(
+        (
+            *to_lines(describe_wheel(report, "brief")),
+            to_markdown(describe_wheel(report)),
+            to_html(describe_wheel(report)),
+        )
+    )
 
 
 def test_a_family_of_another_name_is_told():
     run = change(HASWELL, cpu="Opteron_G5", family="Piledriver", canary="survived")
-    text = "\n".join(to_lines(make_stored_report(facts=emulated(run, change(HASWELL, surplus=("avx512f",))))))
+    text = "\n".join(
+        to_lines(
+            describe_wheel(make_stored_report(facts=emulated(run, change(HASWELL, surplus=("avx512f",)))), "brief")
+        )
+    )
     assert "Opteron_G5 (Piledriver)" in text
     assert "canary survived" in text
     assert "another CPU" in text

@@ -18,12 +18,16 @@ from truewheel.checks.policy import Policy
 from truewheel.child.environment import InstallError
 from truewheel.child.logits import GREEDY_TOKENS, Answer, LogitsRecord, failed_answer, run_logits
 from truewheel.child.smoke import engine_for
-from truewheel.cli.compare_ import command, to_lines, to_markdown_lines
+from truewheel.cli.compare_ import command
 from truewheel.compare import run as compare
 from truewheel.compare.run import Comparison, compare_wheels, find_variants, label_wheels
 from truewheel.console import Console
 from truewheel.errors import CheckError, LoadError
 from truewheel.models.models import Model, find_model
+from truewheel.pages.comparison import describe_comparison
+from truewheel.pages.html import to_html
+from truewheel.pages.markdown import to_markdown
+from truewheel.pages.terminal import to_lines
 from truewheel.wheel.archive import Member, read_wheel
 from truewheel.wheel.writer import write_wheel
 
@@ -468,11 +472,16 @@ class TestCommand:
         code, out, _ = call()
         lines = out.splitlines()
         assert code == 7
-        assert lines[2].split("  ")[0] == "verdict"
-        assert [line.split("  ")[0] for line in lines[3:7]] == ["reference", "same bits", "diverges", "unproven"]
-        assert "1.2e-02  5.0e-01 at 7  75.0%" in lines[5]
-        assert "3 (margin 0.2500)" in lines[5]
-        assert lines[-2:] == ["error: EQUIV-DIVERGES: far: mean *divergence*", "  hint: look"]
+        at = next(number for number, line in enumerate(lines) if line.startswith("verdict "))
+        assert [line.split("  ")[0] for line in lines[at + 1 : at + 5]] == [
+            "reference",
+            "same bits",
+            "diverges",
+            "unproven",
+        ]
+        assert lines[at + 3].split()[1:6] == ["1.2e-02", "5.0e-01", "at", "7", "75.0%"]
+        assert "3 (0.2500)" in lines[at + 3]
+        assert lines[-2:] == ["  error: EQUIV-DIVERGES: far: mean *divergence*", "    hint: look"]
 
     def test_ends_with_0_when_nothing_is_an_error(self, call):
         warning = msgspec.structs.replace(FOUND, code="EQUIV-DRIFTS", severity="warning")
@@ -501,7 +510,8 @@ class TestCommand:
         steering = msgspec.structs.replace(ROWS[0], variant="\x1b[2J")
         finding = msgspec.structs.replace(FOUND, message="\x1b[2J", where="\x1b")
         comparison = msgspec.structs.replace(COMPARISON, rows=(steering,), findings=(finding,), reference="\x1b")
-        assert "\x1b" not in "\n".join(to_lines(comparison) + to_markdown_lines(comparison))
+        document = describe_comparison(comparison)
+        assert "\x1b" not in "\n".join([*to_lines(document), to_markdown(document), to_html(document)])
 
 
 def test_the_policy_of_these_tests_is_about_every_code():

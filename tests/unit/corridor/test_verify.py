@@ -153,7 +153,7 @@ def test_no_wheel_at_all(command):
 def test_a_code_is_explained(command):
     code, out, _ = command("explain", "isa-beyond")
     assert code == 0
-    assert out.startswith("ISA-BEYOND: error")
+    assert out.startswith("ISA-BEYOND\n\nseverity     error\ncheck        isa\n")
     assert json.loads(command("explain", "ISA-BEYOND", "--json")[1])["check"] == "isa"
     assert "RECORD-HASH" in command("explain")[1]
 

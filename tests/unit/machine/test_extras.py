@@ -141,7 +141,7 @@ def test_what_needs_no_extra_works(light, wheel, tmp_path):
 def test_doctor_reports_what_is_missing(light):
     done = light("-m", "truewheel", "doctor")
     assert done.returncode == 0, done.stderr
-    assert "problem    the extra 'build' lacks build, cyclonedx, gguf, " in done.stdout
+    assert "\n  the extra 'build' lacks build, cyclonedx, gguf, " in done.stdout
     assert done.stdout.endswith("python3 -m pip install 'truewheel[bench]'\n")
     assert describe_missing() == []
 

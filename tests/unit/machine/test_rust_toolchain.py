@@ -44,7 +44,7 @@ def test_the_folder_of_rustup_is_looked_into(programs):
         ({}, "cargo is not on this machine"),
         ({"cargo": "exit 0"}, "rustc is not on this machine"),
         ({"cargo": "exit 0", "rustc": "echo 'rustc 1.89.0 (abc)'"}, "rustc 1.89.0 is too old: 1.90"),
-        ({"cargo": "exit 0", "rustc": "echo nothing"}, "does not say its version: nothing"),
+        ({"cargo": "exit 0", "rustc": "echo nothing"}, "--version` fails and prints: nothing"),
         ({"cargo": "exit 0", "rustc": "echo 'no toolchain is installed'; exit 1"}, "no toolchain is installed"),
     ],
 )

@@ -181,9 +181,9 @@ def test_of_each_kind_the_best_kernel_is_the_limit():
         "threads": 2,
         "read": 6000,
         "int8": 8000,
-        "int8_kernel": "avx2",
+        "int8-kernel": "avx2",
         "f32": 1400,
-        "f32_kernel": "fma",
+        "f32-kernel": "fma",
         "others": {"ssse3": 3000},
     }
 

@@ -637,9 +637,10 @@ def test_the_command_prints_the_path_and_talks_aside(command, house):
     assert (code, out) == (0, f"{best}\n")
     assert f"python3 -m pip install --only-binary :all: {best}" in err
     assert f"uv pip install --no-build {best}" in err
-    assert "for CPython 3.11.7 on Imagined CPU 3000, x86-64-v3, glibc 2.36" in err
-    assert "toy_engine-1.2.3-1_x86_64_v2-py3-none-linux_x86_64.whl: it fits, but uses less of this CPU" in err
-    assert "unproven: no report lies beside it" in err
+    assert "For CPython 3.11.7 on Imagined CPU 3000, x86-64-v3, glibc 2.36" in err
+    assert "  not   1.2.3    x86-64-v2  it fits, but uses less of this CPU\n" in err
+    assert "\n      toy_engine-1.2.3-1_x86_64_v2-py3-none-linux_x86_64.whl\n" in err
+    assert "  doubt: unproven: no report lies beside it" in err
 
 
 def test_the_commands_work_from_anywhere_and_for_the_python_asked_for(command, tmp_path, monkeypatch):
@@ -695,7 +696,11 @@ def test_a_file_that_is_no_wheel_is_told_in_one_line(command, house):
     code, out, err = command(odd, "--json")
     told = "odd\\udcff .tar.gz: it is no wheel: its name does not end in .whl"
     assert (code, json.loads(out)[0]["project"]) == (CheckError.exit_code, "")
-    assert err.splitlines()[2:5] == ["no wheels", f"  not   {told}", f"error: there is no wheel to pick: {told}"]
+    lines = err.splitlines()
+    headings, row, name, error = lines[lines.index("No wheels") + 1 :][:4]
+    assert headings.split() == ["version", "level", "why"]
+    assert " ".join(row.split()) == "not - - it is no wheel: its name does not end in .whl"
+    assert (name.strip(), error) == ("odd\\udcff .tar.gz", f"error: there is no wheel to pick: {told}")
 
 
 def test_a_python_that_is_none(command, house):

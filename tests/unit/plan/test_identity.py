@@ -98,6 +98,6 @@ def test_a_word_in_a_check_makes_a_new_proof_of_the_same_wheel(copy, name):
     assert copy(name) == (False, True)
 
 
-@pytest.mark.parametrize("name", ["pages/report_words.py", "cli/plan_.py", "measure/run.py"])
+@pytest.mark.parametrize("name", ["pages/wheel_words.py", "cli/plan_.py", "measure/run.py"])
 def test_what_only_shows_makes_neither(copy, name):
     assert copy(name) == (False, False)

@@ -9,7 +9,7 @@ import pytest
 
 from truewheel.config.load import load_recipe
 from truewheel.fetch.source import fetch_source, read_changes, tree_hash
-from truewheel.plan.plan import planned_source
+from truewheel.plan.make import planned_source
 
 FOLDER = Path(__file__).parents[3] / "recipes" / "llama-rs"
 CRATE = FOLDER / "crate"

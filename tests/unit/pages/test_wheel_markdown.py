@@ -19,7 +19,10 @@ from markdown_it import MarkdownIt
 from truewheel.checks.finding import Finding
 from truewheel.checks.run import CODES, run_checks
 from truewheel.child.smoke import judge
-from truewheel.pages.report_markdown import escape, quote, to_markdown, to_markdown_table
+from truewheel.pages import markdown
+from truewheel.pages.document import Document, Span, Table
+from truewheel.pages.markdown import escape, quote
+from truewheel.pages.wheel import describe_wheel, describe_wheels
 from truewheel.report import make_report, report_of_malformed
 
 HOSTILE = [
@@ -34,6 +37,10 @@ HOSTILE = [
     "&lt;b&gt; &#60;",
     "\u202egnp.exe",
 ]
+
+
+def to_markdown(report):
+    return markdown.to_markdown(describe_wheel(report))
 
 
 def finding(severity="error", code="SIZE-LIMIT", **changes):
@@ -57,11 +64,15 @@ def test_a_wheel_of_our_own_has_a_section_for_everything():
     text = to_markdown(make_stored_report(facts=make_facts(plan)))
     assert headings(text) == [
         "## Claims against facts",
+        "## The level that its code needs",
+        "## CPUs",
         "## Findings",
         "## Libraries",
-        "## Not checked",
+        "## Space",
         "## Smoke test on tiny",
-        "## Time",
+        "## How it was built",
+        "## Not checked",
+        "## Identity",
     ]
     assert "- engine: toy-engine 1.2.3, llama.cpp `0123456789`" in text
     assert "\nNone.\n" in text
@@ -84,24 +95,30 @@ def test_a_malformed_file_must_not_be_installed(tmp_path):
     path.write_bytes(b"no archive")
     text = to_markdown(report_of_malformed(path, (finding(code="ARCHIVE-UNREADABLE"),)))
     assert "**malformed**, because of ARCHIVE-UNREADABLE. Do not install it." in text
-    assert headings(text) == ["## The file", "## Findings", "## What to do", "## Not checked"]
+    assert headings(text) == [
+        "## What to do",
+        "## The file",
+        "## Errors, which refuse the wheel",
+        "## Not checked",
+        "## Identity",
+    ]
 
 
 def test_each_code_is_explained_once_and_each_advice_given_once():
     text = to_markdown(make_stored_report([finding(where="a"), finding(where="b"), finding("info", "ISA-TZCNT")]))
     assert text.count(escape(CODES["SIZE-LIMIT"])) == text.count(escape(CODES["ISA-TZCNT"])) == 1
-    assert text.count("- SIZE-LIMIT: look at it") == 1
+    assert text.count("**SIZE-LIMIT**: look at it") == 1
 
 
 def test_many_places_of_one_code_are_cut_short():
-    text = to_markdown(make_stored_report([finding(where=f"lib{number}.so") for number in range(50)]))
-    assert text.count("| SIZE-LIMIT | error | `lib") == 20
-    assert "| SIZE-LIMIT | error | and 30 more |" in text
+    text = to_markdown(make_stored_report([finding(where=f"lib{number}.so") for number in range(80)]))
+    assert text.count("- `lib") == 50
+    assert "- … and 30 more\n" in text
 
 
 def test_tables_survive_a_bar_and_a_new_line():
-    text = to_markdown(make_stored_report([finding(where="a|b", message="one\ntwo | three")]))
-    assert "| SIZE-LIMIT | error | a\\|b | one two \\| three |" in text
+    table = Table(("where", "what"), ((Span("a|b", "code"), "one\ntwo | three"),))
+    assert "| a\\|b | one two \\| three |" in markdown.to_markdown(Document("", (table,)))
 
 
 def test_a_failed_smoke_test_is_shown_with_what_it_printed():
@@ -122,11 +139,11 @@ def test_hostile_texts_become_no_markup(name):
     report = make_stored_report(findings, make_facts(plan=None, libraries=libraries))
     plain_report = make_stored_report(
         [finding(severity, hint="x") for severity in ("error", "warning", "info")],
-        make_facts(plan=None, libraries={LIBRARY: make_elf(isa_level="")}),
+        make_facts(plan=None, libraries={"toy/plain.so": make_elf(isa_level="")}),
     )
     report = msgspec.structs.replace(report, wheel=name)
     plain_report = msgspec.structs.replace(plain_report, wheel="plain")
-    for make in (to_markdown, lambda each: to_markdown_table([each])):
+    for make in (to_markdown, lambda each: markdown.to_markdown(describe_wheels([each, each]))):
         tokens, leaves = rendered(make(report))
         plain, _ = rendered(make(plain_report))
         # The same headings, lists, tables and cells as with harmless names: nothing was added, nothing was split.
@@ -142,10 +159,12 @@ def test_a_reader_sees_the_very_letters(name):
         assert "".join(leaf.content for leaf in leaves) == f"before {name} after"
 
 
-def test_several_wheels_are_one_table():
-    text = to_markdown_table([make_stored_report(), make_stored_report([finding(), finding(code="LINK-RPATH")])])
-    lines = text.splitlines()
-    assert lines[0] == "| verdict | wheel | size | needs | errors |"
-    assert len(lines) == 4
-    assert lines[3].endswith("| 1000 bytes | x86-64-v3 | LINK-RPATH, SIZE-LIMIT |")
-    assert to_markdown_table([]).count("\n") == 2
+def test_several_wheels_stand_below_one_table():
+    reports = [make_stored_report(), make_stored_report([finding(), finding(code="LINK-RPATH")])]
+    title, _, *lines = markdown.to_markdown(describe_wheels(reports)).splitlines()
+    assert title == "# Account of 2 wheels"
+    assert lines[0] == "| verdict | MiB | needs | errors | wheel |"
+    assert lines[3] == f"| refused | 0.00 | x86-64-v3 | LINK-RPATH, SIZE-LIMIT | `{reports[1].wheel}` |"
+    assert lines[4] == ""
+    assert headings("\n".join(lines))[0] == f"## {reports[0].wheel}"
+    assert markdown.to_markdown(describe_wheels([])).count("|\n") == 2

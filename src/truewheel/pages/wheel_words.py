@@ -17,9 +17,6 @@ from truewheel.targets.manylinux import read_glibc
 from truewheel.text import join_words, number_words, size_words
 from truewheel.wheel.name import parse_wheel_name
 
-SEVERITY_WORDS = {"error": "errors, which refuse the wheel", "warning": "warnings, which do not", "info": "information"}
-"""What stands over the findings of each severity."""
-
 _UNREAD = ("ISA-DAMAGED", "LINK-DAMAGED")
 _SHOWN_FEATURES = 7
 _SHOWN_CLAIMS = 4

@@ -18,13 +18,23 @@ from truewheel.checks.finding import Finding
 from truewheel.checks.run import CODES, run_checks
 from truewheel.child.smoke import judge
 from truewheel.child.system_info import SystemInfo
-from truewheel.pages.report_terminal import to_lines, to_table_lines
-from truewheel.pages.report_words import cpu_words
+from truewheel.pages import terminal
+from truewheel.pages.document import Document
+from truewheel.pages.wheel import describe_wheel, summarize_wheels
+from truewheel.pages.wheel_words import cpu_words
 from truewheel.report import make_report, report_of_malformed
 from truewheel.targets.manylinux import read_glibc
 from truewheel.text import clean, cut, first_sentence, join_words, size_words, time_words
 
 TAG = "toy_engine-1.2.3-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
+
+
+def to_lines(report, *, verbose=False):
+    return terminal.to_lines(describe_wheel(report, "verbose" if verbose else "brief"))
+
+
+def to_table_lines(reports):
+    return terminal.to_lines(Document("", (summarize_wheels(reports),)))
 
 
 def finding(severity="error", code="LINK-MISSING", **changes):
@@ -130,8 +140,8 @@ def test_what_is_chosen_at_run_time_is_told_with_its_rule():
     assert row(report, "it chooses") == (
         "3 functions at run time, by what the CPU has: 3 for x86-64-v3 (rule 'cpuid-guarded')"
     )
-    assert "chosen at run time" not in to_lines(report)
-    assert "chosen at run time" in to_lines(report, verbose=True)
+    assert "Chosen at run time" not in to_lines(report)
+    assert "Chosen at run time" in to_lines(report, verbose=True)
 
 
 def test_what_is_not_proven_is_said_and_what_to_do_about_it():
@@ -212,7 +222,7 @@ def test_an_error_is_explained_and_shows_three_places():
 def test_all_places_are_shown_where_one_line_is_all_that_is_saved():
     text = "\n".join(to_lines(make_stored_report([finding(where=f"lib{number}.so") for number in range(4)])))
     assert text.count("    - lib") == 4
-    assert "more" not in text.partition("what to do")[0]
+    assert "more" not in text.partition("What to do")[0]
 
 
 def test_a_warning_takes_one_line_and_information_is_only_counted():
@@ -252,7 +262,7 @@ def test_the_same_advice_is_given_once():
 
 def test_an_error_without_advice_still_ends_with_what_to_do():
     lines = to_lines(foreign(findings=[finding(hint="")]))
-    assert lines[-3] == "what to do"
+    assert lines[-3] == "What to do"
     assert lines[-2].startswith("  If you did not make it")
 
 

@@ -4,36 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from truewheel.measure.result import Benchmark, Cost, Figure, Floor, Interval, Limits, Subject, Tuning
-from truewheel.pages.bench_tables import find_figure, standing_of, trial_standing
-from truewheel.pages.bench_words import parse_key
+from truewheel.measure.result import Benchmark, Cost, Figure, Floor, Interval, Limits, Subject, Trial, Tuning
+from truewheel.pages.benchmark_tables import find_figure, standing_name
+from truewheel.pages.benchmark_words import interval_words, key_words, parse_key
+from truewheel.pages.plot import SUBJECTS, Bar, Facet, Mark, Points
+from truewheel.pages.svg import MARKERS
 
 _GOAL_KEYS = {"latency": ("answer-first", "answer-whole"), "memory": ("peak",)}
-
-
-class Bar(NamedTuple):
-    """One subject's figure.
-
-    Attributes:
-        place: of the subject among all, which decides its colour.
-        name: of the subject, with its standing.
-        value: tokens/s; None where it was not measured.
-        limit: tokens/s at the machine's limit; None where that is not known.
-    """
-
-    place: int
-    name: str
-    value: Interval | None
-    limit: float | None
-
-
-class Facet(NamedTuple):
-    """The bars of one metric."""
-
-    key: str
-    bars: tuple[Bar, ...]
 
 
 class Spot(NamedTuple):
@@ -63,33 +43,21 @@ class Roofline(NamedTuple):
     spots: tuple[Spot, ...]
 
 
-class DepthSeries(NamedTuple):
-    """One subject's speed over the depth of the context, tokens and tokens/s."""
+def bar_facets(benchmark: Benchmark, phase: str) -> dict[str, Facet]:
+    """Return the bars of a phase by metric: at an empty context, and end to end for those without it.
 
-    place: int
-    name: str
-    points: tuple[tuple[int, Interval], ...]
-
-
-class Step(NamedTuple):
-    """One trial of a tuning: how far it came and how it was ranked."""
-
-    number: int
-    rung: int
-    score: float
-    standing: str
-
-
-def bar_facets(benchmark: Benchmark, phase: str) -> tuple[Facet, ...]:
-    """Return the bars of a phase, `prefill` or `decode`: at an empty context, and end to end for those without it."""
+    Args:
+        benchmark: what was measured.
+        phase: `prefill` or `decode`.
+    """
     keys = dict.fromkeys(figure.key for subject in benchmark.subjects for figure in subject.figures)
     wanted = [key for key in keys if (parsed := parse_key(key)) and parsed.phase == phase and not parsed.depth]
-    facets = []
+    facets = {}
     for key in (*wanted, f"answer-{phase}"):
         bars = tuple(_bar(place, subject, key, benchmark) for place, subject in enumerate(benchmark.subjects))
         if any(bar.value is not None for bar in bars):
-            facets.append(Facet(key, bars))
-    return tuple(facets)
+            facets[key] = Facet(f"{key}: {key_words(key)}", bars)
+    return facets
 
 
 def find_roofline(benchmark: Benchmark) -> Roofline | str:
@@ -111,7 +79,7 @@ def find_roofline(benchmark: Benchmark) -> Roofline | str:
     return Roofline(limits, tuple(spots)) if spots else "no speed was measured by an engine's low level"
 
 
-def depth_series(benchmark: Benchmark) -> tuple[int, tuple[DepthSeries, ...]]:
+def depth_series(benchmark: Benchmark) -> tuple[int, tuple[Points, ...]]:
     """Return how many tokens were generated, and the speeds over the depth; nothing where there is one depth alone."""
     depths: dict[int, set[int]] = {}
     for subject in benchmark.subjects:
@@ -128,30 +96,26 @@ def depth_series(benchmark: Benchmark) -> tuple[int, tuple[DepthSeries, ...]]:
         for depth in sorted(depths[tokens]):
             found = find_figure(subject, f"tg{tokens}@{depth}" if depth else f"tg{tokens}")
             if found is not None and found.value is not None and _drawable(found):
-                points.append((depth, found.value))
+                points.append((float(depth), found.value))
         if points:
-            series.append(DepthSeries(place, subject.label, tuple(points)))
+            series.append(Points(subject_mark(place, subject.label), tuple(points), joined=True))
     return tokens, tuple(series)
 
 
-def tuning_steps(tuning: Tuning) -> tuple[Step, ...]:
+def scored_trials(tuning: Tuning) -> tuple[Trial, ...]:
     """Return the trials that have a score."""
-    return tuple(
-        Step(trial.number, trial.rung, trial.score, trial_standing(trial.number, tuning))
-        for trial in tuning.trials
-        if trial.score > 0 and math.isfinite(trial.score)
-    )
+    return tuple(trial for trial in tuning.trials if trial.score > 0 and math.isfinite(trial.score))
 
 
-def spread_steps(steps: tuple[Step, ...]) -> list[float]:
+def spread_trials(trials: Sequence[Trial]) -> list[float]:
     """Return where each trial stands on the axis of rungs: beside each other, in the order of their numbers."""
-    counts = Counter(step.rung for step in steps)
+    counts = Counter(trial.rung for trial in trials)
     seen: Counter[int] = Counter()
     places = []
-    for step in steps:
-        gap = min(0.12, 0.8 / counts[step.rung])
-        places.append(step.rung + (seen[step.rung] - (counts[step.rung] - 1) / 2) * gap)
-        seen[step.rung] += 1
+    for trial in trials:
+        gap = min(0.12, 0.8 / counts[trial.rung])
+        places.append(trial.rung + (seen[trial.rung] - (counts[trial.rung] - 1) / 2) * gap)
+        seen[trial.rung] += 1
     return places
 
 
@@ -166,14 +130,21 @@ def _is_goal(key: str, goal: str) -> bool:
     return parsed.phase == goal if parsed is not None else key in _GOAL_KEYS.get(goal, ())
 
 
+def subject_mark(place: int, name: str) -> Mark:
+    """Return the mark of a subject, the same in every plot."""
+    markers = tuple(MARKERS)
+    marker = markers[(place + place // len(SUBJECTS)) % len(markers)]
+    return Mark(name, marker, SUBJECTS[place % len(SUBJECTS)], hollow=True)
+
+
 def _bar(place: int, subject: Subject, key: str, benchmark: Benchmark) -> Bar:
-    figure, standing = find_figure(subject, key), standing_of(subject, benchmark)
-    name = f"{subject.label} ({standing})" if standing else subject.label
+    figure, name = find_figure(subject, key), standing_name(subject, benchmark)
+    colour = SUBJECTS[place % len(SUBJECTS)]
     if figure is None or figure.value is None or not _drawable(figure):
-        return Bar(place, name, None, None)
+        return Bar(name, "not measured", None, colour)
     share = figure.share
     limit = figure.value.median / share if share is not None and math.isfinite(share) and share > 0 else None
-    return Bar(place, name, figure.value, limit)
+    return Bar(name, " ".join(interval_words(figure.value)).rstrip(), figure.value, colour, limit)
 
 
 def _spot(place: int, subject: Subject, figure: Figure, cost: Cost, limits: Limits) -> Spot | None:

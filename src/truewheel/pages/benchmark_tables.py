@@ -1,20 +1,16 @@
-"""The tables of a benchmark and of a tuning, as plain text in cells: written alike on a terminal, in Markdown, in HTML.
-
-Labels, versions and errors in them come from strangers, and are not escaped yet.
-"""
+"""The tables of a benchmark and of a tuning."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from truewheel.measure.result import Benchmark, Figure, Floor, Subject, Trial, Tuning
-from truewheel.pages.bench_words import (
+from truewheel.measure.statistics import LOUD
+from truewheel.pages.benchmark_words import (
     CLAIMS,
     LIMIT_WORDS,
     interval_words,
     key_words,
-    loud_reason,
     parse_key,
     percent,
     rate_words,
@@ -23,6 +19,7 @@ from truewheel.pages.bench_words import (
     settings_words,
     unit_for,
 )
+from truewheel.pages.document import Inline, Paragraph, Section, Span, Table
 from truewheel.text import number_words
 
 _TITLES = {
@@ -38,108 +35,40 @@ _TITLES = {
 _FOOTPRINT = ("wheel", "installed", "import", "load", "peak")
 
 
-class Table(NamedTuple):
-    """Headings and rows; every row has as many cells as there are headings.
-
-    Attributes:
-        headings: of the columns.
-        rows: their cells.
-        numeric: columns that are figures, and stand to the right.
-    """
-
-    headings: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    numeric: frozenset[int] = frozenset()
-
-
-class Row(NamedTuple):
-    """One subject's figure of one metric.
-
-    Attributes:
-        label: the subject.
-        standing: `reference`, `peer` or nothing.
-        value: its median, in the unit of the block; empty where it was not measured.
-        interval: in brackets; empty where it has no width.
-        missing: what stands in the place of a value.
-        ratio: against the reference.
-        ratio_interval: in brackets.
-        verdict: `faster`, `slower`, `smaller`, `larger`, `none` or nothing.
-        reason: why the verdict is `none`.
-        share: part of the machine's limit, and of which.
-    """
-
-    label: str
-    standing: str
-    value: str = ""
-    interval: str = ""
-    missing: str = ""
-    ratio: str = ""
-    ratio_interval: str = ""
-    verdict: str = ""
-    reason: str = ""
-    share: str = ""
-
-    @property
-    def name(self) -> str:
-        """Return the subject with its standing."""
-        return f"{self.label} ({self.standing})" if self.standing else self.label
-
-    @property
-    def quality(self) -> str:
-        """Return `better` or `worse` where the verdict claims something."""
-        return CLAIMS.get(self.verdict, "")
-
-
-class Block(NamedTuple):
-    """One metric of all subjects.
-
-    Attributes:
-        key: the metric.
-        title: what it measures.
-        unit: of all its values.
-        rows: one a subject that did not fail before it.
-    """
-
-    key: str
-    title: str
-    unit: str
-    rows: tuple[Row, ...]
-
-
-class Group(NamedTuple):
-    """Metrics that belong together.
-
-    Attributes:
-        name: `prefill`, `decode`, `answer`, `footprint` or `other`.
-        title: its heading.
-        intro: what they have in common.
-        blocks: the metrics.
-        failed: label and error of each subject of which nothing could be measured.
-        shares: whether anything is compared with the machine's limit.
-    """
-
-    name: str
-    title: str
-    intro: str
-    blocks: tuple[Block, ...]
-    failed: tuple[tuple[str, str], ...]
-    shares: bool
-
-
-def figure_groups(benchmark: Benchmark) -> list[Group]:
-    """Return all figures, by group and metric; a group without a metric is left out."""
+def figure_sections(benchmark: Benchmark) -> dict[str, Section]:
+    """Return a section with a table for each group of metrics that were measured; a row is a metric of a subject."""
     keys: dict[str, list[str]] = {name: [] for name in _TITLES}
     for key in dict.fromkeys(figure.key for subject in benchmark.subjects for figure in subject.figures):
         keys[_group_of(key)].append(key)
     keys["footprint"].sort(key=_FOOTPRINT.index)
-    failed = tuple((subject.label, subject.failure) for subject in benchmark.subjects if subject.failure)
-    groups = []
+    sections = {}
     for name, found in keys.items():
+        title, intro = _TITLES[name]
         if found:
-            blocks = tuple(_block(key, benchmark) for key in found)
-            shares = any(row.share for block in blocks for row in block.rows)
-            groups.append(Group(name, *_TITLES[name], blocks, failed, shares))
-    return groups
+            blocks = (Paragraph(intro),) if intro else ()
+            sections[name] = Section(title, (*blocks, figure_table(found, benchmark)))
+    return sections
+
+
+def figure_table(keys: Sequence[str], benchmark: Benchmark) -> Table:
+    """Return some metrics of all subjects as one table; those that failed are rows at its end."""
+    rows = [row for key in keys for row in _metric_rows(key, benchmark)]
+    failed = [
+        (subject.label, (Span("failed", "bad"), f": {subject.failure}"))
+        for subject in benchmark.subjects
+        if subject.failure
+    ]
+    headings = ["subject", "value", "ratio", "verdict", "of the limit"]
+    if not any(row[4:] and row[4] for row in rows):
+        headings.pop()
+        rows = [row[:4] for row in rows]
+    return Table(tuple(headings), (*rows, *((("everything",), *failed) if failed else ())))
+
+
+def all_metrics(benchmark: Benchmark) -> tuple[str, ...]:
+    """Return every metric that was measured, in the order of the groups."""
+    found = dict.fromkeys(figure.key for subject in benchmark.subjects for figure in subject.figures)
+    return tuple(sorted(found, key=lambda key: list(_TITLES).index(_group_of(key))))
 
 
 def standing_of(subject: Subject, benchmark: Benchmark) -> str:
@@ -147,6 +76,12 @@ def standing_of(subject: Subject, benchmark: Benchmark) -> str:
     if subject.label == benchmark.reference:
         return "reference"
     return "peer" if subject.peer else ""
+
+
+def standing_name(subject: Subject, benchmark: Benchmark) -> str:
+    """Return a subject's label with its standing."""
+    standing = standing_of(subject, benchmark)
+    return f"{subject.label} ({standing})" if standing else subject.label
 
 
 def find_figure(subject: Subject, key: str) -> Figure | None:
@@ -158,7 +93,7 @@ def floor_table(benchmark: Benchmark) -> Table:
     """Return the noise floor of each metric."""
     rows = (
         (
-            floor.key,
+            Span(floor.key, "code"),
             key_words(floor.key),
             " ".join(ratio_words(floor.ratio)).strip(),
             percent(floor.floor),
@@ -188,7 +123,7 @@ def limit_table(benchmark: Benchmark) -> Table:
 def trial_table(tuning: Tuning) -> Table:
     """Return the trials in the order in which they were tried."""
     peak = unit_for(max((trial.peak for trial in tuning.trials), default=0), "bytes")
-    headings = ("trial", "rung", "prefill", "decode", "first token", "peak", "score", "settings", "went no further")
+    headings = ("trial", "rung", "prefill", "decode", "first token", "peak", "score", "settings, and why no further")
     rows = tuple(_trial_row(trial, tuning, peak) for trial in tuning.trials)
     return Table(headings, rows, frozenset(range(1, 7)))
 
@@ -217,8 +152,7 @@ def _trial_row(trial: Trial, tuning: Tuning, peak: tuple[float, str]) -> tuple[s
         f"{trial.first:.3f} s" if trial.first > 0 else "-",
         f"{trial.peak / scale:.1f} {unit}" if trial.peak > 0 else "-",
         f"{trial.score:.3f}",
-        settings_words(trial.settings),
-        trial.dropped or "-",
+        settings_words(trial.settings) + (f"; no further: {trial.dropped}" if trial.dropped else ""),
     )
 
 
@@ -231,45 +165,55 @@ def _group_of(key: str) -> str:
     return "footprint" if key in _FOOTPRINT else "other"
 
 
-def _block(key: str, benchmark: Benchmark) -> Block:
+def _metric_rows(key: str, benchmark: Benchmark) -> Iterator[tuple[Inline, ...]]:
+    """Yield a metric's heading and a row a subject, then why there is no verdict; failures stand below the table."""
     figures = [(subject, find_figure(subject, key)) for subject in benchmark.subjects]
     medians = [figure.value.median for _, figure in figures if figure is not None and figure.value is not None]
     unit = next(figure.unit for _, figure in figures if figure is not None)
     scale, shown = unit_for(max(medians, default=0.0), unit)
     floor = next((floor for floor in benchmark.floors if floor.key == key), None)
-    return Block(key, key_words(key), shown, tuple(_rows(figures, floor, scale, benchmark)))
-
-
-def _rows(
-    figures: Sequence[tuple[Subject, Figure | None]], floor: Floor | None, scale: float, benchmark: Benchmark
-) -> Iterator[Row]:
-    """Yield a row a subject; those that failed and have no figure of this metric stand below the table."""
+    title = f" {key_words(key)}," if key_words(key) != key else ""
+    yield ((Span(key, "code"), f":{title} {shown}"),)
+    reasons: dict[str, list[str]] = {}
     for subject, figure in figures:
-        row = Row(subject.label, standing_of(subject, benchmark))
+        name = standing_name(subject, benchmark)
         if figure is not None and figure.value is not None:
-            yield _filled(row, figure, floor, scale, benchmark)
+            word, reason = _verdict(figure, floor)
+            if reason:
+                reasons.setdefault(reason, []).append(subject.label)
+            ratio: Inline = "reference" if subject.label == benchmark.reference else ""
+            if figure.ratio is not None:
+                ratio = _measured(ratio_words(figure.ratio))
+            yield (
+                name,
+                _measured(interval_words(figure.value, scale)),
+                ratio,
+                Span(word, CLAIMS.get(word, "")),
+                _share(figure),
+            )
         elif not subject.failure:
             reason = f": {figure.reason}" if figure is not None and figure.reason else ""
-            yield row._replace(missing=f"not measured{reason}")
+            yield name, f"not measured{reason}"
+    for reason, labels in reasons.items():
+        yield "", f"none for {', '.join(labels)}: {reason}"
 
 
-def _filled(row: Row, figure: Figure, floor: Floor | None, scale: float, benchmark: Benchmark) -> Row:
-    assert figure.value is not None
-    value, interval = interval_words(figure.value, scale)
-    ratio, ratio_interval = ratio_words(figure.ratio) if figure.ratio is not None else ("", "")
+def _measured(words: tuple[str, str]) -> Inline:
+    """Return a figure with its interval, which is empty where it has no width."""
+    value, interval = words
+    return (f"{value} ", Span(interval, "quiet")) if interval else value
+
+
+def _share(figure: Figure) -> str:
+    if figure.share is None:
+        return ""
+    return f"{percent(figure.share)} {LIMIT_WORDS.get(figure.limit, figure.limit)}".rstrip()
+
+
+def _verdict(figure: Figure, floor: Floor | None) -> tuple[str, str]:
+    """Return a verdict and its reason; a claim that its own noise floor forbids is not repeated, whoever made it."""
     word, _, reason = (part.strip() for part in figure.verdict.partition(":"))
     if floor is not None and not floor.quiet and word in CLAIMS:
-        # A claim that its own noise floor forbids is not repeated, whoever made it.
-        word, reason = "none", loud_reason(floor, benchmark)
-    share = ""
-    if figure.share is not None:
-        share = f"{percent(figure.share)} {LIMIT_WORDS.get(figure.limit, figure.limit)}".rstrip()
-    return row._replace(
-        value=value,
-        interval=interval,
-        ratio=ratio,
-        ratio_interval=ratio_interval,
-        verdict=word,
-        reason=reason,
-        share=share,
-    )
+        return "none", ""
+    # That the reference against itself is too far apart stands above, once for all.
+    return word, "" if reason.startswith(LOUD) else reason

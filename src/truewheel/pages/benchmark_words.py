@@ -7,11 +7,12 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from truewheel.measure.result import Benchmark, Floor, Interval, Machine, ModelFacts, Subject
+from truewheel.measure.result import Benchmark, Interval, Machine, ModelFacts, Subject
+from truewheel.pages.document import Style
 from truewheel.text import number_words, time_words
 
 LIMIT_WORDS = {"read": "memory", "int8": "int8", "f32": "f32"}
-CLAIMS = {"faster": "better", "smaller": "better", "slower": "worse", "larger": "worse"}
+CLAIMS: dict[str, Style] = {"faster": "good", "smaller": "good", "slower": "bad", "larger": "bad"}
 """Verdicts that claim something, and whether that is good."""
 
 _LOW_LEVEL = re.compile(r"(pp|tg)([0-9]{1,9})(?:@([0-9]{1,9}))?")
@@ -180,11 +181,6 @@ def loud_words(benchmark: Benchmark) -> list[str]:
         f"the same rounds, and above {percent(benchmark.worst_floor)} a difference cannot be told from noise."
     )
     return [words]
-
-
-def loud_reason(floor: Floor, benchmark: Benchmark) -> str:
-    """Say in short why a metric has no verdict."""
-    return f"the noise floor, {percent(floor.floor)}, is above {percent(benchmark.worst_floor)}"
 
 
 def reading_words(benchmark: Benchmark) -> str:

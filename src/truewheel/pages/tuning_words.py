@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from truewheel.measure.result import Trial, Tuning
-from truewheel.pages.bench_words import model_words, settings_words
+from truewheel.pages.benchmark_words import model_words, settings_words
 from truewheel.text import number_words
 
 _MINUTE = 60
