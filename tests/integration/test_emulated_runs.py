@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from factories import make_facts
 from test_planted_code import compiler
 
-import truewheel.child.drivers
+import truewheel.child.programs
 from truewheel.checks.emulation import check
 from truewheel.child.emulated_cpus import EmulatedCpu, Order, Target, canary_codes, emulated_cpus
 from truewheel.child.emulation import find_emulator, run_emulated
@@ -156,7 +156,7 @@ def test_an_emulated_cpu_is_as_the_table_says(cpu):
         name: (place.leaf, place.subleaf, ("eax", "ebx", "ecx", "edx").index(place.register), place.bit, place.state)
         for name, place in feature_table().items()
     }
-    drivers = str(Path(truewheel.child.drivers.__file__).parent)
+    drivers = str(Path(truewheel.child.programs.__file__).parent)
     code = f"""
 import sys; sys.path.insert(0, {drivers!r})
 import emulate

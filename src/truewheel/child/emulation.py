@@ -42,7 +42,7 @@ _CPU_SECONDS = 3600
 _EMULATOR_MEMORY = 1 << 30
 _AT_ONCE = 2
 _FIXED = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
-_DRIVERS = Path(__file__).resolve().parent / "drivers"
+_DRIVERS = Path(__file__).resolve().parent / "programs"
 _PYTHON_OPTIONS = ("-I", "-S", "-B", "-X", "faulthandler")
 
 

@@ -268,4 +268,4 @@ def _read_logits(path: Path, positions: int, vocabulary: int) -> NDArray[np.floa
 
 
 def _driver() -> Path:
-    return Path(__file__).resolve().parent / "drivers" / "logits.py"
+    return Path(__file__).resolve().parent / "programs" / "logits.py"

@@ -157,7 +157,7 @@ def _run_child(
 ) -> SmokeRecord:
     with fresh_environment(wheel, log) as environment:
         request = make_request(environment, model, engine, threads, in_process=in_process)
-        here = Path(__file__).resolve().parent / "drivers" / f"{engine.driver}.py"
+        here = Path(__file__).resolve().parent / "programs" / f"{engine.driver}.py"
         child = {"PATH": "/usr/bin:/bin", "HOME": str(environment.scratch), "TMPDIR": str(environment.scratch)}
         child |= {"LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
         done = process.run(

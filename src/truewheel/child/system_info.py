@@ -70,7 +70,7 @@ def _ask(environment: Environment, path: str) -> SystemInfo:
         "memory-bytes": _MEMORY,
         "file-bytes": _FILE_BYTES,
     }
-    driver = Path(__file__).resolve().parent / "drivers" / "system_info.py"
+    driver = Path(__file__).resolve().parent / "programs" / "system_info.py"
     done = process.run(
         [environment.python, "-I", "-S", "-B", driver],
         env={"PATH": "/usr/bin:/bin", "HOME": str(environment.scratch), "LC_ALL": "C.UTF-8"},

@@ -21,11 +21,10 @@ from planted_emulation import (
     with_haswell,
 )
 
-import truewheel.child.drivers
+import truewheel.child.programs
 from truewheel.checks.emulation import CODES, check, target_of
 from truewheel.checks.run import run_checks
 from truewheel.child import emulation
-from truewheel.child.drivers import emulate
 from truewheel.child.emulated_cpus import (
     EmulatedCpu,
     Order,
@@ -36,6 +35,7 @@ from truewheel.child.emulated_cpus import (
     plan_runs,
 )
 from truewheel.child.emulated_run import judge_run
+from truewheel.child.programs import emulate
 from truewheel.child.smoke import STEPS
 from truewheel.cli import run as run_command
 from truewheel.cpu.features import feature_table
@@ -414,7 +414,7 @@ def test_a_model_without_emulation_is_wrong_usage(capsys):
 
 # What stands in the child
 
-DRIVERS = Path(truewheel.child.drivers.__file__).parent
+DRIVERS = Path(truewheel.child.programs.__file__).parent
 on_x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="machine code for x86-64")
 
 

@@ -254,7 +254,7 @@ def test_the_child_is_isolated_and_bounded(child, tmp_path, monkeypatch):
     python, *options, driver = child["command"]
     assert python == str(tmp_path / "bin/python")
     assert options == ["-I", "-S", "-B", "-X", "faulthandler"]
-    assert driver.endswith("/drivers/llama_cpp.py")
+    assert driver.endswith("/programs/llama_cpp.py")
     assert Path(driver).is_file()
     assert set(child["env"]) == {"PATH", "HOME", "TMPDIR", "LC_ALL", "OPENBLAS_NUM_THREADS"}
     assert (child["cwd"], child["timeout"]) == (tmp_path, 7.0)

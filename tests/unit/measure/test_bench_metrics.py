@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from truewheel.measure.metrics import Plan, Work, make_plan, metrics_of, read_event, share_of_limit
+from truewheel.child.work import Plan, Work
+from truewheel.measure.metrics import make_plan, metrics_of, read_event, share_of_limit
 from truewheel.measure.result import Cost, Limits
 
 PLAN = make_plan([128, 2048], [64], [0, 2048], 32, 256, 3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from truewheel.measure.child import read_run
+from truewheel.child.measure import read_run
 from truewheel.process import Completed
 
 LOCKED = {"step": "lock", "state": "passed", "reason": ""}

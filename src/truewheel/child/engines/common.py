@@ -169,7 +169,7 @@ def main(kind):
     # It may be stopped when whoever tells it what to do is killed: nobody would let it go on then.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     request = json.loads(sys.stdin.readline())
-    lockdown = load_file(os.path.join(_ROOM, "child", "drivers", "lockdown.py"))
+    lockdown = load_file(os.path.join(_ROOM, "child", "programs", "lockdown.py"))
     with open(request["events"], "w") as events:
         frame = Frame(request, events, kind)
         lockdown.limit(request["cpu-seconds"], request["memory-bytes"], request["file-bytes"])

@@ -12,10 +12,10 @@ import msgspec
 
 from truewheel import process
 from truewheel.child.environment import Environment
+from truewheel.child.registry import EngineEntry
 from truewheel.child.smoke import SmokeStep, explain_ending, read_events
+from truewheel.child.work import Plan
 from truewheel.config.presets import Settings
-from truewheel.measure.metrics import Plan
-from truewheel.measure.subjects import EngineEntry
 
 _WALL_SECONDS = 1800.0
 _CPU_SECONDS = 7200
@@ -198,7 +198,7 @@ def _request(runner: Runner, model: Path, plan: Plan, prompt: str, scratch: Path
 
 
 def _command(runner: Runner) -> list[str | Path]:
-    driver = Path(__file__).resolve().parent / "drivers" / f"{runner.engine.driver}.py"
+    driver = Path(__file__).resolve().parent / "engines" / f"{runner.engine.driver}.py"
     return [runner.environment.python, "-I", "-S", "-B", "-X", "faulthandler", driver]
 
 

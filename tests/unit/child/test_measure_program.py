@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from truewheel import process
+from truewheel.child.measure import Session, read_run
 from truewheel.child.smoke import read_events
-from truewheel.measure.child import Session, read_run
 
-import truewheel.measure.drivers  # isort: skip
+import truewheel.child.engines  # isort: skip
 
-FOLDER = Path(truewheel.measure.drivers.__file__).parent
+FOLDER = Path(truewheel.child.engines.__file__).parent
 DRIVER = f"""
 import importlib.util, os, sys, time
 
@@ -173,7 +173,7 @@ def test_who_waits_stopped_ends_with_whoever_told_it(stand):
 import json, os, signal, sys
 from pathlib import Path
 from truewheel import process
-from truewheel.measure.child import Session
+from truewheel.child.measure import Session
 request = json.loads({json.dumps(json.dumps(make_request(stand)))})
 with process.converse({command(stand)!r}, env=dict(os.environ), cwd=Path({str(stand)!r})) as (talk, answers):
     session = Session(talk, Path(request["events"]), 60.0)

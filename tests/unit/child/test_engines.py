@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from truewheel.measure.subjects import known_engines
+from truewheel.child.registry import known_engines
 
-FOLDER = Path(str(resources.files("truewheel.measure"))) / "drivers"
+FOLDER = Path(str(resources.files("truewheel.child"))) / "engines"
 HELPERS = {"__init__", "common", "peer"}
 FILES = sorted(FOLDER.glob("*.py"))
 DRIVERS = [path.stem for path in FILES if path.stem not in HELPERS]
