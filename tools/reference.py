@@ -14,7 +14,8 @@ from truewheel.checks.isa_rules import RULE_TEXTS, isa_rules
 from truewheel.checks.run import CODES, MODULES, explain
 from truewheel.checks.size import Space
 from truewheel.child.emulated_run import EmulatedRun
-from truewheel.child.smoke import SmokeRecord, SmokeStep
+from truewheel.child.ending import SmokeStep
+from truewheel.child.smoke import SmokeRecord
 from truewheel.child.system_info import SystemInfo
 from truewheel.cli import VERBS, cli
 from truewheel.config.presets import (

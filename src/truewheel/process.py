@@ -322,11 +322,13 @@ def converse(
 
 
 class Job(NamedTuple):
-    """A command that runs beside others: its arguments, what it reads, and open files that it inherits."""
+    """A command that runs beside others: what it reads, open files that it inherits, its own environment and folder."""
 
     command: Sequence[str | os.PathLike[str]]
     stdin: bytes
     descriptors: tuple[int, ...] = ()
+    env: Mapping[str, str] | None = None
+    cwd: Path | None = None
 
 
 class Result(NamedTuple):
@@ -343,7 +345,7 @@ def run_together(jobs: Sequence[Job], *, env: Mapping[str, str], timeout: float)
 
     Args:
         jobs: the commands; all start at once.
-        env: the whole environment of each.
+        env: the whole environment of each that has none of its own.
         timeout: seconds after which those that still run are ended, with their groups.
     """
     deadline = time.monotonic() + timeout
@@ -377,7 +379,8 @@ def _start_job(
     feed.seek(0)
     process = subprocess.Popen(
         [os.fspath(part) for part in job.command],
-        env=dict(env),
+        env=dict(env if job.env is None else job.env),
+        cwd=job.cwd,
         stdin=feed,
         stdout=output,
         stderr=errors,

@@ -21,7 +21,7 @@ import truewheel.child.programs
 from truewheel.checks.emulation import check
 from truewheel.child.emulated_cpus import EmulatedCpu, Order, Target, canary_codes, emulated_cpus
 from truewheel.child.emulation import find_emulator, run_emulated
-from truewheel.config.tables import Engine
+from truewheel.child.registry import EngineEntry
 from truewheel.console import Console
 from truewheel.cpu.features import feature_table
 from truewheel.cpu.host import detect_host
@@ -78,7 +78,7 @@ def emulate(tmp_path, monkeypatch):
         runs = run_emulated(
             wheel,
             Model("any", model, "Once", "", vocabulary_round_trips=True),
-            Engine(name="tiny-engine", import_name="tiny_engine", driver="llama_cpp"),
+            EngineEntry(name="tiny-engine", import_name="tiny_engine", driver="llama_cpp"),
             Target(floor),
             [Order(cpu) for cpu in cpus],
             host=detect_host(),

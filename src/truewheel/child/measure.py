@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,19 +10,19 @@ from typing import Any, NamedTuple
 import msgspec
 
 from truewheel import process
+from truewheel.child.ending import judge, read_events
 from truewheel.child.environment import Environment
+from truewheel.child.limits import MEASURE
 from truewheel.child.registry import EngineEntry
-from truewheel.child.smoke import SmokeStep, explain_ending, read_events
+from truewheel.child.request import Cut, MeasureRequest, drive, place
+from truewheel.child.start import Confined, scratch_in
 from truewheel.child.work import Plan
 from truewheel.config.presets import Settings
 
-_WALL_SECONDS = 1800.0
-_CPU_SECONDS = 7200
-_BASE_MEMORY = 16 << 30
-_FILE_BYTES = 256 << 20
 _MOST_WORDS = 300
 _END_SECONDS = 60.0
-_EVENTS = "events.jsonl"
+_STEPS = ("import", "load", "memory")
+"""What every run begins and ends with."""
 
 
 class Runner(NamedTuple):
@@ -77,7 +76,7 @@ def run_child(
     prompt: str,
     *,
     cut: tuple[str, int] | None = None,
-    wall_seconds: float = _WALL_SECONDS,
+    wall_seconds: float = MEASURE.wall_seconds,
 ) -> Run:
     """Run an engine once in a fresh, locked-down process and return what it showed.
 
@@ -89,17 +88,11 @@ def run_child(
         cut: a text that is cut to so many of the engine's tokens first.
         wall_seconds: after which it is ended.
     """
-    with _scratch(runner) as scratch:
-        request = _request(runner, model, plan, prompt, scratch)
-        request |= {"cut": {"text": cut[0], "tokens": cut[1]} if cut else None}
-        done = process.run(
-            _command(runner),
-            env=_variables(scratch),
-            cwd=scratch,
-            timeout=wall_seconds,
-            stdin=msgspec.json.encode(request),
-        )
-        return read_run(read_events(scratch / _EVENTS), done)
+    with scratch_in(runner.environment) as scratch:
+        confined = Confined(runner.environment, scratch, MEASURE._replace(wall_seconds=wall_seconds))
+        request = _request(runner, model, plan, prompt, confined, cut=Cut(*cut) if cut else None)
+        done = confined.run(request)
+        return read_run(read_events(Path(request.events)), done)
 
 
 class Session:
@@ -113,7 +106,7 @@ class Session:
         self.alive = True
         self.repeated = 0
 
-    def begin(self, request: dict[str, Any]) -> None:
+    def begin(self, request: MeasureRequest) -> None:
         """Send the request and wait until it is loaded and warm."""
         self.alive = self._talk.ask(msgspec.json.encode(request), self._seconds)
         self._talk.stop()
@@ -153,7 +146,7 @@ class Session:
 
 @contextlib.contextmanager
 def open_session(
-    runner: Runner, model: Path, plan: Plan, prompt: str, *, wall_seconds: float = _WALL_SECONDS
+    runner: Runner, model: Path, plan: Plan, prompt: str, *, wall_seconds: float = MEASURE.wall_seconds
 ) -> Iterator[Session]:
     """Start an engine in a fresh, locked-down process, loaded and warm, to be told what to measure.
 
@@ -164,61 +157,45 @@ def open_session(
         prompt: text of `answer`.
         wall_seconds: for each turn.
     """
-    with (
-        _scratch(runner) as scratch,
-        process.converse(_command(runner), env=_variables(scratch), cwd=scratch) as (talk, answers),
-    ):
-        session = Session(talk, scratch / _EVENTS, wall_seconds)
-        session.begin({**_request(runner, model, plan, prompt, scratch), "orders": answers})
-        yield session
+    with scratch_in(runner.environment) as scratch:
+        confined = Confined(runner.environment, scratch, MEASURE._replace(wall_seconds=wall_seconds))
+        with confined.converse() as (talk, answers):
+            request = _request(runner, model, plan, prompt, confined, orders=answers)
+            session = Session(talk, Path(request.events), wall_seconds)
+            session.begin(request)
+            yield session
 
 
-@contextlib.contextmanager
-def _scratch(runner: Runner) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="run-", dir=runner.environment.scratch) as folder:
-        yield Path(folder)
-
-
-def _request(runner: Runner, model: Path, plan: Plan, prompt: str, scratch: Path) -> dict[str, Any]:
-    return {
-        "engine": runner.engine.driver,
-        "import-name": runner.engine.import_name,
-        "site": str(runner.environment.site),
-        "model": str(model),
-        "settings": runner.settings,
-        "listening": runner.engine.listening,
-        "context": plan.context,
-        "events": str(scratch / _EVENTS),
-        "prompt": prompt,
-        "work": plan.work,
-        "cpu-seconds": _CPU_SECONDS,
-        "memory-bytes": _BASE_MEMORY + 4 * model.stat().st_size,
-        "file-bytes": _FILE_BYTES,
-    }
-
-
-def _command(runner: Runner) -> list[str | Path]:
-    driver = Path(__file__).resolve().parent / "engines" / f"{runner.engine.driver}.py"
-    return [runner.environment.python, "-I", "-S", "-B", "-X", "faulthandler", driver]
-
-
-def _variables(scratch: Path) -> dict[str, str]:
-    return {"PATH": "/usr/bin:/bin", "HOME": str(scratch), "TMPDIR": str(scratch), "LC_ALL": "C.UTF-8"}
+def _request(
+    runner: Runner, model: Path, plan: Plan, prompt: str, confined: Confined, cut: Cut | None = None, orders: int = 0
+) -> MeasureRequest:
+    return MeasureRequest(
+        program="measure",
+        **place(runner.environment, confined.scratch, confined.limits, model),
+        **drive(runner.engine),
+        settings=runner.settings,
+        start_hooks=True,
+        listening=runner.engine.listening,
+        model=str(model),
+        context=plan.context,
+        prompt=prompt,
+        work=plan.work,
+        cut=cut,
+        orders=orders,
+    )
 
 
 def read_run(events: list[dict[str, Any]], done: process.Completed) -> Run:
     """Turn a child's events and its end into a run; what a child writes is nothing to rely on."""
     measured: dict[str, list[dict[str, Any]]] = {}
     skipped: dict[str, str] = {}
-    first: dict[str, dict[str, Any]] = {}
     for event in events:
         if event.get("step") == "measure":
             measured.setdefault(str(event.get("id")), []).append(event)
         elif event.get("step") == "skip":
             skipped[str(event.get("id"))] = _words(event.get("reason"))
-        else:
-            first.setdefault(str(event.get("step")), event)
-    facts = {step: _table(event.get("facts")) for step, event in first.items()}
+    steps = {str(event.get("step")): event for event in events}
+    facts = {step: _table(event.get("facts")) for step, event in steps.items()}
     loaded = facts.get("load", {})
     notes = loaded.pop("notes", [])
     notes = [*notes, *_left_out(loaded)] if isinstance(notes, list) else []
@@ -228,12 +205,12 @@ def read_run(events: list[dict[str, Any]], done: process.Completed) -> Run:
         version=_words(facts.get("import", {}).get("version", "")),
         took={str(key): value for key, value in loaded.items() if isinstance(value, (bool, int, float, str))},
         notes=tuple(_words(note) for note in notes),
-        imported=_number(first.get("import", {}).get("seconds")),
-        loaded=_number(first.get("load", {}).get("seconds")),
+        imported=_number(steps.get("import", {}).get("seconds")),
+        loaded=_number(steps.get("load", {}).get("seconds")),
         peak=int(_number(facts.get("memory", {}).get("peak"))),
         text=str(facts.get("cut", {}).get("text", "")),
         repeated=sum(bool(event.get("disturbed")) for each in measured.values() for event in each),
-        failure=_explain(first, events, done),
+        failure=_explain(events, done),
     )
 
 
@@ -246,18 +223,16 @@ def _left_out(loaded: dict[str, Any]) -> list[str]:
     return found
 
 
-def _explain(first: dict[str, dict[str, Any]], events: list[dict[str, Any]], done: process.Completed) -> str:
+def _explain(events: list[dict[str, Any]], done: process.Completed) -> str:
     """Say why a child came to no good end; one that says so itself is taken at its word."""
-    where = str(events[-1].get("step", "the start")) if events else "the start"
-    steps = [] if "memory" in first else [SmokeStep(f"after {where}", "not reached")]
-    if "failed" in first:
-        failed = first["failed"]
-        steps = [SmokeStep(_words(failed.get("where")), "failed", reason=_words(failed.get("reason")))]
-    locked = str(first.get("lock", {}).get("reason", ""))
-    code, words = explain_ending(done, steps, f"after {where}", locked)
-    if code and "failed" not in first and done.returncode > 0 and done.output.strip():
+    failed = [str(event.get("step")) for event in events if event.get("state") == "failed"]
+    last = events[-1] if events else {"step": "the start"}
+    where = str(last.get("step")) if last.get("state") == "begin" else f"after {last.get('step')}"
+    ended = judge([*_STEPS, *failed], events, done, where=where)
+    words = ended.words
+    if ended.code and not failed and done.returncode > 0 and done.output.strip():
         words += f": {done.output.strip().splitlines()[-1]}"
-    return _words(words) if code else ""
+    return _words(words) if ended.code else ""
 
 
 def _words(value: object) -> str:

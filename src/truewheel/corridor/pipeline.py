@@ -16,9 +16,9 @@ from truewheel.build.product import BuiltWheel
 from truewheel.checks.isa_rules import needles
 from truewheel.checks.policy import default_policy
 from truewheel.checks.run import gather, rate, run_checks
-from truewheel.child.smoke import SmokeRecord, engine_for, run_smoke, unproven
+from truewheel.child.registry import EngineEntry, engine_for, engine_of
+from truewheel.child.smoke import SmokeRecord, run_smoke, unproven
 from truewheel.config.locations import cache_root
-from truewheel.config.tables import Engine
 from truewheel.console import Console
 from truewheel.corridor.obtain import Place, obtain_build
 from truewheel.corridor.prepare import Order, Prepared, prepare
@@ -72,13 +72,13 @@ def build(order: Order, house: Wheelhouse, console: Console) -> Outcome:
 def _build(order: Order, ready: Prepared, house: Wheelhouse, console: Console, seconds: dict[str, float]) -> Outcome:
     plan, place = ready.plan, Place(cache_root(), console, seconds)
     work, log = place.work(ready), place.log(ready)
+    engine = engine_of(ready.recipe)
     try:
         model = find_model(order.model)
         built = obtain_build(order, ready, place)
         with stage(console, seconds, RepairError, "repair", built.path.name):
             repaired = _repair(built, work)
         with stage(console, seconds, CheckError, "check", f"smoke on {order.model}, then every check"):
-            engine = ready.recipe.recipe.engine
             if lacks := _lacking(plan, ready.host):
                 record = unproven(model, f"not provable here: this CPU lacks {', '.join(lacks)}")
                 console.say(f"         {record.ending}")
@@ -87,7 +87,7 @@ def _build(order: Order, ready: Prepared, house: Wheelhouse, console: Console, s
             read = inspect_wheel(repaired.wheel.path, needles=needles(), cache=False)
             facts = gather(read, plan=plan, evidence=repaired.evidence, record=record)
             if order.emulate:
-                facts = facts._replace(emulation=emulate_wheel(facts, order.model, console))
+                facts = facts._replace(emulation=emulate_wheel(facts, order.model, console, engine))
             findings = run_checks(facts)
         report = make_report(facts, findings, seconds)
         with stage(console, {}, StoreError, "store", str(house.root)):
@@ -122,7 +122,14 @@ def _repair(built: BuiltWheel, work: Path) -> RepairedWheel:
 
 
 def _smoke(
-    wheel: WheelFile, model: Model, engine: Engine, host: Host, console: Console, log: Path | None, *, in_process: bool
+    wheel: WheelFile,
+    model: Model,
+    engine: EngineEntry,
+    host: Host,
+    console: Console,
+    log: Path | None,
+    *,
+    in_process: bool,
 ) -> SmokeRecord:
     return run_smoke(wheel, model, engine, threads=host.usable_cores, console=console, in_process=in_process, log=log)
 

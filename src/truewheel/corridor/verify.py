@@ -14,9 +14,8 @@ from truewheel.checks.run import gather, rate, run_checks
 from truewheel.child.emulated_cpus import plan_runs
 from truewheel.child.emulated_run import EmulatedRun
 from truewheel.child.emulation import run_emulated
-from truewheel.child.smoke import engine_for
+from truewheel.child.registry import EngineEntry, engine_for
 from truewheel.child.system_info import SYSTEM_INFO, SystemInfo, ask_libraries
-from truewheel.config.tables import Engine
 from truewheel.console import Console
 from truewheel.cpu.host import detect_host
 from truewheel.errors import PlanError
@@ -79,24 +78,23 @@ def _with_runs(facts: Facts, model: str, console: Console) -> Facts:
     return facts._replace(emulation=emulate_wheel(facts, model, console))
 
 
-def emulate_wheel(facts: Facts, model: str, console: Console) -> tuple[EmulatedRun, ...]:
+def emulate_wheel(
+    facts: Facts, model: str, console: Console, engine: EngineEntry | None = None
+) -> tuple[EmulatedRun, ...]:
     """Run a wheel on emulated CPUs, and on this one to compare.
 
     Args:
         facts: what is known of it.
         model: name or path of what it loads.
         console: is told how each run ended.
+        engine: how it is driven; None for as the recipe of its project says.
 
     Raises:
         LoadError: no driver can run it, or the model is no sound GGUF.
         FetchError: a dependency or the model cannot be had.
         CheckError: there is no emulator.
     """
-    host, target, plan = detect_host(), target_of(facts), facts.plan
-    engine = (
-        Engine(name=plan.engine, import_name=plan.import_name, driver=plan.driver)
-        if plan
-        else engine_for(facts.wheel.name.project)
-    )
+    host, target = detect_host(), target_of(facts)
+    engine = engine or engine_for(facts.wheel.name.project)
     orders = plan_runs(target, frozenset(host.features))
     return run_emulated(facts.wheel, find_model(model), engine, target, orders, host=host, console=console)

@@ -16,7 +16,7 @@ from truewheel.checks.equivalence import DIVERGES_ABOVE, compare
 from truewheel.child.logits import Answer
 from truewheel.child.logits import Runner as LogitsRunner
 from truewheel.child.measure import Runner, Session, open_session, run_child
-from truewheel.child.smoke import engine_for
+from truewheel.child.registry import engine_for
 from truewheel.child.work import Plan, Work
 from truewheel.config.presets import Settings
 from truewheel.console import Console

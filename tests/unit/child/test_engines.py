@@ -1,4 +1,4 @@
-"""Programs that measure packages of the index: what each file must be, and what they make of an engine's answers."""
+"""Adapters: what each file must be, and what they make of an engine's answers; and the programs on top of them."""
 
 import ast
 import importlib.util
@@ -12,13 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from truewheel.child.engines import base
+from truewheel.child.programs.measure import Low, Measurement
 from truewheel.child.registry import known_engines
 
 FOLDER = Path(str(resources.files("truewheel.child"))) / "engines"
-HELPERS = {"__init__", "common", "peer"}
+HELPERS = {"__init__", "base"}
 FILES = sorted(FOLDER.glob("*.py"))
+PROGRAMS = sorted((FOLDER.parent / "programs").glob("*.py"))
 DRIVERS = [path.stem for path in FILES if path.stem not in HELPERS]
-METHODS = ("do_import", "do_load", "prefill", "decode", "answer", "cut", "notes")
+METHODS = ("load", "open", "feed", "truncate", "answer", "tokenize", "notes")
+MODEL, CONTEXT = "/models/m.gguf", 600
 PROMPT = "The lighthouse keeper"
 
 
@@ -29,12 +33,8 @@ def load(name):
     return module
 
 
-def request_of(name, **settings):
-    return {"import-name": name, "model": "/models/m.gguf", "settings": settings, "context": 600}
-
-
 def driver_of(name, package=None, engine=None, **settings):
-    driver = load(name).Driver(request_of(name, **settings))
+    driver = load(name).Engine(name, settings)
     driver.package, driver.engine = package, engine
     return driver
 
@@ -45,6 +45,15 @@ def imported_at_module_level(tree):
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield "." if node.level else (node.module or "").split(".")[0]
+
+
+def imported_of_ours(path):
+    """Yield the rooms and folders of truewheel that a file imports, wherever in the file it does so."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("truewheel"):
+            yield node.module.removesuffix(".base").removesuffix(".smoke")
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("truewheel"))
 
 
 @pytest.fixture
@@ -61,7 +70,7 @@ def test_every_driver_is_there():
     assert {entry.driver for entry in known_engines().values()} == set(DRIVERS)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*FILES, *PROGRAMS], ids=lambda path: path.stem)
 def test_old_pythons_read_every_file(path):
     tree = ast.parse(path.read_text(), feature_version=(3, 8))
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.AnnAssign)]
@@ -69,10 +78,12 @@ def test_old_pythons_read_every_file(path):
     assert not [node.name for node in functions if node.returns or any(each.annotation for each in node.args.args)]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*FILES, *PROGRAMS], ids=lambda path: path.stem)
 def test_only_the_standard_library_is_imported(path):
     strangers = set(imported_at_module_level(ast.parse(path.read_text()))) - sys.stdlib_module_names
-    assert not strangers
+    # Of truewheel, what lies here and what wheels carry: those keep to the standard library too.
+    assert strangers <= {"truewheel"}
+    assert set(imported_of_ours(path)) <= {"truewheel.carried", "truewheel.child.engines", "truewheel.child.programs"}
 
 
 def test_strangers_would_be_seen():
@@ -82,10 +93,11 @@ def test_strangers_would_be_seen():
 
 @pytest.mark.parametrize("name", DRIVERS)
 def test_every_driver_has_the_protocol(name):
-    driver = load(name).Driver(request_of(name))
+    driver = driver_of(name)
+    assert isinstance(driver, base.Engine)
     assert not [method for method in METHODS if not callable(getattr(driver, method, None))]
-    last = ast.parse((FOLDER / f"{name}.py").read_text()).body[-1]
-    assert ast.unparse(last) == "if __name__ == '__main__':\n    load_sibling('common').main(Driver)"
+    assert type(driver).open is not base.Engine.open
+    assert type(driver).answer is not base.Engine.answer
 
 
 @pytest.mark.parametrize("name", DRIVERS)
@@ -97,9 +109,9 @@ def test_loading_a_driver_leaves_no_module_behind(name):
 
 @pytest.mark.parametrize("name", ["mistralrs", "nobodywho", "openvino_genai", "xllamacpp"])
 def test_an_engine_without_a_low_level_says_so(name):
-    driver = driver_of(name)
-    for work in (driver.prefill, driver.decode):
-        with pytest.raises(NotImplementedError, match="samples none"):
+    low = Low(driver_of(name), CONTEXT)
+    for work in (low.prefill, low.decode):
+        with pytest.raises(base.Absent, match="samples none"):
             work(8, 0)
 
 
@@ -107,8 +119,7 @@ def test_an_engine_without_a_low_level_says_so(name):
 def test_a_setting_is_followed_or_named(name):
     asked = {"n_threads": 2, "own_pool": True, "huge_pages": True}
     driver = driver_of(name, **asked)
-    driver.load = dict
-    assert driver.do_load()["ignored"] == ["huge_pages", "own_pool"]
+    assert driver.ignored() == ["huge_pages", "own_pool"]
 
 
 def test_what_is_mended_is_said():
@@ -120,18 +131,23 @@ def test_what_is_mended_is_said():
 
 
 def test_one_number_of_threads_is_enough_where_both_are_the_same():
-    list_ignored = load("peer").list_ignored
+    def list_ignored(settings, followed):
+        engine = base.Engine("toy", settings)
+        engine.followed = followed
+        return engine.ignored()
+
     same = {"n_threads": 2, "n_threads_batch": 2, "poll": 0}
     assert list_ignored(same, ["n_threads"]) == ["poll"]
     assert list_ignored(dict(same, n_threads_batch=1), ["n_threads"]) == ["n_threads_batch", "poll"]
     assert list_ignored(same, []) == ["n_threads", "n_threads_batch", "poll"]
     assert list_ignored({}, ["n_threads"]) == []
+    assert list_ignored(same, None) == []
 
 
 @pytest.mark.usefixtures("ticking")
 def test_pieces_are_timed_as_they_come():
-    assert load("peer").listen(["a", "", "b"]) == (1.0, 2.0, "ab")
-    first, seconds, text = load("peer").listen([])
+    assert base.listen(["a", "", "b"]) == (1.0, 2.0, "ab")
+    first, seconds, text = base.listen([])
     assert (first, text) == (None, "")
     assert seconds > 0
 
@@ -180,11 +196,13 @@ class Ik:
 @pytest.mark.usefixtures("ticking")
 def test_ik_counts_what_was_generated():
     driver = driver_of("ik_llama_cpp", engine=Ik())
-    driver.depth = 32
     answer = driver.answer("abc", 8)
     assert answer == {"first": None, "seconds": 1.0, "prompt": 3, "count": 3, "text": "and"}
-    assert driver.depth is None
-    assert driver.cut("naïve", 2) == ("na", 2)
+    measurement = Measurement(types.SimpleNamespace(request={"context": CONTEXT}), driver)
+    measurement.low.depth = 32
+    measurement.once({"kind": "answer"}, 8, 0, "abc")
+    assert measurement.low.depth is None
+    assert measurement.do_cut("naïve", 2) == {"text": "na", "tokens": 2}
 
 
 class IkCalls:
@@ -213,12 +231,13 @@ def test_ik_places_each_batch_behind_the_last():
         "llama_kv_cache_seq_rm": calls.take("remove"),
         "llama_synchronize": lambda _: None,
     }
-    driver.tokens, driver.size = list(range(10)), 4
-    driver.decode(2, 6)
+    low = Low(driver, CONTEXT)
+    low.tokens, driver.size = list(range(10)), 4
+    low.decode(2, 6)
     first = [("clear",), ("decode", (0, 4, (0, 1, 2, 3))), ("decode", (4, 2, (4, 5)))]
     again = [("decode", (6, 1, (0,))), ("decode", (7, 1, (1,)))]
     assert calls.seen == [*first, *again]
-    driver.decode(2, 6)
+    low.decode(2, 6)
     assert calls.seen == [*first, *again, ("remove", 0, 6, -1), *again]
 
 
@@ -272,7 +291,7 @@ def make_server_package():
 
 def test_a_server_gets_nothing_that_was_not_asked_for():
     driver = driver_of("xllamacpp", make_server_package())
-    driver.do_load()
+    driver.open(MODEL, CONTEXT)
     plain = make_server_package().CommonParams()
     plain.model.path = "/models/m.gguf"
     assert driver.engine == plain
@@ -283,7 +302,7 @@ def test_a_server_gets_what_was_asked_for():
     driver = driver_of(
         "xllamacpp", make_server_package(), **settings, type_k="q8_0", repack=False, use_mmap=False, poll=0
     )
-    facts = driver.do_load()
+    facts = driver.open(MODEL, CONTEXT)
     params = driver.engine
     assert (params.n_ctx, params.n_batch) == (600, 64)
     assert (params.cpuparams.n_threads, params.cpuparams_batch.n_threads) == (3, 4)
@@ -291,7 +310,7 @@ def test_a_server_gets_what_was_asked_for():
     assert params.flash_attn_type == "LLAMA_FLASH_ATTN_TYPE_ENABLED"
     assert (params.cache_type_k, hasattr(params, "cache_type_v")) == ("GGML_TYPE_Q8_0", False)
     assert (params.no_extra_bufts, params.load_mode) == (True, "LLAMA_LOAD_MODE_NONE")
-    assert (facts["ignored"], list(facts["not_followed"])) == ([], ["poll"])
+    assert (driver.ignored(), list(facts["not_followed"])) == ([], ["poll"])
 
 
 class Server:
@@ -358,7 +377,7 @@ def test_cffi_counts_pieces_that_are_empty(capsys):
         yield from ["a", "", "b"]
 
     driver = driver_of("llama_cpp_cffi", engine=types.SimpleNamespace(completions=complete))
-    driver.context = None
+    driver.low = None
     driver.tokenizer = types.SimpleNamespace(encode=lambda text: text.split())
     answer = driver.answer(PROMPT, 8)
     assert answer == {"first": 1.0, "seconds": 2.0, "prompt": 3, "count": 3, "text": "ab"}
@@ -369,7 +388,7 @@ def test_cffi_looks_for_no_card_and_no_network(monkeypatch):
     monkeypatch.setenv("LLAMA_CPP_BACKEND", "cuda")
     monkeypatch.setattr(socket, "has_ipv6", True)
     monkeypatch.setattr("importlib.metadata.version", lambda name: {"llama-cpp-cffi": "0.4"}[name])
-    assert load("llama_cpp_cffi").Driver(request_of("json")).do_import() == {"version": "0.4"}
+    assert load("llama_cpp_cffi").Engine("json", {}).load() == "0.4"
     assert (os.environ["LLAMA_CPP_BACKEND"], socket.has_ipv6) == ("cpu", False)
 
 
@@ -519,7 +538,7 @@ def test_openvino_keeps_no_prompts():
     )
     driver = driver_of("openvino_genai", package, n_threads=2)
     driver.read_plugin = dict
-    driver.do_load()
+    driver.open(MODEL, CONTEXT)
     given, more = opened[0]
     assert given == ("/models/m.gguf", "CPU")
     assert more["INFERENCE_NUM_THREADS"] == 2
@@ -532,5 +551,5 @@ def test_openvino_keeps_no_prompts():
 def test_openvino_sends_no_message(monkeypatch):
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setattr("importlib.metadata.version", lambda name: {"openvino-genai": "2026.4"}[name])
-    assert load("openvino_genai").Driver(request_of("json")).do_import() == {"version": "2026.4"}
+    assert load("openvino_genai").Engine("json", {}).load() == "2026.4"
     assert os.environ.pop("CI") == "true"

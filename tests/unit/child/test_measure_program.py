@@ -1,66 +1,63 @@
-"""The frame that drivers run in: what it writes down, and how it takes orders; a stand-in for the engine."""
+"""The program that measures: what it writes down, and how it takes orders; a stand-in for the engine."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from truewheel import process
+from truewheel.child.ending import read_events
 from truewheel.child.measure import Session, read_run
-from truewheel.child.smoke import read_events
+from truewheel.child.request import Cut, MeasureRequest
+from truewheel.child.work import Work
 
-import truewheel.child.engines  # isort: skip
+import truewheel.child  # isort: skip
 
-FOLDER = Path(truewheel.child.engines.__file__).parent
-DRIVER = f"""
-import importlib.util, os, sys, time
+MAIN = Path(truewheel.child.__file__).parent / "programs" / "main.py"
+ADAPTER = """
+import os
+from truewheel.child.engines import base
 
-def load(name):
-    spec = importlib.util.spec_from_file_location("truewheel_" + name, os.path.join({str(FOLDER)!r}, name + ".py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-class Driver:
-    def __init__(self, request):
-        self.settings = request["settings"]
-    def do_import(self):
+class Engine(base.Engine):
+    followed = ("n_threads",)
+    def load(self):
         if "socket" in self.settings:
             import socket
             socket.socket()
-        import stand_in
-        return {{"version": stand_in.__version__}}
-    def do_load(self):
+        return super().load()
+    def open(self, model, context, preset=False, every=False):
         if "broken" in self.settings:
             raise OSError("no such model")
-        return {{"n_threads": 3, "ignored": ["poll"]}}
+        return {"n_threads": 3}
     def notes(self):
         return ["it is a stand-in"]
-    def cut(self, text, tokens):
-        return text[:tokens], tokens
-    def prefill(self, tokens, depth):
-        return tokens / 1000
-    def decode(self, tokens, depth):
-        raise NotImplementedError("it has no low level")
+    def vocabulary(self):
+        return 256
+    def tokenize(self, text, special=True):
+        return list(text.encode())
+    def detokenize(self, tokens, before=()):
+        return bytes(tokens)
+    def truncate(self, position):
+        pass
+    def feed(self, tokens):
+        if len(tokens) == 1:
+            raise base.Absent("it has no low level")
     def answer(self, prompt, tokens):
         if "dies" in self.settings and tokens > 4:
             os.kill(os.getpid(), 11)
-        return {{"first": 0.5, "seconds": 1.5, "prompt": len(prompt), "count": tokens, "text": "x" * 1000}}
-
-load("common").main(Driver)
+        return {"first": 0.5, "seconds": 1.5, "prompt": len(prompt), "count": tokens, "text": "x" * 1000}
 """
 WORK = [
-    {"id": "answer", "kind": "answer", "tokens": 8, "repeat": 1},
-    {"id": "pp100", "kind": "prefill", "tokens": 100, "repeat": 2},
-    {"id": "tg4", "kind": "decode", "tokens": 4, "repeat": 2},
+    Work("answer", "answer", 8, repeat=1),
+    Work("pp100", "prefill", 100, repeat=2),
+    Work("tg4", "decode", 4, repeat=2),
 ]
 
 
@@ -68,23 +65,25 @@ WORK = [
 def stand(tmp_path):
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "stand_in.py").write_text("__version__ = '7'")
-    (tmp_path / "driver.py").write_text(textwrap.dedent(DRIVER))
+    (tmp_path / "stand_in.py").write_text(ADAPTER)
     return tmp_path
 
 
 def make_request(stand, **more):
-    return {
-        "site": str(stand / "site"), "settings": {}, "events": str(stand / "events.jsonl"), "prompt": "Once upon",
-        "work": WORK, "cpu-seconds": 60, "memory-bytes": 4 << 30, "file-bytes": 1 << 20, **more,
-    }  # fmt: skip
+    return MeasureRequest(
+        program="measure", site=str(stand / "site"), events=str(stand / "events.jsonl"), cpu_seconds=60,
+        memory_bytes=4 << 30, file_bytes=1 << 20, adapter=str(stand / "stand_in.py"), import_name="stand_in",
+        start_hooks=True, model="m.gguf", context=512, prompt="Once upon", work=tuple(WORK),
+        **{"settings": {"n_threads": 3, "poll": 1}, **more},
+    )  # fmt: skip
 
 
-def command(stand):
-    return [sys.executable, "-I", "-S", "-B", str(stand / "driver.py")]
+def command(*_):
+    return [sys.executable, "-I", "-S", "-B", str(MAIN)]
 
 
 def run(stand, **more):
-    request = json.dumps(make_request(stand, **more))
+    request = msgspec.json.encode(make_request(stand, **more)).decode()
     done = subprocess.run(command(stand), input=request, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode == 97:
         pytest.skip("this machine has no seccomp filter")
@@ -93,10 +92,11 @@ def run(stand, **more):
 
 
 def test_everything_is_measured_and_told(stand):
-    found = run(stand, cut={"text": "abcdef", "tokens": 3})
+    found = run(stand, cut=Cut("abcdef", 3))
     assert found.failure == ""
     assert (found.version, found.text) == ("7", "abc")
-    assert [event["seconds"] for event in found.measured["pp100"]] == [0.1, 0.1]
+    assert [event["count"] for event in found.measured["pp100"]] == [100, 100]
+    assert all(event["seconds"] > 0 for event in found.measured["pp100"])
     assert found.skipped == {"tg4": "it has no low level"}
     assert found.notes == ("it is a stand-in", "has no way to set poll")
     assert len(found.measured["answer"][0]["text"]) == 200
@@ -117,6 +117,19 @@ def test_a_package_cannot_run_before_the_lock(stand):
     assert "start a process" in run(stand).failure
 
 
+def test_an_adapter_is_not_read_before_the_lock(stand):
+    (stand / "stand_in.py").write_text("import os; os.fork()")
+    assert "start a process" in run(stand).failure
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [("this is no Python", "SyntaxError: "), ("import nothing", "ModuleNotFoundError: ")]
+)
+def test_an_adapter_that_cannot_be_loaded_says_why(stand, text, reason):
+    (stand / "stand_in.py").write_text(text)
+    assert run(stand).failure.startswith(f"at import: {reason}")
+
+
 def start(stand, **more):
     talk = process.converse(command(stand), env={**os.environ}, cwd=stand)
     return talk, make_request(stand, **more)
@@ -126,11 +139,11 @@ def test_orders_are_followed_one_by_one(stand):
     talking, request = start(stand)
     with talking as (talk, answers):
         session = Session(talk, stand / "events.jsonl", 60.0)
-        session.begin({**request, "orders": answers})
+        session.begin(msgspec.structs.replace(request, orders=answers))
         if not session.alive:
             pytest.skip("this machine has no seccomp filter")
         assert session.skipped() == {"tg4"}
-        assert session.measure("pp100")["seconds"] == 0.1
+        assert session.measure("pp100")["count"] == 100
         assert session.measure("answer")["count"] == 8
         assert session.measure("pp100")["id"] == "pp100"
         found = session.finish()
@@ -143,7 +156,7 @@ def test_who_dies_at_an_order_is_told_apart(stand):
     talking, request = start(stand, settings={"dies": 1})
     with talking as (talk, answers):
         session = Session(talk, stand / "events.jsonl", 60.0)
-        session.begin({**request, "orders": answers})
+        session.begin(msgspec.structs.replace(request, orders=answers))
         if not session.alive:
             pytest.skip("this machine has no seccomp filter")
         assert session.measure("answer") is None
@@ -170,14 +183,16 @@ def test_who_waits_stopped_ends_with_whoever_told_it(stand):
     path = stand / "teller.py"
     path.write_text(
         f"""
-import json, os, signal, sys
+import os, signal, sys
 from pathlib import Path
+import msgspec
 from truewheel import process
 from truewheel.child.measure import Session
-request = json.loads({json.dumps(json.dumps(make_request(stand)))})
+from truewheel.child.request import MeasureRequest
+request = msgspec.json.decode({msgspec.json.encode(make_request(stand))!r}, type=MeasureRequest)
 with process.converse({command(stand)!r}, env=dict(os.environ), cwd=Path({str(stand)!r})) as (talk, answers):
-    session = Session(talk, Path(request["events"]), 60.0)
-    session.begin(dict(request, orders=answers))
+    session = Session(talk, Path(request.events), 60.0)
+    session.begin(msgspec.structs.replace(request, orders=answers))
     print(talk._process.pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -10,13 +10,18 @@ from truewheel.process import Completed
 LOCKED = {"step": "lock", "state": "passed", "reason": ""}
 GOOD = [
     LOCKED,
-    {"step": "import", "seconds": 0.5, "facts": {"version": "1.2"}},
-    {"step": "load", "seconds": 2.0, "facts": {"n_threads": 2, "odd": [1], "notes": ["it wraps\nthe prompt"]}},
-    {"step": "cut", "facts": {"text": "Once upon", "tokens": 2}},
+    {"step": "import", "state": "passed", "seconds": 0.5, "facts": {"version": "1.2"}},
+    {
+        "step": "load",
+        "state": "passed",
+        "seconds": 2.0,
+        "facts": {"n_threads": 2, "odd": [1], "notes": ["it wraps\nthe prompt"]},
+    },
+    {"step": "cut", "state": "passed", "facts": {"text": "Once upon", "tokens": 2}},
     {"step": "measure", "id": "pp8", "seconds": 1.0, "count": 8, "disturbed": False},
     {"step": "measure", "id": "pp8", "seconds": 1.5, "count": 8, "disturbed": True},
     {"step": "skip", "id": "tg4", "reason": "no low level"},
-    {"step": "memory", "facts": {"peak": 4096}},
+    {"step": "memory", "state": "passed", "facts": {"peak": 4096}},
 ]
 
 
@@ -40,7 +45,7 @@ def test_a_child_that_stops_early_however_quietly_has_not_passed():
 
 
 def test_what_a_child_says_of_its_failure_is_the_reason():
-    failed = {"step": "failed", "where": "import", "reason": "ImportError: undefined symbol"}
+    failed = {"step": "import", "state": "failed", "reason": "ImportError: undefined symbol"}
     assert read_run([LOCKED, failed], ended(98)).failure == "at import: ImportError: undefined symbol"
 
 

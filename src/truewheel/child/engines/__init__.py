@@ -1,1 +1,1 @@
-"""Programs that measure one engine each inside a locked-down child, with the standard library alone."""
+"""One adapter an engine: what programs ask of it, on top of its own API. They run in the child alone."""

@@ -1,31 +1,20 @@
-"""Measure ik_llama_cpp: the shape of llama_cpp on an older C API, with a class of its own.
+"""ik_llama_cpp: the shape of llama_cpp on an older C API, with a class of its own.
 
-Run as `python -I -S -B ik_llama_cpp.py`, see common.py. The low level is `llama_decode` on batches as llama-bench makes
-them; end to end is `IkLlama.generate`, which takes tokens and returns tokens.
+The low level is `llama_decode` on batches as llama-bench makes them; end to end is `IkLlama.generate`, which takes
+tokens and returns tokens.
 """
 
 import ctypes
 import importlib
-import importlib.util
 import inspect
-import os
 import time
+
+from truewheel.carried import preset_template as presets
+from truewheel.child.engines import base
 
 _ALL = -1
 _SEQUENCE = 0
 _NO_VNNI = "it switches it off where py-cpuinfo, which it does not require, shows no AVX-VNNI"
-
-
-def load_sibling(name):
-    """Load a file of this folder without a place in sys.modules."""
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name + ".py")
-    spec = importlib.util.spec_from_file_location("truewheel_" + name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-shape = load_sibling("llama_cpp")
 
 
 def choose_context(asked, default, wanted):
@@ -63,30 +52,30 @@ def declare(bindings):
     return found
 
 
-class Driver(shape.Driver):
+class Engine(base.Engine):
     """One run of ik_llama_cpp."""
 
-    def do_import(self):
-        facts = super().do_import()
-        self.bindings = importlib.import_module(self.request["import-name"] + "._ctypes_api")
+    def load(self):
+        version = super().load()
+        self.bindings = importlib.import_module(self.import_name + "._ctypes_api")
         self.calls = declare(self.bindings)
-        return facts
+        return version
 
-    def do_load(self):
-        settings = dict(self.request["settings"])
-        wanted = self.request["context"]
+    def open(self, model, context, preset=False, every=False):
+        settings = dict(self.settings)
         default = inspect.signature(self.package.IkLlama.__init__).parameters["n_ctx"].default
-        context = choose_context(settings.pop("n_ctx", None), default, wanted)
-        if context is not None:
-            settings["n_ctx"] = context
-        presets = load_sibling("common").load_presets()
-        self.engine = presets.open_engine(self.package, self.request["model"], settings, verbose=False)
-        self.told = dict(self.engine.truewheel_settings)
+        room = choose_context(settings.pop("n_ctx", None), default, context)
+        if room is not None:
+            settings["n_ctx"] = room
+        self.engine = presets.open_engine(self.package, model, settings, verbose=False)
+        told = dict(self.engine.truewheel_settings)
         self.flash, reason = judge_flash(settings.get("flash_attn"), bool(self.engine._has_vnni))
         if reason:
-            self.told["not_followed"] = dict(self.told["not_followed"], flash_attn=reason)
-        self.tokens = shape.make_tokens(wanted, self.engine._model.n_vocab)
-        return dict(self.read_settings(), **self.told)
+            told["not_followed"] = dict(told["not_followed"], flash_attn=reason)
+        return dict(self.read_settings(), **told)
+
+    def vocabulary(self):
+        return self.engine._model.n_vocab
 
     def read_settings(self):
         names = ("n_threads", "n_threads_batch", "n_batch", "n_ubatch", "n_ctx")
@@ -101,16 +90,15 @@ class Driver(shape.Driver):
             "for each token it copies the logits of the whole vocabulary in a loop of Python",
             "it also evaluates the last token of its answer",
         ]
-        if not self.flash and self.request["settings"].get("flash_attn") != "off":
+        if not self.flash and self.settings.get("flash_attn") != "off":
             found.append("no flash attention: " + _NO_VNNI)
         return found
 
-    def forget(self, position):
+    def truncate(self, position):
         if position:
             self.calls["llama_kv_cache_seq_rm"](self.engine.ctx, _SEQUENCE, position, _ALL)
         else:
             self.bindings.llama_kv_cache_clear(self.engine.ctx)
-            self.depth = None
         self.position = position
 
     def feed(self, tokens):
@@ -127,28 +115,17 @@ class Driver(shape.Driver):
             raise RuntimeError("llama_decode returned %d" % code)
         self.position += len(tokens)
 
-    def decode(self, tokens, depth):
-        self.fill(depth)
-        start = time.perf_counter()
-        for token in self.tokens[:tokens]:
-            self.decode_batch([token])
-            self.calls["llama_synchronize"](self.engine.ctx)
-        return time.perf_counter() - start
+    def tokenize(self, text, special=True):
+        return self.engine.tokenize(text)
 
-    def cut(self, text, tokens):
-        found = self.engine.tokenize(text)[:tokens]
-        return self.engine.detokenize(found), len(found)
+    def detokenize(self, tokens, before=()):
+        return self.engine.detokenize(tokens).encode()
 
     def answer(self, prompt, tokens):
         # It clears its cache itself, and what the low level had put there.
-        self.depth = None
         start = time.perf_counter()
         given = self.engine.tokenize(prompt)
         made = self.engine.generate(given, max_tokens=tokens, temperature=0.0)
         text = self.engine.detokenize(made)
         seconds = time.perf_counter() - start
         return {"first": None, "seconds": seconds, "prompt": len(given), "count": len(made), "text": text}
-
-
-if __name__ == "__main__":
-    load_sibling("common").main(Driver)

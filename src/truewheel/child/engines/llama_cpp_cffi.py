@@ -1,41 +1,22 @@
-"""Measure llama-cpp-cffi: llama.cpp by cffi, sampling and batches written in Python.
+"""llama-cpp-cffi: llama.cpp by cffi, sampling and batches written in Python.
 
-Run as `python -I -S -B llama_cpp_cffi.py`, see common.py. The low level is `llama_decode` on batches as llama-bench
-makes them; end to end is `Model.completions`, which streams, at temperature 0.
+The low level is `llama_decode` on batches as llama-bench makes them; end to end is `Model.completions`, which streams,
+at temperature 0.
 """
 
 import contextlib
 import importlib
-import importlib.metadata
-import importlib.util
 import os
 import socket
 import sys
-import time
 import types
+
+from truewheel.child.engines import base
 
 _ALL = -1
 _NAME = "truewheel/model"
 _CONTEXT = 4096
 """Of ModelOptions, where it is not told."""
-
-
-def load_sibling(name):
-    """Load a file of this folder without a place in sys.modules."""
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name + ".py")
-    spec = importlib.util.spec_from_file_location("truewheel_" + name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-shape = load_sibling("llama_cpp")
-peer = load_sibling("peer")
-
-_FOLLOWED = (
-    "n_ctx", "n_batch", "n_ubatch", "n_threads", "n_threads_batch", "flash_attn", "type_k", "type_v", "use_mmap",
-    "use_mlock",
-)  # fmt: skip
 
 
 def choose_options(settings, wanted, types_by_name):
@@ -73,39 +54,43 @@ class Tokenizer:
         return list(found[0:count])
 
 
-class Driver(shape.Driver):
+class Engine(base.Engine):
     """One run of llama-cpp-cffi."""
 
-    def do_import(self):
+    project = "llama-cpp-cffi"
+    followed = (
+        "n_ctx", "n_batch", "n_ubatch", "n_threads", "n_threads_batch", "flash_attn", "type_k", "type_v", "use_mmap",
+        "use_mlock",
+    )  # fmt: skip
+
+    def load(self):
         # Else the import starts programs to look for a graphics card; this is its own switch for that.
         os.environ["LLAMA_CPP_BACKEND"] = "cpu"
         # Else urllib3, which it needs for what it would fetch, opens a socket to see whether there is IPv6.
         socket.has_ipv6 = False
-        self.package = importlib.import_module(self.request["import-name"])
-        return {"version": importlib.metadata.version("llama-cpp-cffi")}
+        return super().load()
 
-    def do_load(self):
-        package, settings = self.package, self.request["settings"]
-        wanted = self.request["context"]
-        self.context = None
-        self.options = choose_options(settings, wanted, package.ggml_type.__members__)
-        self.put_in_place()
+    def open(self, model, context, preset=False, every=False):
+        package = self.package
+        self.low = None
+        self.put_in_place(model)
         self.engine = package.Model(creator_hf_repo=_NAME, hf_repo=_NAME, hf_file=_NAME)
-        self.engine.init(**self.options)
+        self.engine.init(**choose_options(self.settings, context, package.ggml_type.__members__))
         self.tokenizer = Tokenizer(package, self.engine._model)
-        self.tokens = shape.make_tokens(wanted, package.lib.llama_vocab_n_tokens(self.tokenizer.vocabulary))
         taken = self.engine.options
         names = ("n_threads", "n_threads_batch", "n_ctx", "n_batch", "n_ubatch", "flash_attn")
         facts = {name: getattr(taken, name) for name in names}
         facts["n_threads_batch"] = facts["n_threads_batch"] or facts["n_threads"]
-        facts["ignored"] = peer.list_ignored(settings, _FOLLOWED)
         return facts
 
-    def put_in_place(self):
+    def vocabulary(self):
+        return self.package.lib.llama_vocab_n_tokens(self.tokenizer.vocabulary)
+
+    def put_in_place(self, model):
         """Give the package what it would fetch from a hub by the model's name: the file, its kind and its tokenizer."""
-        models = importlib.import_module(self.request["import-name"] + ".model")
-        texts = importlib.import_module(self.request["import-name"] + ".text")
-        models.hf_hub_download = lambda **_: self.request["model"]
+        models = importlib.import_module(self.import_name + ".model")
+        texts = importlib.import_module(self.import_name + ".text")
+        models.hf_hub_download = lambda **_: model
         models.get_config = lambda _: types.SimpleNamespace(model_type="llama")
         texts.get_tokenizer = lambda _: self.tokenizer
 
@@ -118,23 +103,21 @@ class Driver(shape.Driver):
 
     def open_context(self):
         """Return the context of the low level, with the package's own parameters."""
-        if self.context is None:
-            contexts = importlib.import_module(self.request["import-name"] + ".context")
-            self.context = contexts.context_init(self.engine._model, self.engine.options)
-            self.depth = None
-        return self.context
+        if self.low is None:
+            contexts = importlib.import_module(self.import_name + ".context")
+            self.low = contexts.context_init(self.engine._model, self.engine.options)
+        return self.low
 
     def close_context(self):
-        if self.context is not None:
-            self.package.lib.llama_free(self.context)
-            self.context = self.depth = None
+        if self.low is not None:
+            self.package.lib.llama_free(self.low)
+            self.low = None
 
-    def forget(self, position):
+    def truncate(self, position):
         if position:
             self.package.lib.llama_kv_cache_seq_rm(self.open_context(), 0, position, _ALL)
         else:
             self.package.lib.llama_kv_cache_clear(self.open_context())
-            self.depth = None
 
     def feed(self, tokens):
         size = self.engine.options.n_batch
@@ -150,18 +133,12 @@ class Driver(shape.Driver):
         if code:
             raise RuntimeError("llama_decode returned %d" % code)
 
-    def decode(self, tokens, depth):
-        self.fill(depth)
-        start = time.perf_counter()
-        for token in self.tokens[:tokens]:
-            self.decode_batch([token])
-            self.package.lib.llama_synchronize(self.open_context())
-        return time.perf_counter() - start
+    def tokenize(self, text, special=True):
+        return self.tokenizer.encode(text)
 
-    def cut(self, text, tokens):
-        pieces = importlib.import_module(self.request["import-name"] + ".util")
-        found = self.tokenizer.encode(text)[:tokens]
-        return "".join(pieces._common_token_to_piece(self.open_context(), token, False) for token in found), len(found)
+    def detokenize(self, tokens, before=()):
+        pieces = importlib.import_module(self.import_name + ".util")
+        return "".join(pieces._common_token_to_piece(self.open_context(), token, False) for token in tokens).encode()
 
     def answer(self, prompt, tokens):
         self.close_context()
@@ -176,9 +153,5 @@ class Driver(shape.Driver):
 
         # It prints what it makes and frees.
         with contextlib.redirect_stdout(sys.stderr):
-            first, seconds, text = peer.listen(ask())
+            first, seconds, text = base.listen(ask())
         return {"first": first, "seconds": seconds, "prompt": given, "count": len(seen), "text": text}
-
-
-if __name__ == "__main__":
-    load_sibling("common").main(Driver)

@@ -1,25 +1,13 @@
-"""Measure mistralrs: Candle's kernels and an engine of its own, which reads GGUF.
+"""mistralrs: Candle's kernels and an engine of its own, which reads GGUF.
 
-Run as `python -I -S -B mistralrs.py`, see common.py. There is no low level; end to end is a chat completion request,
-streamed, at temperature 0.
+There is no low level; end to end is a chat completion request, streamed, at temperature 0.
 """
 
-import importlib.util
 import os
 
+from truewheel.child.engines import base
+
 _MODEL = "default"
-
-
-def load_sibling(name):
-    """Load a file of this folder without a place in sys.modules: this one is called as the engine's package is."""
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name + ".py")
-    spec = importlib.util.spec_from_file_location("truewheel_" + name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-peer = load_sibling("peer")
 
 
 def list_variables(settings):
@@ -32,18 +20,18 @@ def list_variables(settings):
     return variables
 
 
-class Driver(peer.Peer):
+class Engine(base.Engine):
     """One run of mistralrs."""
 
     project = "mistralrs"
     followed = ("n_threads", "cpus")
 
-    def do_import(self):
-        os.environ.update(list_variables(self.settings))
-        return super().do_import()
-
     def load(self):
-        folder, name = os.path.split(self.request["model"])
+        os.environ.update(list_variables(self.settings))
+        return super().load()
+
+    def open(self, model, context, preset=False, every=False):
+        folder, name = os.path.split(model)
         which = self.package.Which.GGUF(quantized_model_id=folder, quantized_filename=name)
         # Without a place for finished prompts: each answer would find the last one's.
         self.engine = self.package.Runner(which=which, prefix_cache_n=0)
@@ -59,9 +47,12 @@ class Driver(peer.Peer):
             "it has a load format and kernels of its own, not llama.cpp's",
         ]
 
-    def cut(self, text, tokens):
-        found = self.engine.tokenize_text(text, False, None)[:tokens]
-        return self.engine.detokenize_text(found, True), len(found)
+    def tokenize(self, text, special=True):
+        # Its chat template adds what is special.
+        return self.engine.tokenize_text(text, False, None)
+
+    def detokenize(self, tokens, before=()):
+        return self.engine.detokenize_text(tokens, True).encode()
 
     def answer(self, prompt, tokens):
         request = self.package.ChatCompletionRequest(
@@ -80,12 +71,8 @@ class Driver(peer.Peer):
                     usages.append(chunk.usage)
                 yield chunk.choices[0].delta.content or ""
 
-        first, seconds, text = peer.listen(ask())
+        first, seconds, text = base.listen(ask())
         if not usages:
             raise RuntimeError("it did not say how many tokens it generated")
         given, made = usages[-1].prompt_tokens, usages[-1].completion_tokens
         return {"first": first, "seconds": seconds, "prompt": given, "count": made, "text": text}
-
-
-if __name__ == "__main__":
-    load_sibling("common").main(Driver)

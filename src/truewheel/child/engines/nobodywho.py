@@ -1,26 +1,12 @@
-"""Measure nobodywho: llama.cpp under Rust, as a chat.
+"""nobodywho: llama.cpp under Rust, as a chat.
 
-Run as `python -I -S -B nobodywho.py`, see common.py. There is no low level; end to end is `Chat.ask`, streamed, with
-the greedy sampler, in a new chat each time.
+There is no low level; end to end is `Chat.ask`, streamed, with the greedy sampler, in a new chat each time.
 """
 
-import importlib.util
-import os
+from truewheel.child.engines import base
 
 _CONTEXT = 4096
 """Of Chat, where it is not told."""
-
-
-def load_sibling(name):
-    """Load a file of this folder without a place in sys.modules: this one is called as the engine's package is."""
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name + ".py")
-    spec = importlib.util.spec_from_file_location("truewheel_" + name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-peer = load_sibling("peer")
 
 
 def choose_arguments(settings, wanted):
@@ -35,17 +21,17 @@ def choose_arguments(settings, wanted):
     return arguments
 
 
-class Driver(peer.Peer):
+class Engine(base.Engine):
     """One run of nobodywho."""
 
     project = "nobodywho"
     followed = ("n_threads", "n_ctx")
 
-    def load(self):
-        self.arguments = choose_arguments(self.settings, self.request["context"])
+    def open(self, model, context, preset=False, every=False):
+        self.arguments = choose_arguments(self.settings, context)
         self.prompts = {}
         # What is compared is the CPU.
-        self.engine = self.package.Model(self.request["model"], use_gpu_if_available=False)
+        self.engine = self.package.Model(model, use_gpu_if_available=False)
         chat = self.open_chat()
         return dict(self.arguments, n_ctx=chat.stats().context_size)
 
@@ -62,8 +48,8 @@ class Driver(peer.Peer):
             "a chat has no limit of tokens: it is stopped when the last one has come",
         ]
 
-    def cut(self, text, tokens):
-        raise NotImplementedError("its tokenizer has no way back from tokens to text")
+    def tokenize(self, text, special=True):
+        raise base.Absent("its tokenizer has no way back from tokens to text")
 
     def count_prompt(self, prompt):
         """Return how many tokens a prompt has with its template, which a chat does not say; asked once, not timed."""
@@ -92,11 +78,7 @@ class Driver(peer.Peer):
                 if len(seen) == tokens:
                     return
 
-        first, seconds, text = peer.listen(ask())
+        first, seconds, text = base.listen(ask())
         chat.stop_generation()
         made = min(len(seen), chat.stats().context_used - given)
         return {"first": first, "seconds": seconds, "prompt": given, "count": made, "text": text}
-
-
-if __name__ == "__main__":
-    load_sibling("common").main(Driver)

@@ -1,30 +1,19 @@
-"""Measure openvino_genai: a GGUF file turned into a graph of OpenVINO, and run by its CPU plugin.
+"""openvino_genai: a GGUF file turned into a graph of OpenVINO, and run by its CPU plugin.
 
-Run as `python -I -S -B openvino_genai.py`, see common.py. There is no low level; end to end is `LLMPipeline.generate`,
+There is no low level; end to end is `LLMPipeline.generate`,
 streamed, greedy, without a chat template.
 """
 
 import importlib
-import importlib.util
 import os
 import time
+
+from truewheel.child.engines import base
 
 _NO_LIMIT = 2**64 - 1
 _COMPUTE, _CACHE = "INFERENCE_PRECISION_HINT", "KV_CACHE_PRECISION"
 _TYPES = {"f16": "f16", "q8_0": "u8", "q4_0": "u4"}
 """The nearest that the plugin has; its own 8-bit is the default."""
-
-
-def load_sibling(name):
-    """Load a file of this folder without a place in sys.modules: this one is called as the engine's package is."""
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name + ".py")
-    spec = importlib.util.spec_from_file_location("truewheel_" + name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-peer = load_sibling("peer")
 
 
 def choose_properties(settings):
@@ -40,24 +29,24 @@ def choose_properties(settings):
     return properties, refused
 
 
-class Driver(peer.Peer):
+class Engine(base.Engine):
     """One run of openvino_genai."""
 
     project = "openvino-genai"
     followed = ("n_threads", "n_batch", "type_k", "type_v")
 
-    def do_import(self):
+    def load(self):
         # Else the import starts a process that sends a message to its maker, unless this says that nobody is there.
         os.environ["CI"] = "true"
-        return super().do_import()
+        return super().load()
 
-    def load(self):
+    def open(self, model, context, preset=False, every=False):
         scheduler = self.package.SchedulerConfig()
         # As the pipeline has it by itself, but for the cache of prompts: each answer would find the last one's.
         scheduler.max_num_batched_tokens = self.settings.get("n_batch", _NO_LIMIT)
         scheduler.enable_prefix_caching = False
         properties, refused = choose_properties(self.settings)
-        self.engine = self.package.LLMPipeline(self.request["model"], "CPU", scheduler_config=scheduler, **properties)
+        self.engine = self.package.LLMPipeline(model, "CPU", scheduler_config=scheduler, **properties)
         self.told = dict(self.read_plugin(), **properties)
         return dict(self.told, not_followed=refused)
 
@@ -75,10 +64,12 @@ class Driver(peer.Peer):
             "its telemetry is switched off: it would start a process",
         ]
 
-    def cut(self, text, tokens):
-        tokenizer = self.engine.get_tokenizer()
-        found = tokenizer.encode(text, add_special_tokens=False).input_ids.data[0][:tokens].tolist()
-        return tokenizer.decode(found), len(found)
+    def tokenize(self, text, special=True):
+        # The prompt is given to it without a template and without what is special.
+        return self.engine.get_tokenizer().encode(text, add_special_tokens=False).input_ids.data[0].tolist()
+
+    def detokenize(self, tokens, before=()):
+        return self.engine.get_tokenizer().decode(tokens).encode()
 
     def answer(self, prompt, tokens):
         config = self.engine.get_generation_config()
@@ -98,7 +89,3 @@ class Driver(peer.Peer):
             "count": figures.get_num_generated_tokens(),
             "text": "".join(pieces),
         }
-
-
-if __name__ == "__main__":
-    load_sibling("common").main(Driver)

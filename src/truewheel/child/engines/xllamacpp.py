@@ -1,27 +1,15 @@
-"""Measure xllamacpp: llama.cpp's server inside of the process.
+"""xllamacpp: llama.cpp's server inside of the process.
 
-Run as `python -I -S -B xllamacpp.py`, see common.py. There is no low level; end to end is `handle_completions`,
+There is no low level; end to end is `handle_completions`,
 streamed, at temperature 0.
 """
 
-import importlib.util
-import os
 import time
+
+from truewheel.child.engines import base
 
 _TYPES = {"f16": "GGML_TYPE_F16", "q8_0": "GGML_TYPE_Q8_0", "q4_0": "GGML_TYPE_Q4_0"}
 _FLASH = {"auto": "AUTO", "on": "ENABLED", "off": "DISABLED"}
-
-
-def load_sibling(name):
-    """Load a file of this folder without a place in sys.modules: this one is called as the engine's package is."""
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name + ".py")
-    spec = importlib.util.spec_from_file_location("truewheel_" + name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-peer = load_sibling("peer")
 
 
 def choose_load_mode(settings):
@@ -41,7 +29,7 @@ def make_mask(cpus, size):
     return [cpu in cpus for cpu in range(size)]
 
 
-class Driver(peer.Peer):
+class Engine(base.Engine):
     """One run of xllamacpp."""
 
     project = "xllamacpp"
@@ -50,24 +38,24 @@ class Driver(peer.Peer):
         "use_mmap", "use_mlock", "cpus", "poll",
     )  # fmt: skip
 
-    def load(self):
+    def open(self, model, context, preset=False, every=False):
         params = self.package.CommonParams()
-        params.model.path = self.request["model"]
-        self.follow(params)
+        params.model.path = model
+        self.follow(params, context)
         refused = {}
         if "poll" in self.settings and "OPENMP = 1" in self.package.get_system_info():
             refused["poll"] = "this build's threads are OpenMP's, which has its own way to wait"
         self.engine = self.package.Server(params)
         return {"not_followed": refused}
 
-    def follow(self, params):
+    def follow(self, params, context):
         """Put the settings where llama.cpp's server has them."""
         settings, package = self.settings, self.package
         for name in ("n_batch", "n_ubatch"):
             if name in settings:
                 setattr(params, name, settings[name])
         if settings.get("n_ctx"):
-            params.n_ctx = max(settings["n_ctx"], self.request["context"])
+            params.n_ctx = max(settings["n_ctx"], context)
         if "flash_attn" in settings:
             name = "LLAMA_FLASH_ATTN_TYPE_" + _FLASH[settings["flash_attn"]]
             params.flash_attn_type = getattr(package.llama_flash_attn_type, name)
@@ -98,8 +86,11 @@ class Driver(peer.Peer):
             found.append("unless told, its context is as long as the model was trained for")
         return found
 
-    def cut(self, text, tokens):
-        raise NotImplementedError("its Python API has no tokenizer: the server's is reached by HTTP alone")
+    def info(self):
+        return self.package.get_system_info()
+
+    def tokenize(self, text, special=True):
+        raise base.Absent("its Python API has no tokenizer: the server's is reached by HTTP alone")
 
     def answer(self, prompt, tokens):
         pieces, ends = [], []
@@ -134,7 +125,3 @@ class Driver(peer.Peer):
             raise RuntimeError("%d tokens of the prompt came from its cache" % timings["cache_n"])
         given, made = timings["prompt_n"], timings["predicted_n"]
         return {"first": first, "seconds": seconds, "prompt": given, "count": made, "text": "".join(pieces)}
-
-
-if __name__ == "__main__":
-    load_sibling("common").main(Driver)

@@ -1,7 +1,7 @@
-"""Become an emulator that runs a driver on another CPU; and, inside of it, look at that CPU and try its limits.
+"""Become an emulator that runs a program on another CPU; and, inside of it, look at that CPU and try its limits.
 
-Run as `python -I -S -B emulate.py`, with the driver's request as a file on standard input: gives up what inference does
-not need, which no guest of the emulator could do, and then becomes the emulator. Standard library only.
+The request is a file on standard input, which both read. The process gives up what inference does not need, which no
+guest of the emulator could do, and then becomes the emulator.
 """
 
 import ctypes
@@ -61,18 +61,11 @@ def run_canary(code):
     call()
 
 
-def main():
-    request = json.loads(sys.stdin.read())
+def become(request, lockdown):
+    """Lock this process down, and let it become the emulator, whose guest reads the same request."""
     os.lseek(sys.stdin.fileno(), 0, os.SEEK_SET)
-    here = os.path.dirname(os.path.abspath(__file__))
-    sys.path.insert(0, here)
-    import lockdown
-
-    scratch = request["emulated"]["scratch"]
-    os.chdir(scratch)
-    environment = dict(os.environ, HOME=scratch, TMPDIR=scratch)
     command = [os.fsencode(part) for part in request["emulated"]["command"]]
-    variables = [os.fsencode("%s=%s" % pair) for pair in environment.items()]
+    variables = [os.fsencode("%s=%s" % pair) for pair in os.environ.items()]
     name = ctypes.create_string_buffer(command[0])
     libc = ctypes.CDLL(None, use_errno=True)
     # A run may take an hour: it ends with whoever waits for it.
@@ -90,7 +83,3 @@ def main():
     )
     sys.stderr.write("%s: %s\n" % (request["emulated"]["command"][0], os.strerror(ctypes.get_errno())))
     sys.exit(_NOT_FOUND_EXIT)
-
-
-if __name__ == "__main__":
-    main()
