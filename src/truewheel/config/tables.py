@@ -35,7 +35,7 @@ class Engine(Table, frozen=True, kw_only=True):
     Attributes:
         name: project name, normalized; also the name on the command line.
         import_name: the package that the wheel installs.
-        driver: the smoke driver that can run it.
+        driver: its adapter, a file without `.py`: beside the recipe, or one of `child/engines/`.
     """
 
     name: Name
