@@ -108,8 +108,8 @@ class Session:
 
     def begin(self, request: MeasureRequest) -> None:
         """Send the request and wait until it is loaded and warm."""
-        self.alive = self._talk.ask(msgspec.json.encode(request), self._seconds)
-        self._talk.stop()
+        self.alive = self._talk.child.ask(msgspec.json.encode(request), self._seconds)
+        self._talk.child.stop()
 
     def measure(self, work: str) -> dict[str, Any] | None:
         """Measure a piece of work once, or twice where it was disturbed; return None when it cannot any more.
@@ -126,9 +126,9 @@ class Session:
     def _measure(self, work: str) -> dict[str, Any] | None:
         if not self.alive:
             return None
-        self._talk.go_on()
-        self.alive = self._talk.ask(msgspec.json.encode(work), self._seconds)
-        self._talk.stop()
+        self._talk.child.go_on()
+        self.alive = self._talk.child.ask(msgspec.json.encode(work), self._seconds)
+        self._talk.child.stop()
         events = [event for event in read_events(self._events) if event.get("step") == "measure"]
         if not self.alive or not events or events[-1].get("id") != work:
             return None
@@ -159,8 +159,8 @@ def open_session(
     """
     with scratch_in(runner.environment) as scratch:
         confined = Confined(runner.environment, scratch, MEASURE._replace(wall_seconds=wall_seconds))
-        with confined.converse() as (talk, answers):
-            request = _request(runner, model, plan, prompt, confined, orders=answers)
+        with confined.converse() as talk:
+            request = _request(runner, model, plan, prompt, confined, orders=talk.answers)
             session = Session(talk, Path(request.events), wall_seconds)
             session.begin(request)
             yield session

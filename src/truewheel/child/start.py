@@ -59,11 +59,9 @@ class Confined(NamedTuple):
             stdin=msgspec.json.encode(request),
         )
 
-    @contextlib.contextmanager
-    def converse(self) -> Iterator[tuple[process.Talk, int]]:
+    def converse(self) -> contextlib.AbstractContextManager[process.Talk]:
         """Start a program that takes a request and then orders; see `process.converse`."""
-        with process.converse(self.command(), env=self.variables(), cwd=self.scratch) as talk:
-            yield talk
+        return process.converse(self.command(), env=self.variables(), cwd=self.scratch)
 
     def job(self, request: Request, *, variables: Mapping[str, str] | None = None) -> process.Job:
         """Return a program that runs beside others."""

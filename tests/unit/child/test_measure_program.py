@@ -137,9 +137,9 @@ def start(stand, **more):
 
 def test_orders_are_followed_one_by_one(stand):
     talking, request = start(stand)
-    with talking as (talk, answers):
+    with talking as talk:
         session = Session(talk, stand / "events.jsonl", 60.0)
-        session.begin(msgspec.structs.replace(request, orders=answers))
+        session.begin(msgspec.structs.replace(request, orders=talk.answers))
         if not session.alive:
             pytest.skip("this machine has no seccomp filter")
         assert session.skipped() == {"tg4"}
@@ -154,9 +154,9 @@ def test_orders_are_followed_one_by_one(stand):
 
 def test_who_dies_at_an_order_is_told_apart(stand):
     talking, request = start(stand, settings={"dies": 1})
-    with talking as (talk, answers):
+    with talking as talk:
         session = Session(talk, stand / "events.jsonl", 60.0)
-        session.begin(msgspec.structs.replace(request, orders=answers))
+        session.begin(msgspec.structs.replace(request, orders=talk.answers))
         if not session.alive:
             pytest.skip("this machine has no seccomp filter")
         assert session.measure("answer") is None
@@ -166,15 +166,15 @@ def test_who_dies_at_an_order_is_told_apart(stand):
 
 def test_a_program_that_is_stopped_takes_no_time(tmp_path):
     body = "import sys, os\nfor line in sys.stdin:\n    os.write(int(line), b'.')\n    while True: pass\n"
-    with process.converse([sys.executable, "-c", body], env={**os.environ}, cwd=tmp_path) as (talk, answers):
-        assert talk.ask(str(answers).encode(), 60)
-        talk.stop()
-        pid = talk._process.pid
+    with process.converse([sys.executable, "-c", body], env={**os.environ}, cwd=tmp_path) as talk:
+        assert talk.child.ask(str(talk.answers).encode(), 60)
+        talk.child.stop()
+        pid = talk.child.pid
         before = read_cpu(pid)
         os.sched_yield()
         subprocess.run(["sleep", "0.3"], check=True)
         assert read_cpu(pid) - before <= 1
-        talk.go_on()
+        talk.child.go_on()
         assert talk.finish(0.2).timed_out
 
 
@@ -190,10 +190,10 @@ from truewheel import process
 from truewheel.child.measure import Session
 from truewheel.child.request import MeasureRequest
 request = msgspec.json.decode({msgspec.json.encode(make_request(stand))!r}, type=MeasureRequest)
-with process.converse({command(stand)!r}, env=dict(os.environ), cwd=Path({str(stand)!r})) as (talk, answers):
+with process.converse({command(stand)!r}, env=dict(os.environ), cwd=Path({str(stand)!r})) as talk:
     session = Session(talk, Path(request.events), 60.0)
-    session.begin(msgspec.structs.replace(request, orders=answers))
-    print(talk._process.pid, flush=True)
+    session.begin(msgspec.structs.replace(request, orders=talk.answers))
+    print(talk.child.pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
     )
@@ -214,15 +214,15 @@ def read_cpu(pid):
 
 
 def test_no_answer_in_time_is_told(tmp_path):
-    with process.converse([sys.executable, "-c", "input(); input()"], env={**os.environ}, cwd=tmp_path) as (talk, _):
-        assert not talk.ask(b"hello", 0.2)
-        assert not talk.ask(b"again", 60)
+    with process.converse([sys.executable, "-c", "input(); input()"], env={**os.environ}, cwd=tmp_path) as talk:
+        assert not talk.child.ask(b"hello", 0.2)
+        assert not talk.child.ask(b"again", 60)
         assert talk.finish(60).timed_out
 
 
 def test_a_program_that_has_left_gives_no_answer(tmp_path):
     script = "print('it says why'); raise SystemExit(3)"
-    with process.converse([sys.executable, "-c", script], env={**os.environ}, cwd=tmp_path) as (talk, _):
-        assert not talk.ask(b"hello", 60)
+    with process.converse([sys.executable, "-c", script], env={**os.environ}, cwd=tmp_path) as talk:
+        assert not talk.child.ask(b"hello", 60)
         done = talk.finish(60)
     assert (done.returncode, done.output) == (3, "it says why\n")
