@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from truewheel import process
+from truewheel.child.measure import run_child
 from truewheel.config.load import load_recipe
 from truewheel.config.tables import PackageSource
 from truewheel.console import Console
 from truewheel.cpu.host import detect_host
 from truewheel.errors import BuildError, CheckError
 from truewheel.machine import index
-from truewheel.measure.child import run_child
 from truewheel.measure.install import open_subject
 from truewheel.measure.metrics import make_workload
 from truewheel.measure.run import Method, run_benchmark

@@ -20,6 +20,8 @@ from truewheel import process
 from truewheel.build.cache import find_cache_tool, open_cache
 from truewheel.build.product import BuildTools, process_reason
 from truewheel.build.scikit_build import build_variables, config_settings
+from truewheel.child.measure import Session, open_session
+from truewheel.child.work import Workload
 from truewheel.config.locations import cache_root
 from truewheel.console import Console
 from truewheel.corridor.prepare import Order, Prepared, prepare
@@ -27,9 +29,8 @@ from truewheel.cpu.host import detect_host
 from truewheel.errors import BuildError, CheckError, LoadError, PlanError
 from truewheel.fetch.source import fetch_source
 from truewheel.machine.tools import find_tool, search_path
-from truewheel.measure.child import Session, open_session
 from truewheel.measure.install import open_subject
-from truewheel.measure.metrics import Workload, make_workload, read_event
+from truewheel.measure.metrics import make_workload, read_event
 from truewheel.measure.result import Floor, Interval
 from truewheel.measure.run import WORST_FLOOR
 from truewheel.measure.statistics import compare, interval, noise_floor, spell

@@ -13,7 +13,8 @@ from truewheel.checks.finding import Finding
 from truewheel.checks.run import CODES, MODULES, explain
 from truewheel.checks.size import Space
 from truewheel.child.emulated_run import EmulatedRun
-from truewheel.child.smoke import SmokeRecord, SmokeStep
+from truewheel.child.ending import SmokeStep
+from truewheel.child.smoke import SmokeRecord
 from truewheel.child.system_info import SystemInfo
 from truewheel.cli import VERBS, cli
 from truewheel.config.presets import (
@@ -31,12 +32,12 @@ from truewheel.config.tables import (
     Build,
     Checks,
     CrateLibraries,
-    Engine,
     Package,
     PackageSource,
     PathSource,
     Profile,
     Recipe,
+    RecipeEngine,
     RecipeLibraries,
     Rust,
     TomlTable,
@@ -49,7 +50,7 @@ from truewheel.report import Library, Report
 _NOTE = "<!-- Made from the code by `nox -s docs`; a test compares. -->\n"
 _RECIPE_TABLES: tuple[tuple[str, type[TomlTable]], ...] = (
     ("top level", Recipe),
-    ("[engine]", Engine),
+    ("[engine]", RecipeEngine),
     ('[source] with type = "package"', PackageSource),
     ('[source] with type = "path"', PathSource),
     ("[build]", Build),

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 _TAIL_LINES = 400
 _GRACE_SECONDS = 3.0
@@ -63,18 +63,158 @@ def quote(command: Sequence[str | os.PathLike[str]]) -> str:
     return shlex.join(os.fspath(part) for part in command)
 
 
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process that we started and everything in its group: first politely, then for good."""
-    for number, patience in ((signal.SIGTERM, _GRACE_SECONDS), (signal.SIGKILL, _GRACE_SECONDS)):
+class Child:
+    """A program that runs, in a process group of its own.
+
+    Between its turns it can be stopped, with all of its threads: then it takes no CPU time, whatever it waits for.
+
+    Attributes:
+        pid: number of its process and of its group.
+        timed_out: whether its time was up.
+        over: whether it was waited for to its end, or ended: its number may be another's by now.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], quoted: str, answers: int) -> None:
+        self._process, self._quoted, self._answers = process, quoted, answers
+        self._start = time.monotonic()
+        self.pid, self.timed_out, self.over = process.pid, False, False
+
+    def running(self) -> bool:
+        """Return whether it has not left yet; those that it started may be there all the same."""
+        return self._process.poll() is None
+
+    def ask(self, line: bytes, timeout: float) -> bool:
+        """Send a line and wait for a byte in answer; return False when it has ended or its time was up.
+
+        Args:
+            line: what is sent to its standard input, without a line end.
+            timeout: seconds.
+        """
+        if self.timed_out or self._process.stdin is None:
+            return False
+        try:
+            self._process.stdin.write(line + b"\n")
+            self._process.stdin.flush()
+        except (BrokenPipeError, ValueError):
+            return False
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._answers, selectors.EVENT_READ)
+            if not selector.select(timeout=timeout):
+                self.timed_out = True
+                return False
+        return bool(os.read(self._answers, 1))
+
+    def stop(self) -> None:
+        """Let it rest until `go_on`."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it run again."""
+        self._signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """Send it the end of its input."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+
+    def finish(self, timeout: float) -> bool:
+        """Send it the end of its input, and return whether it left by itself within so many seconds."""
+        self.go_on()
+        self.close()
+        return self.wait(time.monotonic() + (0.1 if self.timed_out else timeout))
+
+    def wait(self, deadline: float | None) -> bool:
+        """Wait until it has left, and end it when its time is up; return whether it left by itself.
+
+        Args:
+            deadline: by the monotonic clock; None for none.
+        """
+        while self.running():
+            if deadline is not None and time.monotonic() >= deadline:
+                self.expire()
+            else:
+                time.sleep(_POLL_SECONDS)
+        self.over = True
+        return not self.timed_out
+
+    def expire(self) -> None:
+        """End it because its time is up."""
+        self.timed_out = True
+        self.end()
+
+    def end(self) -> None:
+        """End it and everything in its group: first politely, then for good."""
+        self.over = True
+        self.go_on()
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            self._signal(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=_GRACE_SECONDS)
+            if number == signal.SIGTERM and self._process.returncode is not None:
+                # Grandchildren may outlive a leader that went at once.
+                self._signal(signal.SIGKILL)
+                return
+
+    def completed(self, output: str) -> Completed:
+        """Return how it ended, when it has."""
+        seconds = time.monotonic() - self._start
+        return Completed(self._quoted, self._process.returncode, output, self.timed_out, seconds)
+
+    def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=patience)
-        if number == signal.SIGTERM and process.returncode is not None:
-            # Grandchildren may outlive a leader that went at once.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            return
+            os.killpg(self.pid, number)
+
+
+@contextlib.contextmanager
+def start(
+    command: Sequence[str | os.PathLike[str]],
+    *,
+    env: Mapping[str, str] | None,
+    cwd: Path | None = None,
+    stdin: IO[bytes] | int = subprocess.DEVNULL,
+    stdout: IO[bytes] | int,
+    stderr: IO[bytes] | int,
+    answers: int = -1,
+    descriptors: tuple[int, ...] = (),
+) -> Iterator[Child]:
+    """Start a program; one that still runs when the block is left is ended, with its group.
+
+    Args:
+        command: program and arguments, never a shell line.
+        env: the whole environment; None inherits ours.
+        cwd: the folder to run in.
+        stdin: what it reads; nothing by itself.
+        stdout: where it prints.
+        stderr: where it prints errors.
+        answers: an open file from which `ask` reads its answers.
+        descriptors: open files that it inherits.
+
+    Raises:
+        OSError: there is no such program.
+    """
+    process = subprocess.Popen(
+        [os.fspath(part) for part in command],
+        env=dict(env) if env is not None else None,
+        cwd=cwd,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        pass_fds=descriptors,
+        start_new_session=True,
+    )
+    child = Child(process, quote(command), answers)
+    try:
+        yield child
+    except BaseException:
+        # What it left behind is ended too.
+        if not child.over:
+            child.end()
+        raise
+    finally:
+        if child.running():
+            child.end()
+        child.close()
 
 
 def run(
@@ -103,56 +243,46 @@ def run(
         keep_lines: how many of the last lines are returned.
     """
     quoted = quote(command)
-    start = time.monotonic()
     tail: deque[str] = deque(maxlen=keep_lines)
     with contextlib.ExitStack() as stack:
         sink = stack.enter_context(log.open("ab")) if log is not None else None
-        feed: IO[bytes] | int = subprocess.DEVNULL
-        if stdin is not None:
-            # A file, not a pipe: whether and when the program reads it, neither side ever waits for the other.
-            feed = stack.enter_context(tempfile.TemporaryFile())
-            feed.write(stdin)
-            feed.seek(0)
+        feed = subprocess.DEVNULL if stdin is None else stack.enter_context(_file_of(stdin))
         if sink is not None:
             sink.write(f"$ {quoted}\n".encode())
             sink.flush()
+        reads, writes = os.pipe()
+        pipe = stack.enter_context(os.fdopen(reads, "rb", buffering=0))
+        deadline = None if timeout is None else time.monotonic() + timeout
         try:
-            process = subprocess.Popen(
-                [os.fspath(part) for part in command],
-                env=dict(env) if env is not None else None,
-                cwd=cwd,
-                stdin=feed,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT if merge_stderr else subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            errors = writes if merge_stderr else subprocess.DEVNULL
+            child = stack.enter_context(start(command, env=env, cwd=cwd, stdin=feed, stdout=writes, stderr=errors))
         except OSError as error:
             return Completed(quoted, 127, str(error), timed_out=False, seconds=0.0)
-        try:
-            deadline = None if timeout is None else start + timeout
-            timed_out = _pump(process, sink, tail, on_line, deadline) or not _leaves(process, deadline)
-            if timed_out:
-                end_group(process)
-            process.wait()
-        except BaseException:
-            end_group(process)
-            raise
         finally:
-            if process.stdout is not None:
-                process.stdout.close()
-    return Completed(quoted, process.returncode, "".join(tail), timed_out, time.monotonic() - start)
+            os.close(writes)
+        if _pump(child, pipe.fileno(), sink, tail, on_line, deadline):
+            child.expire()
+        child.wait(deadline)
+        return child.completed("".join(tail))
+
+
+def _file_of(data: bytes) -> IO[bytes]:
+    """Return a file to read from: no pipe, so that nobody waits for a reader, whenever the program reads it."""
+    feed = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed with the block that asked for it
+    feed.write(data)
+    feed.seek(0)
+    return feed
 
 
 def _pump(
-    process: subprocess.Popen[bytes],
+    child: Child,
+    descriptor: int,
     sink: IO[bytes] | None,
     tail: deque[str],
     on_line: Callable[[str], None] | None,
     deadline: float | None,
 ) -> bool:
-    """Read lines until the pipe closes; return whether the deadline came first."""
-    assert process.stdout is not None
-    descriptor = process.stdout.fileno()
+    """Read lines until the pipe closes or the program is gone; return whether the deadline came first."""
     pending, timed_out = b"", False
     with selectors.DefaultSelector() as selector:
         selector.register(descriptor, selectors.EVENT_READ)
@@ -162,8 +292,8 @@ def _pump(
                 timed_out = True
                 break
             if not selector.select(timeout=wait):
-                if process.poll() is not None:
-                    # The program is gone; somebody it left behind still holds the pipe.
+                if not child.running():
+                    # Somebody it left behind still holds the pipe.
                     break
                 continue
             chunk = os.read(descriptor, 1 << 16)
@@ -187,105 +317,40 @@ def _pass_on(raw: bytes, tail: deque[str], on_line: Callable[[str], None] | None
         on_line(line)
 
 
-def _leaves(process: subprocess.Popen[bytes], deadline: float | None) -> bool:
-    """Wait for a program that has closed its output; return whether it left before the deadline."""
-    try:
-        process.wait(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        return False
-    return True
-
-
 @contextlib.contextmanager
 def background(command: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str], log: Path) -> Iterator[None]:
     """Run a helper program beside us and end it, with its group, when the block is left."""
-    with log.open("ab") as sink:
-        process = subprocess.Popen(
-            [os.fspath(part) for part in command],
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=sink,
-            start_new_session=True,
-        )
-    try:
-        yield
-    finally:
-        end_group(process)
+    with log.open("ab") as sink, start(command, env=env, stdout=sink, stderr=sink) as child:
+        try:
+            yield
+        finally:
+            child.end()
 
 
-class Talk:
+class Talk(NamedTuple):
     """A program that does one thing after another as it is told: a line on its standard input, a byte in answer.
 
-    Between its turns it can be stopped, with all of its threads: then it takes no CPU time, whatever it waits for.
+    Attributes:
+        child: to be asked, and stopped between its turns.
+        answers: the number of the open file on which it answers.
+        output: what it printed.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], answers: int, output: IO[bytes], quoted: str) -> None:
-        self._process, self._answers, self._output, self._quoted = process, answers, output, quoted
-        self._start = time.monotonic()
-        self._timed_out = False
-
-    def ask(self, line: bytes, timeout: float) -> bool:
-        """Send a line and wait for the answer; return False when the program has ended or its time was up.
-
-        Args:
-            line: what is sent, without a line end.
-            timeout: seconds.
-        """
-        if self._timed_out or self._process.stdin is None:
-            return False
-        try:
-            self._process.stdin.write(line + b"\n")
-            self._process.stdin.flush()
-        except (BrokenPipeError, ValueError):
-            return False
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._answers, selectors.EVENT_READ)
-            if not selector.select(timeout=timeout):
-                self._timed_out = True
-                return False
-        return bool(os.read(self._answers, 1))
-
-    def stop(self) -> None:
-        """Let it rest until `go_on`."""
-        self._signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        """Let it run again."""
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
+    child: Child
+    answers: int
+    output: IO[bytes]
 
     def finish(self, timeout: float) -> Completed:
-        """Send the end of its input, wait until it leaves, and return how it ended.
-
-        Args:
-            timeout: seconds after which it is ended.
-        """
-        self.go_on()
-        if self._process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.close()
-        try:
-            self._process.wait(timeout=0.1 if self._timed_out else timeout)
-        except subprocess.TimeoutExpired:
-            self._timed_out = True
-            end_group(self._process)
-        self._output.seek(0)
-        tail = deque(self._output.read().decode("utf-8", "replace").splitlines(keepends=True), maxlen=_TAIL_LINES)
-        seconds = time.monotonic() - self._start
-        return Completed(self._quoted, self._process.returncode, "".join(tail), self._timed_out, seconds)
+        """Let it leave within so many seconds, and return how it ended."""
+        self.child.finish(timeout)
+        self.output.seek(0)
+        lines = self.output.read().decode("utf-8", "replace").splitlines(keepends=True)
+        return self.child.completed("".join(lines[-_TAIL_LINES:]))
 
 
 @contextlib.contextmanager
-def converse(
-    command: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str], cwd: Path
-) -> Iterator[tuple[Talk, int]]:
+def converse(command: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str], cwd: Path) -> Iterator[Talk]:
     """Start a program that is told what to do line by line, and end it, with its group, when the block is left.
-
-    Yields the talk, and the number of the open file on which the program answers with one byte a line.
 
     Args:
         command: program and arguments, never a shell line.
@@ -296,37 +361,21 @@ def converse(
         answers, writes = os.pipe()
         stack.callback(os.close, answers)
         output = stack.enter_context(tempfile.TemporaryFile())
-        try:
-            process = subprocess.Popen(
-                [os.fspath(part) for part in command],
-                env=dict(env),
-                cwd=cwd,
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-                pass_fds=(writes,),
-                start_new_session=True,
-            )
-        finally:
-            os.close(writes)
-        try:
-            yield Talk(process, answers, output, quote(command)), writes
-        finally:
-            if process.poll() is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGCONT)
-                end_group(process)
-            if process.stdin is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    process.stdin.close()
+        options: dict[str, Any] = {"env": env, "cwd": cwd, "answers": answers, "descriptors": (writes,)}
+        with os.fdopen(writes, "wb"):
+            talking = start(command, stdin=subprocess.PIPE, stdout=output, stderr=output, **options)
+            child = stack.enter_context(talking)
+        yield Talk(child, writes, output)
 
 
 class Job(NamedTuple):
-    """A command that runs beside others: its arguments, what it reads, and open files that it inherits."""
+    """A command that runs beside others: what it reads, open files that it inherits, its own environment and folder."""
 
     command: Sequence[str | os.PathLike[str]]
     stdin: bytes
     descriptors: tuple[int, ...] = ()
+    env: Mapping[str, str] | None = None
+    cwd: Path | None = None
 
 
 class Result(NamedTuple):
@@ -343,45 +392,26 @@ def run_together(jobs: Sequence[Job], *, env: Mapping[str, str], timeout: float)
 
     Args:
         jobs: the commands; all start at once.
-        env: the whole environment of each.
+        env: the whole environment of each that has none of its own.
         timeout: seconds after which those that still run are ended, with their groups.
     """
     deadline = time.monotonic() + timeout
     with contextlib.ExitStack() as stack:
-        started = [(_start_job(job, env, stack)) for job in jobs]
-        late: set[int] = set()
-        try:
-            while any(process.poll() is None for process, _, _ in started):
-                if time.monotonic() > deadline:
-                    late = {number for number, (process, _, _) in enumerate(started) if process.poll() is None}
-                    break
-                time.sleep(_POLL_SECONDS)
-        finally:
-            for process, _, _ in started:
-                if process.poll() is None:
-                    end_group(process)
-        results = []
-        for number, (process, output, errors) in enumerate(started):
-            output.seek(0)
-            errors.seek(0)
-            results.append(Result(process.returncode, output.read(), errors.read(_ERROR_BYTES), number in late))
-        return results
+        started = []
+        for job in jobs:
+            # Files, not pipes: what a child wrote before it died is there.
+            feed = stack.enter_context(_file_of(job.stdin))
+            output, errors = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
+            place: dict[str, Any] = {"env": env if job.env is None else job.env, "cwd": job.cwd}
+            begun = start(job.command, stdin=feed, stdout=output, stderr=errors, descriptors=job.descriptors, **place)
+            started.append((stack.enter_context(begun), output, errors))
+        for child, _, _ in started:
+            child.wait(deadline)
+        return [_result(*each) for each in started]
 
 
-def _start_job(
-    job: Job, env: Mapping[str, str], stack: contextlib.ExitStack
-) -> tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes]]:
-    # Files, not pipes: nobody waits for a reader, and what a child wrote before it died is there.
-    feed, output, errors = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(3))  # noqa: SIM115
-    feed.write(job.stdin)
-    feed.seek(0)
-    process = subprocess.Popen(
-        [os.fspath(part) for part in job.command],
-        env=dict(env),
-        stdin=feed,
-        stdout=output,
-        stderr=errors,
-        pass_fds=job.descriptors,
-        start_new_session=True,
-    )
-    return process, output, errors
+def _result(child: Child, output: IO[bytes], errors: IO[bytes]) -> Result:
+    output.seek(0)
+    errors.seek(0)
+    returncode = child.completed("").returncode
+    return Result(returncode, output.read(), errors.read(_ERROR_BYTES), child.timed_out)

@@ -17,11 +17,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from factories import make_facts
 from test_planted_code import compiler
 
-import truewheel.child.drivers
+import truewheel.child.programs
 from truewheel.checks.emulation import check
 from truewheel.child.emulated_cpus import CpuPromise, EmulatedCpu, PlannedRun, canary_codes, emulated_cpus
 from truewheel.child.emulation import find_emulator, run_emulated
-from truewheel.config.tables import Engine
+from truewheel.child.registry import EngineEntry
 from truewheel.console import Console
 from truewheel.cpu.features import feature_table
 from truewheel.cpu.host import detect_host
@@ -78,7 +78,7 @@ def emulate(tmp_path, monkeypatch):
         runs = run_emulated(
             wheel,
             Model("any", model, "Once", "", vocabulary_round_trips=True),
-            Engine(name="tiny-engine", import_name="tiny_engine", driver="llama_cpp"),
+            EngineEntry(name="tiny-engine", import_name="tiny_engine", driver="llama_cpp"),
             CpuPromise(floor),
             [PlannedRun(cpu) for cpu in cpus],
             host=detect_host(),
@@ -156,7 +156,7 @@ def test_an_emulated_cpu_is_as_the_table_says(cpu):
         name: (place.leaf, place.subleaf, ("eax", "ebx", "ecx", "edx").index(place.register), place.bit, place.state)
         for name, place in feature_table().items()
     }
-    drivers = str(Path(truewheel.child.drivers.__file__).parent)
+    drivers = str(Path(truewheel.child.programs.__file__).parent)
     code = f"""
 import sys; sys.path.insert(0, {drivers!r})
 import emulate

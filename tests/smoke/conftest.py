@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from truewheel.child.smoke import SmokeRecord, engine_for, run_smoke
+from truewheel.child.registry import engine_for
+from truewheel.child.smoke import SmokeRecord, run_smoke
 from truewheel.console import Console
 from truewheel.cpu.host import detect_host
 from truewheel.errors import TruewheelError

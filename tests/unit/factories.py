@@ -8,6 +8,7 @@ import msgspec
 from truewheel.binary.code import CodeFacts, Kernel
 from truewheel.binary.elf import ElfFacts
 from truewheel.build.evidence import CompileUnit, Evidence
+from truewheel.child.registry import EngineEntry
 from truewheel.child.smoke import STEPS, judge
 from truewheel.config.load import load_profile, load_recipe
 from truewheel.config.tables import Profile, Recipe
@@ -113,6 +114,11 @@ def recipe_table(**changes):
 def make_recipe(**changes):
     """Return the recipe of an engine that does not exist."""
     return msgspec.convert(recipe_table(**changes), Recipe)
+
+
+def make_engine(**changes):
+    """Return how the engine of `make_recipe` is driven."""
+    return EngineEntry(**{"name": "toy-engine", "import_name": "toy_engine", "driver": "llama_cpp", **changes})
 
 
 def make_profile(**changes):

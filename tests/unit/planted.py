@@ -79,6 +79,12 @@ def _ending(until=3, **how):
     return make_facts(smoke=judge("tiny", smoke_events(until=until), ended(**how)))
 
 
+def _absent(name, reason):
+    told = {"state": "absent", "reason": reason}
+    events = [{**event, **told} if event["step"] == name else event for event in smoke_events()]
+    return make_facts(smoke=judge("tiny", events, ended()))
+
+
 def _doubled():
     copy = Member(b"toy" + bytes(5000))
     return make_facts(wheel=make_wheel(members=wheel_members(**{LIBRARY: copy, f"{LIBRARY}.0": copy})))
@@ -164,6 +170,7 @@ PLANTED = {
     "SMOKE-DIED": lambda: _ending(returncode=-signal.SIGUSR1),
     "SMOKE-UNLOCKED": _not_locked,
     "SMOKE-INSTALL": _not_installed,
+    "SMOKE-ABSENT": lambda: _absent("embed", "its Python API gives no embeddings"),
     "SMOKE-NOT-RUN": lambda: make_facts(smoke=None),
     "SMOKE-UNPROVEN": lambda: make_facts(smoke=unproven(find_model("tiny"), "this CPU lacks avx512f")),
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "truewheel"
-LOADED = {"Driver"}
+LOADED = {"Engine"}
 """What modules that run in children are loaded by: each engine has one of its own under the same name."""
 
 
@@ -30,7 +30,7 @@ def test_a_class_has_a_name_of_its_own():
     [
         ("class Plan: ...", {"Plan": ["measure/run.py", "plan/plan.py"]}),
         ("class _Plan: ...", {}),
-        ("class Driver: ...", {}),
+        ("class Engine: ...", {}),
         ("from plan import Plan", {}),
     ],
 )
@@ -38,6 +38,6 @@ def test_a_name_that_two_rooms_use_is_seen(tmp_path, line, found):
     for room, module in (("plan", "plan.py"), ("measure", "run.py")):
         (tmp_path / room).mkdir()
         (tmp_path / room / module).write_text(
-            f"{line}\n" if room == "measure" else "class Plan: ...\nclass Driver: ...\n"
+            f"{line}\n" if room == "measure" else "class Plan: ...\nclass Engine: ...\n"
         )
     assert shared_names(tmp_path, LOADED) == found

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -257,3 +258,53 @@ def test_a_background_program_is_ended_when_the_block_fails(tmp_path):
     with pytest.raises(ValueError, match="x"):
         fail()
     assert_gone(int(log.read_text()))
+
+
+def test_a_program_that_is_started_can_be_asked_stopped_and_waited_for(tmp_path):
+    reads, writes = os.pipe()
+    body = f"import os, sys\nfor line in sys.stdin:\n    os.write({writes}, line.encode()[:1])\n"
+    options = {"env": {}, "stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    command = [sys.executable, "-I", "-c", body]
+    with process.start(command, **options, cwd=tmp_path, answers=reads, descriptors=(writes,)) as child:
+        assert child.ask(b"x", 60)
+        child.stop()
+        assert not child.ask(b"x", 0.1)
+        assert (child.timed_out, child.running()) == (True, True)
+        child.go_on()
+    os.close(reads)
+    os.close(writes)
+    assert_gone(child.pid)
+    assert child.over
+
+
+def test_what_a_program_left_behind_is_ended_when_the_block_fails_and_not_after_it_was_waited_for(monkeypatch):
+    ended = []
+    real = process.Child.end
+    monkeypatch.setattr(process.Child, "end", lambda child: (ended.append(child.pid), real(child)))
+    options = {"env": {"PATH": "/bin:/usr/bin"}, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+
+    def fail(*, waited):
+        with process.start(["/bin/sh", "-c", "sleep 2 & exit 0"], **options) as child:
+            if waited:
+                assert child.wait(None)
+            raise ValueError(str(child.pid))
+
+    with pytest.raises(ValueError, match=r"\d") as caught:
+        fail(waited=False)
+    assert ended == [int(str(caught.value))]
+    with pytest.raises(ValueError, match=r"\d"):
+        fail(waited=True)
+    assert len(ended) == 1
+
+
+def test_commands_side_by_side_have_each_their_own_place_and_input(tmp_path):
+    script = ["/bin/sh", "-c", "pwd; cat; echo $NAME; echo problem >&2"]
+    own = process.Job(script, b"hello\n", env={"PATH": "/bin:/usr/bin", "NAME": "own"}, cwd=tmp_path)
+    shared = process.Job(script, b"there\n")
+    late = process.Job(["/bin/sh", "-c", "echo begun; exec sleep 60"], b"")
+    first, second, third = process.run_together(
+        [own, shared, late], env={"PATH": "/bin:/usr/bin", "NAME": "shared"}, timeout=1.5
+    )
+    assert first == (0, f"{tmp_path}\nhello\nown\n".encode(), b"problem\n", False)
+    assert second == (0, f"{Path.cwd()}\nthere\nshared\n".encode(), b"problem\n", False)
+    assert third == (-signal.SIGTERM, b"begun\n", b"", True)

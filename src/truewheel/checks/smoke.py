@@ -23,6 +23,8 @@ CODES = {
     "SMOKE-INSTALL": "pip refuses to install the wheel here: its tags or its dependencies do not fit this Python and "
     "this machine.",
     "SMOKE-NOT-RUN": "The wheel was not run.",
+    "SMOKE-ABSENT": "The engine has no call for a step, as its adapter says: nothing was shown of it, and the step "
+    "has not passed.",
     "SMOKE-UNPROVEN": "This CPU cannot run the wheel, which is for a better one, so that it was not run: nothing "
     "speaks against it, and nothing was shown.",
 }
@@ -30,7 +32,7 @@ CODES = {
 
 
 def check(facts: Facts) -> Iterator[Finding]:
-    """Yield how the smoke test ended when it did not pass."""
+    """Yield how the smoke test ended when it did not pass, and the steps that the engine has no way to do."""
     record = facts.smoke
     if record is None:
         if facts.plan is not None:
@@ -46,6 +48,11 @@ def check(facts: Facts) -> Iterator[Finding]:
             message=record.ending,
             hint=_HINTS.get(record.code, "the last lines that it printed are in the report"),
         )
+    else:
+        for step in record.steps:
+            if step.state == "absent":
+                message = f"no {step.name}: {step.reason}"
+                yield Finding(code="SMOKE-ABSENT", where=f"model {record.model}", message=message)
 
 
 _HINTS = {

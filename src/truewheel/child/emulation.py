@@ -7,22 +7,26 @@ machine, where that has them.
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from truewheel import process
 from truewheel.child.emulated_cpus import CpuPromise, PlannedRun, canary_codes, emulated_cpus
 from truewheel.child.emulated_run import THIS_MACHINE, EmulatedRun, judge_run
+from truewheel.child.ending import read_events
 from truewheel.child.environment import Environment, InstallError, fresh_environment
-from truewheel.child.smoke import make_request, read_events
-from truewheel.config.tables import Engine
+from truewheel.child.limits import BESIDE_EMULATOR, EMULATED
+from truewheel.child.registry import EngineEntry
+from truewheel.child.request import Emulation, SmokeRequest
+from truewheel.child.smoke import make_request
+from truewheel.child.start import INSIDE, ONE_BLAS_THREAD, Confined, run_together, scratch_in
 from truewheel.console import Console
 from truewheel.cpu.features import feature_table
 from truewheel.cpu.host import Host
@@ -37,13 +41,7 @@ BACKEND_VARIABLE = "TRUEWHEEL_BACKEND"
 _PROGRAM = "qemu-x86_64"
 _REGISTERS = ("eax", "ebx", "ecx", "edx")
 _PREFILL = 16
-_WALL_SECONDS = 3600.0
-_CPU_SECONDS = 3600
-_EMULATOR_MEMORY = 1 << 30
 _AT_ONCE = 2
-_FIXED = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
-_DRIVERS = Path(__file__).resolve().parent / "drivers"
-_PYTHON_OPTIONS = ("-I", "-S", "-B", "-X", "faulthandler")
 
 
 class Emulator(NamedTuple):
@@ -81,7 +79,7 @@ def find_emulator() -> Emulator:
 def run_emulated(
     wheel: WheelFile,
     model: Model,
-    engine: Engine,
+    engine: EngineEntry,
     target: CpuPromise,
     orders: Sequence[PlannedRun],
     *,
@@ -123,7 +121,7 @@ class _Session(NamedTuple):
 
     environment: Environment
     model: Model
-    engine: Engine
+    engine: EngineEntry
     target: CpuPromise
     host: Host
     emulator: Emulator
@@ -143,58 +141,42 @@ class _Session(NamedTuple):
             yield from self._run_there({number: orders[number] for number in waiting[start : start + size]})
 
     def _run_here(self, order: PlannedRun) -> EmulatedRun:
-        request = self._request()
-        scratch = request["events"].rpartition("/")[0]
-        asked = {BACKEND_VARIABLE: order.backend} if order.backend else {}
-        done = process.run(
-            [self.environment.python, *_PYTHON_OPTIONS, _DRIVERS / f"{self.engine.driver}.py"],
-            env={**_FIXED, "HOME": scratch, "TMPDIR": scratch, **asked},
-            cwd=Path(scratch),
-            timeout=_WALL_SECONDS,
-            stdin=msgspec.json.encode(request),
-        )
-        return self._judge(order, request, done)
+        with scratch_in(self.environment) as scratch:
+            confined = Confined(self.environment, scratch, BESIDE_EMULATOR)
+            request = self._request(confined)
+            asked = {BACKEND_VARIABLE: order.backend} if order.backend else {}
+            done = confined.run(request, variables={**asked, **ONE_BLAS_THREAD})
+            return self._judge(order, request, done)
 
     def _run_there(self, orders: dict[int, PlannedRun]) -> Iterator[tuple[int, EmulatedRun]]:
-        requests = {number: self._request() for number in orders}
-        for number, order in orders.items():
-            requests[number] |= self._emulation(order, requests[number])
-        command = [str(self.environment.python), "-I", "-S", "-B", str(_DRIVERS / "emulate.py")]
-        jobs = [process.Job(command, msgspec.json.encode(request)) for request in requests.values()]
-        results = process.run_together(jobs, env=_FIXED, timeout=_WALL_SECONDS)
-        for (number, order), result in zip(orders.items(), results, strict=True):
-            output = (result.stdout + result.stderr).decode("utf-8", "replace")
-            done = process.Completed("", result.returncode, output, result.timed_out, _WALL_SECONDS)
-            yield number, self._judge(order, requests[number], done)
+        with contextlib.ExitStack() as stack:
+            places = [
+                Confined(self.environment, stack.enter_context(scratch_in(self.environment)), EMULATED) for _ in orders
+            ]
+            requests = [self._emulated(order, one) for order, one in zip(orders.values(), places, strict=True)]
+            results = run_together(places, requests)
+            for (number, order), request, done in zip(orders.items(), requests, results, strict=True):
+                yield number, self._judge(order, request, done)
 
-    def _request(self) -> dict[str, Any]:
-        # Of a name that no run before could know, and occupy.
-        scratch = Path(tempfile.mkdtemp(dir=self.environment.scratch))
-        environment = self.environment._replace(scratch=scratch)
+    def _request(self, confined: Confined) -> SmokeRequest:
         # One thread: several wait for each other in a loop, which takes minutes where two emulators share two cores.
-        return make_request(environment, self.model, self.engine, 1, in_process=True)
+        return make_request(confined, self.model, self.engine, 1, in_process=True)
 
-    def _emulation(self, order: PlannedRun, request: dict[str, Any]) -> dict[str, Any]:
+    def _emulated(self, order: PlannedRun, confined: Confined) -> SmokeRequest:
         assert order.cpu is not None
-        driver = _DRIVERS / f"{self.engine.driver}.py"
         # check=off: otherwise it complains of features that do not matter here.
-        emulator = [self.emulator.path, "-cpu", f"{order.cpu.name},check=off"]
-        return {
-            "cpu-seconds": _CPU_SECONDS,
-            "memory-bytes": request["memory-bytes"] + _EMULATOR_MEMORY,
-            "prefill": _PREFILL,
-            "emulated": {
-                "command": [*emulator, str(self.environment.python), *_PYTHON_OPTIONS, str(driver)],
-                "scratch": request["events"].rpartition("/")[0],
-                "features": {
-                    name: (place.leaf, place.subleaf, _REGISTERS.index(place.register), place.bit, place.state)
-                    for name, place in feature_table().items()
-                },
-                "canary": canary_codes()[order.cpu.canary],
+        emulator = (self.emulator.path, "-cpu", f"{order.cpu.name},check=off")
+        emulation = Emulation(
+            command=(*emulator, *confined.command(INSIDE)),
+            features={
+                name: (place.leaf, place.subleaf, _REGISTERS.index(place.register), place.bit, place.state)
+                for name, place in feature_table().items()
             },
-        }
+            canary=canary_codes()[order.cpu.canary],
+        )
+        return msgspec.structs.replace(self._request(confined), prefill=_PREFILL, emulated=emulation)
 
-    def _judge(self, order: PlannedRun, request: dict[str, Any], done: process.Completed) -> EmulatedRun:
-        events, here = read_events(Path(request["events"])), frozenset(self.host.features)
+    def _judge(self, order: PlannedRun, request: SmokeRequest, done: process.Completed) -> EmulatedRun:
+        events, here = read_events(Path(request.events)), frozenset(self.host.features)
         emulator = self.emulator.version if order.cpu else ""
         return judge_run(order, self.target, here, events, done, emulator=emulator)

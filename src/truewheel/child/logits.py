@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import stat
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -13,9 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import msgspec
 
 from truewheel import process
+from truewheel.child import ending
+from truewheel.child.ending import read_events, read_regular
 from truewheel.child.environment import Environment, InstallError, fresh_environment
-from truewheel.child.smoke import explain_ending, read_events, read_step
-from truewheel.config.tables import Engine
+from truewheel.child.limits import ANSWER
+from truewheel.child.registry import EngineEntry
+from truewheel.child.request import LogitsRequest, drive, place
+from truewheel.child.start import ONE_BLAS_THREAD, Confined, scratch_in
 from truewheel.models.models import Model
 from truewheel.wheel.archive import WheelFile
 
@@ -43,10 +44,6 @@ Water boils at 100 °C at sea level, at about 71 °C on the top of the highest m
 """
 """What every variant reads: prose, figures, code and other languages; more tokens than are looked at."""
 
-_WALL_SECONDS = 300.0
-_CPU_SECONDS = 900
-_BASE_MEMORY = 4 << 30
-_FILE_BYTES = 64 << 20
 _FLOAT_BYTES = 4
 _MOST_WORDS = 400
 
@@ -114,7 +111,7 @@ class LogitsRunner(NamedTuple):
 
     environment: Environment
     model: Model
-    engine: Engine
+    engine: EngineEntry
     threads: int
     log: Path | None = None
 
@@ -131,42 +128,31 @@ class LogitsRunner(NamedTuple):
             variables: what the child's environment holds besides the fixed few.
             settings: of a preset that it is run under.
         """
-        scratch = Path(tempfile.mkdtemp(prefix="logits-", dir=self.environment.scratch))
-        request = {**self._request(scratch), "settings": dict(settings or {})}
-        fixed = {"PATH": "/usr/bin:/bin", "HOME": str(scratch), "TMPDIR": str(scratch), "LC_ALL": "C.UTF-8"}
-        done = process.run(
-            [self.environment.python, "-I", "-S", "-B", "-X", "faulthandler", _driver()],
-            env={**(variables or {}), **fixed, "OPENBLAS_NUM_THREADS": "1"},
-            cwd=scratch,
-            log=self.log,
-            timeout=_WALL_SECONDS,
-            stdin=msgspec.json.encode(request),
-        )
-        return judge(variant, read_events(Path(request["events"])), done, Path(request["logits"]))
-
-    def _request(self, scratch: Path) -> dict[str, Any]:
-        return {
-            "driver": self.engine.driver,
-            "import-name": self.engine.import_name,
-            "model": str(self.model.path),
-            "text": TEXT,
-            "prompt": self.model.prompt,
-            "positions": POSITIONS,
-            "greedy": GREEDY_TOKENS,
-            "threads": self.threads,
-            "site": str(self.environment.site),
-            "events": str(scratch / "events.jsonl"),
-            "logits": str(scratch / "logits"),
-            "logits-bytes": _FILE_BYTES,
-            "cpu-seconds": _CPU_SECONDS,
-            "memory-bytes": _BASE_MEMORY + 3 * self.model.path.stat().st_size,
-            "file-bytes": _FILE_BYTES,
-        }
+        given = {"n_threads": self.threads, "n_threads_batch": self.threads, **(settings or {})}
+        with scratch_in(self.environment) as scratch:
+            confined = Confined(self.environment, scratch, ANSWER)
+            request = LogitsRequest(
+                program="logits",
+                **place(self.environment, scratch, ANSWER, self.model.path),
+                **drive(self.engine),
+                settings=given,
+                steps=STEPS,
+                model=str(self.model.path),
+                text=TEXT,
+                prompt=self.model.prompt,
+                positions=POSITIONS,
+                greedy=GREEDY_TOKENS,
+                logits=str(scratch / "logits"),
+                logits_bytes=ANSWER.file_bytes,
+                preset=bool(settings),
+            )
+            done = confined.run(request, variables={**(variables or {}), **ONE_BLAS_THREAD}, log=self.log)
+            return judge(variant, read_events(Path(request.events)), done, Path(request.logits))
 
 
 @contextlib.contextmanager
 def open_runner(
-    wheel: WheelFile, model: Model, engine: Engine, *, threads: int, log: Path | None = None
+    wheel: WheelFile, model: Model, engine: EngineEntry, *, threads: int, log: Path | None = None
 ) -> Iterator[LogitsRunner]:
     """Install a wheel into a fresh environment, to be run once for each of its backends.
 
@@ -182,7 +168,7 @@ def open_runner(
 def run_logits(
     wheel: WheelFile,
     model: Model,
-    engine: Engine,
+    engine: EngineEntry,
     *,
     threads: int,
     environment: Mapping[str, str] | None = None,
@@ -217,14 +203,14 @@ def failed_answer(variant: str, failure: str, code: str = "SMOKE-FAILED") -> Ans
 
 def judge(variant: str, events: list[dict[str, Any]], done: process.Completed, logits: Path) -> Answer:
     """Turn the child's events, its end and its file into an answer; each is looked at before it is believed."""
-    states = {str(event.get("step")): event for event in events}
-    steps = [read_step(name, states.get(name)) for name in STEPS]
-    where = next((step.name for step in steps if step.state != "passed"), "the end")
-    code, ending = explain_ending(done, steps, where, str(states.get("lock", {}).get("reason", "")))
-    if code:
-        return failed_answer(variant, ending, code)
+    ended = ending.judge(STEPS, events, done)
+    if ended.code:
+        return failed_answer(variant, ended.words, ended.code)
+    lacks = next((step for step in ended.steps if step.state == "absent"), None)
+    if lacks is not None:
+        return failed_answer(variant, f"at {lacks.name}: {lacks.reason}")
     try:
-        told = msgspec.convert({key: value for step in steps for key, value in step.facts.items()}, _Told)
+        told = msgspec.convert(ended.facts(), _Told)
         matrix = _read_logits(logits, len(told.text), told.vocabulary)
     except (msgspec.ValidationError, ValueError) as error:
         return failed_answer(variant, f"what the child gave cannot be used: {error}")
@@ -252,20 +238,15 @@ def _read_logits(path: Path, positions: int, vocabulary: int) -> NDArray[np.floa
     import numpy as np
 
     size = positions * vocabulary * _FLOAT_BYTES
-    if size > _FILE_BYTES:
+    if size > ANSWER.file_bytes:
         raise ValueError(f"{positions} x {vocabulary} logits are more than a child may write")
-    # A pipe in its place would keep us waiting, and a link would show us somebody else's file.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
-    with os.fdopen(descriptor, "rb") as stream:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size != size:
-            raise ValueError(f"the logits are no plain file of {size} bytes")
-        data = stream.read(size)
+    try:
+        data = read_regular(path, size)
+    except ValueError as error:
+        raise ValueError(f"the logits are no plain file of {size} bytes") from error
+    if len(data) != size:
+        raise ValueError(f"the logits are no plain file of {size} bytes")
     matrix = np.frombuffer(data, dtype="<f4").astype(np.float32, copy=False).reshape(positions, vocabulary)
     if not np.isfinite(matrix).all():
         raise ValueError("a logit is not finite")
     return matrix
-
-
-def _driver() -> Path:
-    return Path(__file__).resolve().parent / "drivers" / "logits.py"

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from truewheel import process
+from truewheel.child import ending
+from truewheel.child.ending import read_events, signal_name
 from truewheel.child.environment import Environment, InstallError, fresh_environment
+from truewheel.child.limits import TELL
+from truewheel.child.request import TellRequest, place
+from truewheel.child.start import Confined, scratch_in
 from truewheel.wheel.archive import WheelFile
 
 SYSTEM_INFO = "llama_print_system_info"
 """The function by which a library tells what it was compiled with."""
 
-_WALL_SECONDS = 120.0
-_CPU_SECONDS = 60
-_MEMORY = 8 << 30
-_FILE_BYTES = 1 << 20
 _MOST = 8
 
 
 class _Told(msgspec.Struct):
-    text: str = ""
-    failure: str = ""
+    text: str
 
 
 class SystemInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,33 +60,13 @@ def ask_libraries(wheel: WheelFile, able: Sequence[str]) -> tuple[SystemInfo, ..
 
 
 def _ask(environment: Environment, path: str) -> SystemInfo:
-    events = environment.scratch / "told.json"
-    request = {
-        "library": str(environment.site / path),
-        "events": str(events),
-        "cpu-seconds": _CPU_SECONDS,
-        "memory-bytes": _MEMORY,
-        "file-bytes": _FILE_BYTES,
-    }
-    driver = Path(__file__).resolve().parent / "drivers" / "system_info.py"
-    done = process.run(
-        [environment.python, "-I", "-S", "-B", driver],
-        env={"PATH": "/usr/bin:/bin", "HOME": str(environment.scratch), "LC_ALL": "C.UTF-8"},
-        cwd=environment.scratch,
-        timeout=_WALL_SECONDS,
-        stdin=msgspec.json.encode(request),
-    )
-    try:
-        told = msgspec.json.decode(events.read_bytes() if not events.is_symlink() else b"", type=_Told)
-    except (OSError, msgspec.DecodeError):
-        told = _Told(failure=_ending(done))
-    return SystemInfo(library=path, text=told.text[:4000], failure=told.failure[:400])
-
-
-def _ending(done: process.Completed) -> str:
-    if done.timed_out:
-        return f"no answer within {_WALL_SECONDS:.0f} s"
-    if done.returncode < 0:
-        name = next((known.name for known in signal.Signals if known == -done.returncode), str(-done.returncode))
-        return f"the process that loaded it died by {name}"
-    return f"the process that loaded it left with {done.returncode} and said nothing"
+    with scratch_in(environment) as scratch:
+        confined = Confined(environment, scratch, TELL)
+        request = TellRequest(program="tell", **place(environment, scratch, TELL), library=str(environment.site / path))
+        done = confined.run(request)
+        (step,), code, words, *_ = ending.judge(("tell",), read_events(Path(request.events)), done, {"tell": _Told})
+    if not code:
+        return SystemInfo(library=path, text=step.facts["text"][:4000])
+    # A signal's name says more to whoever made the library than what it means for a wheel.
+    failure = step.reason or (f"died by {signal_name(-done.returncode)}" if done.returncode < 0 else words)
+    return SystemInfo(library=path, failure=failure[:400])

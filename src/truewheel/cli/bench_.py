@@ -140,9 +140,10 @@ def command(
 
 def pick_subjects(console: Console) -> list[Asked]:
     """Return the wheels of the wheelhouse that `pick` would take, of engines that can be measured."""
+    from truewheel.child.registry import known_engines
     from truewheel.config.locations import wheelhouse_root
     from truewheel.errors import LoadError
-    from truewheel.measure.subjects import known_engines, parse_subject
+    from truewheel.measure.subjects import parse_subject
     from truewheel.pick.run import pick_wheels
     from truewheel.pick.target import find_target
 

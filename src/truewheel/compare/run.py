@@ -19,8 +19,7 @@ from truewheel.checks.run import rate
 from truewheel.child.emulation import BACKEND_VARIABLE
 from truewheel.child.environment import InstallError
 from truewheel.child.logits import Answer, LogitsRunner, failed_answer, open_runner
-from truewheel.child.smoke import engine_for
-from truewheel.config.tables import Engine
+from truewheel.child.registry import EngineEntry, engine_for
 from truewheel.console import Console
 from truewheel.cpu.host import Host, detect_host
 from truewheel.cpu.levels import LEVELS, level_features
@@ -50,7 +49,7 @@ class EngineVariant(NamedTuple):
     wheel: WheelFile
     backend: str
     features: frozenset[str]
-    engine: Engine
+    engine: EngineEntry
 
     @property
     def level(self) -> int:
@@ -93,7 +92,7 @@ def compare_wheels(
     console: Console,
     reference: str = "",
     policy: Policy | None = None,
-    engine: Engine | None = None,
+    engine: EngineEntry | None = None,
 ) -> Comparison:
     """Run a model through every variant in some wheels, of one engine or of several, and compare the answers.
 
@@ -155,7 +154,7 @@ def label_wheels(read: Sequence[Facts]) -> list[str]:
     return [f"{label}#{number}" if counts[label] > 1 else label for number, label in enumerate(labels, 1)]
 
 
-def find_variants(facts: Facts, label: str, engine: Engine) -> list[EngineVariant]:
+def find_variants(facts: Facts, label: str, engine: EngineEntry) -> list[EngineVariant]:
     """Return the variants in a wheel: one a backend where it has several, else the wheel itself.
 
     What they need is said by `truewheel.json`; a wheel without it is taken at what its code needs on every CPU.

@@ -37,13 +37,13 @@ class TomlTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """The base of every table: frozen, named fields only, unknown keys are errors."""
 
 
-class Engine(TomlTable, frozen=True, kw_only=True):
+class RecipeEngine(TomlTable, frozen=True, kw_only=True):
     """Which engine a recipe builds.
 
     Attributes:
         name: project name, normalized; also the name on the command line.
         import_name: the package that the wheel installs.
-        driver: the smoke driver that can run it.
+        driver: its adapter, a file without `.py`: beside the recipe, or one of `child/engines/`.
     """
 
     name: Name
@@ -209,7 +209,7 @@ class Recipe(TomlTable, frozen=True, kw_only=True):
     """
 
     schema: Literal[1]
-    engine: Engine
+    engine: RecipeEngine
     source: PackageSource | PathSource
     build: Build
     package: Package = Package()

@@ -15,13 +15,14 @@ from filelock import FileLock, Timeout
 from truewheel.build.environment import ignored_variables
 from truewheel.build.product import BuiltWheel
 from truewheel.checks.run import run_checks
+from truewheel.child.registry import engine_of
 from truewheel.config.locations import cache_root
 from truewheel.console import Console
 from truewheel.corridor.obtain import Place, obtain_build
 from truewheel.corridor.prepare import Order, Prepared, prepare
 from truewheel.errors import BuildError, CheckError, RepairError, StoreError
 from truewheel.examine import runs
-from truewheel.examine.examine import Run, examine
+from truewheel.examine.examine import WheelRun, examine
 from truewheel.models.models import find_model
 from truewheel.pages.terminal import to_lines
 from truewheel.pages.wheel import describe_wheel
@@ -66,16 +67,18 @@ def build(order: Order, house: Wheelhouse, console: Console) -> Outcome:
 
 def _build(order: Order, ready: Prepared, house: Wheelhouse, console: Console, seconds: dict[str, float]) -> Outcome:
     place = Place(cache_root(), console, seconds)
-    work = place.work(ready)
+    work, engine = place.work(ready), engine_of(ready.recipe)
     try:
         model = find_model(order.model)
         built = obtain_build(order, ready, place)
         with stage(console, seconds, RepairError, "repair", built.path.name):
             repaired = _repair(built, work)
         with stage(console, seconds, CheckError, "check", f"smoke on {order.model}, then every check"):
-            wanted: list[Run] = [partial(runs.smoke, model=model, console=console, log=place.log(ready))]
+            wanted: list[WheelRun] = [
+                partial(runs.smoke, model=model, console=console, engine=engine, log=place.log(ready))
+            ]
             if order.emulate:
-                wanted.append(partial(runs.emulate, model=model, console=console))
+                wanted.append(partial(runs.emulate, model=model, console=console, engine=engine))
             facts = examine(repaired.wheel.path, wanted, built=repaired)
             findings = run_checks(facts)
         report = make_report(facts, findings, seconds)

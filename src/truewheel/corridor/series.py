@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from truewheel.child.registry import engine_of
 from truewheel.compare.run import Comparison, compare_wheels
 from truewheel.config.load import available, backends_of, load_profile, load_recipe
 from truewheel.console import Console
@@ -75,5 +76,5 @@ def compare_results(order: Order, results: Sequence[ProfileOutcome], console: Co
     paths = [result.outcome.stored.path for result in results if result.outcome is not None]
     if len(paths) < 2:  # noqa: PLR2004 - one has nobody to be compared with
         return None
-    engine = load_recipe(order.engine).recipe.engine
+    engine = engine_of(load_recipe(order.engine))
     return compare_wheels(paths, order.model, threads=detect_host().usable_cores, console=console, engine=engine)

@@ -13,7 +13,7 @@ from truewheel.checks.run import rate, run_checks
 from truewheel.console import Console
 from truewheel.errors import CheckError, PlanError
 from truewheel.examine import runs
-from truewheel.examine.examine import Run, examine
+from truewheel.examine.examine import WheelRun, examine
 from truewheel.models.models import find_model
 from truewheel.report import Report, make_report, report_of_malformed
 from truewheel.stages import stage
@@ -57,7 +57,7 @@ def check_wheel(
         )
     path = Path(path)
     policy = policy or default_policy()
-    wanted: list[Run] = [runs.load_libraries] if run else []
+    wanted: list[WheelRun] = [runs.load_libraries] if run else []
     if emulate:
         wanted.append(partial(runs.emulate, model=find_model(model), console=console or Console(quiet=True)))
     try:

@@ -11,7 +11,7 @@ _MEMORY = 8 << 30
 _FILE = 8 << 30
 
 if __name__ == "__main__":
-    drivers = str(Path(__file__).resolve().parents[1] / "child" / "drivers")
+    drivers = str(Path(__file__).resolve().parents[1] / "child" / "programs")
     sys.path.insert(0, drivers)
     import lockdown  # type: ignore[import-not-found]
 

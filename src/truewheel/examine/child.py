@@ -22,7 +22,7 @@ from truewheel.binary.code import read_code
 from truewheel.binary.decode import code_table
 from truewheel.binary.elf import elf_facts
 from truewheel.binary.image import ElfImage
-from truewheel.child.drivers import lockdown
+from truewheel.child.programs import lockdown
 from truewheel.errors import CheckError
 from truewheel.examine.reading import LibraryFacts, decode, encode
 from truewheel.wheel.archive import MalformedWheelError, WheelFile, WheelReader, read_wheel

@@ -13,11 +13,13 @@ from truewheel.examine.run import inspect_wheel
 if TYPE_CHECKING:
     from truewheel.repair.repair import RepairedWheel
 
-Run = Callable[[Facts], Facts]
+WheelRun = Callable[[Facts], Facts]
 """Runs a wheel that was read, and returns its facts with what that showed; `runs.py` has those that there are."""
 
 
-def examine(path: Path, runs: Sequence[Run] = (), *, built: RepairedWheel | None = None, cache: bool = True) -> Facts:
+def examine(
+    path: Path, runs: Sequence[WheelRun] = (), *, built: RepairedWheel | None = None, cache: bool = True
+) -> Facts:
     """Return everything that is known of a wheel, anybody's.
 
     Args:

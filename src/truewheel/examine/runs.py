@@ -1,4 +1,7 @@
-"""What can be run of a wheel when it is examined; each returns the facts with what it showed."""
+"""What can be run of a wheel when it is examined; each returns the facts with what it showed.
+
+They take how the engine is driven; without it, that is as the recipe says that builds the wheel's project.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,9 @@ from pathlib import Path
 
 from truewheel.child.emulated_cpus import plan_runs
 from truewheel.child.emulation import run_emulated
-from truewheel.child.smoke import engine_for, run_smoke, unproven
+from truewheel.child.registry import EngineEntry, engine_for
+from truewheel.child.smoke import run_smoke, unproven
 from truewheel.child.system_info import SYSTEM_INFO, ask_libraries
-from truewheel.config.tables import Engine
 from truewheel.console import Console
 from truewheel.cpu.host import Host, detect_host
 from truewheel.examine.facts import Facts
@@ -17,7 +20,9 @@ from truewheel.models.models import Model
 from truewheel.plan.plan import Plan
 
 
-def smoke(facts: Facts, *, model: Model, console: Console, log: Path | None = None) -> Facts:
+def smoke(
+    facts: Facts, *, model: Model, console: Console, engine: EngineEntry | None = None, log: Path | None = None
+) -> Facts:
     """Run the smoke test; a wheel of ours that needs another CPU than this one is unproven instead.
 
     Raises:
@@ -33,7 +38,7 @@ def smoke(facts: Facts, *, model: Model, console: Console, log: Path | None = No
         record = run_smoke(
             facts.wheel,
             model,
-            _engine_of(facts),
+            engine or engine_for(facts.wheel.name.project),
             threads=host.usable_cores,
             console=console,
             in_process=plan is None or plan.expect.in_process,
@@ -58,7 +63,7 @@ def load_libraries(facts: Facts) -> Facts:
     return facts._replace(told=ask_libraries(facts.wheel, able))
 
 
-def emulate(facts: Facts, *, model: Model, console: Console) -> Facts:
+def emulate(facts: Facts, *, model: Model, console: Console, engine: EngineEntry | None = None) -> Facts:
     """Run the wheel on emulated CPUs, and on this one to compare.
 
     Raises:
@@ -67,13 +72,9 @@ def emulate(facts: Facts, *, model: Model, console: Console) -> Facts:
         CheckError: there is no emulator, or the wheel's METADATA cannot be followed.
     """
     host, target = detect_host(), target_of(facts)
+    engine = engine or engine_for(facts.wheel.name.project)
     orders = plan_runs(target, frozenset(host.features))
-    runs = run_emulated(facts.wheel, model, _engine_of(facts), target, orders, host=host, console=console)
+    runs = run_emulated(
+        facts.wheel, model, engine or engine_for(facts.wheel.name.project), target, orders, host=host, console=console
+    )
     return facts._replace(emulation=runs)
-
-
-def _engine_of(facts: Facts) -> Engine:
-    plan = facts.plan
-    if plan is None:
-        return engine_for(facts.wheel.name.project)
-    return Engine(name=plan.subject.engine, import_name=plan.subject.import_name, driver=plan.expect.driver)

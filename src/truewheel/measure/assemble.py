@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from truewheel.child.measure import Run
+from truewheel.child.work import Workload
 from truewheel.config.presets import Settings
-from truewheel.measure.child import Run
 from truewheel.measure.install import Installed
-from truewheel.measure.metrics import Metric, Workload, metrics_of, share_of_limit
+from truewheel.measure.metrics import Metric, metrics_of, share_of_limit
 from truewheel.measure.result import Cost, Figure, Floor, Interval, Limits, Subject
 from truewheel.measure.statistics import compare, interval, judge
 from truewheel.measure.subjects import Asked

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from packaging.utils import canonicalize_name
 
 from truewheel.child.environment import Environment, fetch_wheels, fresh_environment, open_environment
+from truewheel.child.measure import Runner
 from truewheel.config.presets import Settings
-from truewheel.measure.child import Runner
 from truewheel.measure.subjects import Asked, find_site
 from truewheel.wheel.archive import read_wheel
 

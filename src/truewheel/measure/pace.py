@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from truewheel.child.work import Work, Workload
 from truewheel.measure.assemble import Series
-from truewheel.measure.metrics import Work, Workload, read_event
+from truewheel.measure.metrics import read_event
 from truewheel.measure.result import Cut
 
 FEWEST = 5

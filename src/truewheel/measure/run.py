@@ -8,16 +8,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from truewheel.child.measure import Session, open_session, run_child
+from truewheel.child.work import Work, Workload
 from truewheel.config.presets import Settings
 from truewheel.console import Console
 from truewheel.cpu.host import Host, available_memory
 from truewheel.errors import CheckError, TruewheelError
 from truewheel.measure.assemble import Series, assemble
-from truewheel.measure.child import Session, open_session, run_child
 from truewheel.measure.cost import model_facts
 from truewheel.measure.install import open_subject
 from truewheel.measure.machine import describe_machine, read_clock
-from truewheel.measure.metrics import Work, Workload, metrics_of, read_event
+from truewheel.measure.metrics import metrics_of, read_event
 from truewheel.measure.pace import Budget, Pace
 from truewheel.measure.result import SCHEMA, Benchmark, Limits
 from truewheel.measure.statistics import noise_floor

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import functools
 import re
-from importlib import resources
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-import msgspec
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from truewheel.child.registry import EngineEntry, known_engines
 from truewheel.config.presets import Settings
 from truewheel.errors import LoadError
 from truewheel.wheel.name import parse_wheel_name
@@ -21,33 +19,6 @@ _INDEX = "pypi:"
 _DIGEST = re.compile(r"_[0-9a-f]{8}$")
 _HINT = "name a wheel file, the folder of an environment, or pypi:NAME==VERSION; @PRESET may follow"
 _PRESETS = {"cores": "as many threads as cores", "defaults": "nothing but the model and its context"}
-
-
-class EngineEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
-    """How a project's packages are run.
-
-    Attributes:
-        import_name: the package that it installs.
-        driver: program of `measure/drivers/`.
-        shape: whether it has llama_cpp's calls.
-        extra: requirements that are installed with it because its metadata forgets them.
-        mends: what that means, for its row.
-        listening: it starts a server in any case: let it, in a network of its own where nobody else is.
-    """
-
-    import_name: str
-    driver: str
-    shape: Literal["llama.cpp", "other"] = "other"
-    extra: tuple[str, ...] = ()
-    mends: str = ""
-    listening: bool = False
-
-
-@functools.cache
-def known_engines() -> dict[str, EngineEntry]:
-    """Return the engines that can be measured, by normalized project name."""
-    text = resources.files("truewheel.measure").joinpath("engines.toml").read_bytes()
-    return msgspec.toml.decode(text, type=dict[str, EngineEntry])
 
 
 class Asked(NamedTuple):

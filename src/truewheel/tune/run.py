@@ -14,16 +14,17 @@ from msgspec.structs import replace
 
 from truewheel.checks.equivalence import DIVERGES_ABOVE, compare
 from truewheel.child.logits import Answer, LogitsRunner
-from truewheel.child.smoke import engine_for
+from truewheel.child.measure import Runner, Session, open_session, run_child
+from truewheel.child.registry import engine_for
+from truewheel.child.work import Work, Workload
 from truewheel.config.presets import Settings
 from truewheel.console import Console
 from truewheel.cpu.host import Host
 from truewheel.errors import CheckError, LoadError
-from truewheel.measure.child import Runner, Session, open_session, run_child
 from truewheel.measure.cost import model_facts
 from truewheel.measure.install import open_subject
 from truewheel.measure.machine import describe_machine, read_clock
-from truewheel.measure.metrics import Work, Workload, make_workload, read_event
+from truewheel.measure.metrics import make_workload, read_event
 from truewheel.measure.result import SCHEMA, Benchmark, Machine, Trial, Tuning
 from truewheel.measure.run import Method, run_benchmark
 from truewheel.measure.subjects import Asked, parse_subject

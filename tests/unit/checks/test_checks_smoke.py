@@ -20,7 +20,7 @@ def test_a_planted_ending_is_found_and_nothing_else(code):
     assert (finding.code, finding.severity) == (code, "error")
 
 
-@pytest.mark.parametrize("code", sorted(set(CODES) - {"SMOKE-NOT-RUN"}))
+@pytest.mark.parametrize("code", sorted(set(CODES) - {"SMOKE-NOT-RUN", "SMOKE-ABSENT"}))
 def test_an_ending_is_told_with_model_words_and_hint(code):
     facts = PLANTED[code]()
     (finding,) = check(facts)
@@ -32,6 +32,13 @@ def test_an_ending_is_told_with_model_words_and_hint(code):
 @pytest.mark.parametrize("code", sorted(set(CODES) - {"SMOKE-NOT-RUN"}))
 def test_a_wheel_of_somebody_else_is_held_to_the_same(code):
     assert [finding.code for finding in check(PLANTED[code]()._replace(plan=None))] == [code]
+
+
+def test_a_step_that_is_absent_is_told_and_refuses_no_wheel():
+    facts = PLANTED["SMOKE-ABSENT"]()
+    assert (facts.smoke.passed, facts.smoke.facts("embed")) == (True, {})
+    (finding,) = run_checks(facts)
+    assert (finding.severity, finding.message) == ("info", "no embed: its Python API gives no embeddings")
 
 
 def test_a_wheel_of_somebody_else_need_not_be_run():

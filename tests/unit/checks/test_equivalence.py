@@ -1,7 +1,6 @@
 """Are two variants the same engine? Planted differences around both bars, and children that are not to be believed."""
 
 import os
-import runpy
 import signal
 from types import SimpleNamespace
 
@@ -29,10 +28,10 @@ from truewheel.child.logits import (
     STEPS,
     Answer,
     LogitsRecord,
-    _driver,
     failed_answer,
     judge,
 )
+from truewheel.child.programs.logits import Comparer
 
 ROWS, VOCABULARY = 16, 200
 TOKENS = tuple(range(GREEDY_TOKENS))
@@ -266,10 +265,9 @@ def file(tmp_path):
 
 @pytest.mark.parametrize(("vocabulary", "positions"), [(320, 128), (1 << 17, 128), (1 << 18, 64), (1 << 19, 32)])
 def test_the_driver_looks_at_fewer_positions_of_a_large_vocabulary(vocabulary, positions):
-    comparer = runpy.run_path(str(_driver()))["Comparer"]
-    engine = SimpleNamespace(n_vocab=lambda: vocabulary, tokenize=list)
+    engine = SimpleNamespace(vocabulary=lambda: vocabulary, tokenize=lambda text: list(text.encode()))
     request = {"text": "x" * 500, "prompt": "Once", "positions": POSITIONS, "logits-bytes": 64 << 20}
-    run = comparer(SimpleNamespace(request=request, engine=engine))
+    run = Comparer(request, engine)
     assert run.do_tokenize() == {"text": [ord("x")] * positions}
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from factories import ended, make_facts, make_host, make_stored_report, make_wheel, smoke_events
 from iced_x86 import CpuidFeature, Decoder
@@ -21,11 +22,10 @@ from planted_emulation import (
     with_haswell,
 )
 
-import truewheel.child.drivers
+import truewheel.child.programs
 from truewheel.checks.emulation import CODES, check
 from truewheel.checks.run import run_checks
 from truewheel.child import emulation
-from truewheel.child.drivers import emulate
 from truewheel.child.emulated_cpus import (
     CpuPromise,
     EmulatedCpu,
@@ -36,7 +36,10 @@ from truewheel.child.emulated_cpus import (
     plan_runs,
 )
 from truewheel.child.emulated_run import judge_run
+from truewheel.child.limits import EMULATED
+from truewheel.child.programs import emulate
 from truewheel.child.smoke import STEPS
+from truewheel.child.start import Confined, scratch_in
 from truewheel.cli import run as run_command
 from truewheel.cpu.features import feature_table
 from truewheel.cpu.host import detect_host
@@ -427,7 +430,7 @@ def test_a_model_without_emulation_is_wrong_usage(capsys):
 
 # What stands in the child
 
-DRIVERS = Path(truewheel.child.drivers.__file__).parent
+DRIVERS = Path(truewheel.child.programs.__file__).parent
 on_x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="machine code for x86-64")
 
 
@@ -489,16 +492,19 @@ def test_the_request_names_every_feature_and_the_canary(tmp_path):
     session = emulation._Session(
         emulation.Environment(tmp_path / "python", tmp_path / "site", tmp_path),
         emulation.Model("tiny", Path(__file__), "Once", "", vocabulary_round_trips=True),
-        emulation.Engine(name="toy", import_name="toy", driver="llama_cpp"),
+        emulation.EngineEntry(import_name="toy", driver="llama_cpp"),
         CpuPromise(V2),
         make_host(),
         emulation.Emulator("/usr/bin/qemu-x86_64", "7.2"),
     )
-    request = session._request()
-    request |= session._emulation(PlannedRun(CPU), request)
+    with scratch_in(session.environment) as scratch:
+        confined = Confined(session.environment, scratch, EMULATED)
+        request = msgspec.json.decode(msgspec.json.encode(session._emulated(PlannedRun(CPU), confined)))
+        job = confined.job(session._emulated(PlannedRun(CPU), confined))
     assert request["emulated"]["command"][:3] == ["/usr/bin/qemu-x86_64", "-cpu", "Nehalem,check=off"]
-    assert Path(request["emulated"]["scratch"]).parent == tmp_path
-    assert Path(request["events"]).parent == Path(request["emulated"]["scratch"])
+    assert Path(job.env["HOME"]) == job.cwd == scratch
+    assert scratch.parent == tmp_path
+    assert Path(request["events"]).parent == scratch
     assert set(request["emulated"]["features"]) == set(feature_table())
     assert request["emulated"]["canary"] == canary_codes()["avx"]
     assert (request["prefill"], request["threads"]) == (16, 1)

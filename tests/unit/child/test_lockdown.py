@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-import truewheel.child.drivers
-from truewheel.child.drivers import lockdown
+import truewheel.child.programs
+from truewheel.child.programs import lockdown
 
-FOLDER = Path(truewheel.child.drivers.__file__).parent
+FOLDER = Path(truewheel.child.programs.__file__).parent
 NO_FILTER = 97
 PREAMBLE = f"""
 import sys

@@ -7,14 +7,16 @@ import signal
 from pathlib import Path
 
 import pytest
-from factories import ended, make_recipe, make_wheel, smoke_events
+from factories import ended, make_engine, make_wheel, smoke_events
 from hypothesis import given
 from hypothesis import strategies as st
 
 from truewheel.checks.run import CODES
 from truewheel.child import smoke
+from truewheel.child.ending import read_events
 from truewheel.child.environment import Environment, InstallError
-from truewheel.child.smoke import STEPS, engine_for, judge, read_events, run_smoke
+from truewheel.child.registry import engine_for
+from truewheel.child.smoke import STEPS, judge, run_smoke
 from truewheel.console import Console
 from truewheel.errors import LoadError
 from truewheel.models.models import Model
@@ -63,6 +65,35 @@ def test_one_step_left_out_in_the_middle_did_not_pass():
 
 def test_a_child_without_a_single_event_did_not_pass():
     assert judge("tiny", [], ended(0)).code == "SMOKE-FAILED"
+
+
+def absent(*steps):
+    """Return the events of a child whose engine has no way to do these steps."""
+    told = {"state": "absent", "reason": "it has no such call"}
+    return [{**event, **told} if event["step"] in steps else event for event in smoke_events()]
+
+
+def test_a_step_that_is_absent_is_told_and_not_passed():
+    record = judge("tiny", absent("embed", "state"), ended(0))
+    assert (record.passed, record.ending) == (True, "passed")
+    states = {step.name: (step.state, step.reason) for step in record.steps}
+    assert states["embed"] == states["state"] == ("absent", "it has no such call")
+    assert [name for name, (state, _) in states.items() if state == "passed"] == [
+        step for step in STEPS if step not in ("embed", "state")
+    ]
+
+
+@pytest.mark.parametrize("one", ["decode", "stream"])
+def test_an_engine_that_shows_no_text_at_all_did_not_pass(one):
+    record = judge("tiny", absent("decode", "stream"), ended(0))
+    assert (record.passed, record.code) == (False, "SMOKE-FAILED")
+    assert record.ending.endswith("shows no text that the engine generates: it has no such call")
+    assert judge("tiny", absent(one), ended(0)).passed
+
+
+def test_a_child_that_died_where_another_step_is_absent_did_not_pass():
+    assert judge("tiny", absent("embed")[:-1], ended(0)).code == "SMOKE-FAILED"
+    assert judge("tiny", absent("embed"), ended(-signal.SIGSEGV)).code == "SMOKE-SEGFAULT"
 
 
 @pytest.mark.parametrize("state", ["", "ok", "PASSED", "not reached", "failed", None])
@@ -199,6 +230,13 @@ def test_events_are_read_up_to_the_first_that_is_none(tmp_path, data, steps):
     assert [event["step"] for event in read_events(tmp_path / "events")] == steps
 
 
+def test_events_that_lie_too_deep_or_are_too_many_are_not_read(tmp_path, monkeypatch):
+    (tmp_path / "events").write_bytes(b'{"step": "import"}\n' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"\n")
+    assert [event["step"] for event in read_events(tmp_path / "events")] == ["import"]
+    monkeypatch.setattr("truewheel.child.ending._MOST_BYTES", 10)
+    assert read_events(tmp_path / "events") == []
+
+
 def test_events_that_are_no_plain_file_are_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("/dev/zero")
@@ -238,13 +276,13 @@ def child(tmp_path, monkeypatch):
         return ended(0)
 
     monkeypatch.setattr(smoke, "fresh_environment", environment)
-    monkeypatch.setattr(smoke.process, "run", call)
+    monkeypatch.setattr("truewheel.process.run", call)
     return calls
 
 
 def smoke_test(tmp_path, **options):
     model = Model("tiny", tmp_path / "model.gguf", "Once", "", vocabulary_round_trips=True)
-    return run_smoke(make_wheel(), model, make_recipe().engine, threads=3, console=Console(), **options)
+    return run_smoke(make_wheel(), model, make_engine(), threads=3, console=Console(), **options)
 
 
 def test_the_child_is_isolated_and_bounded(child, tmp_path, monkeypatch):
@@ -254,8 +292,10 @@ def test_the_child_is_isolated_and_bounded(child, tmp_path, monkeypatch):
     python, *options, driver = child["command"]
     assert python == str(tmp_path / "bin/python")
     assert options == ["-I", "-S", "-B", "-X", "faulthandler"]
-    assert driver.endswith("/drivers/llama_cpp.py")
+    assert driver.endswith("/programs/main.py")
     assert Path(driver).is_file()
+    assert child["request"]["adapter"].endswith("/engines/llama_cpp.py")
+    assert Path(child["request"]["adapter"]).is_file()
     assert set(child["env"]) == {"PATH", "HOME", "TMPDIR", "LC_ALL", "OPENBLAS_NUM_THREADS"}
     assert (child["cwd"], child["timeout"]) == (tmp_path, 7.0)
     request = child["request"]

@@ -10,14 +10,14 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from factories import DIST_INFO, make_facts, make_host, make_recipe, make_wheel, wheel_members
+from factories import DIST_INFO, make_engine, make_facts, make_host, make_wheel, wheel_members
 
 from truewheel.checks.equivalence import CODES, ComparedVariant
 from truewheel.checks.finding import Finding
 from truewheel.checks.policy import Policy
 from truewheel.child.environment import InstallError
 from truewheel.child.logits import GREEDY_TOKENS, Answer, LogitsRecord, failed_answer, run_logits
-from truewheel.child.smoke import engine_for
+from truewheel.child.registry import engine_for
 from truewheel.cli.compare_ import command
 from truewheel.compare import run as compare
 from truewheel.compare.run import Comparison, compare_wheels, find_variants, label_wheels
@@ -40,7 +40,7 @@ POLICY = Policy(
         "EQUIV-NEAR-TIE": "info",
     },
 )
-TOY = make_recipe().engine
+TOY = make_engine()
 NAME = "toy_engine-1.2.3{}-py3-none-any.whl"
 
 
@@ -87,7 +87,7 @@ class Bench:
         self.told = {}
         self.full_at = "", ""
         monkeypatch.setattr(compare, "examine", lambda path: self.wheels[int(str(path))])
-        monkeypatch.setattr(compare, "engine_for", lambda _project: make_recipe().engine)
+        monkeypatch.setattr(compare, "engine_for", lambda _project: make_engine())
         monkeypatch.setattr(compare, "detect_host", make_host)
         monkeypatch.setattr(
             compare, "find_model", lambda name: Model(name, None, "Once", "", vocabulary_round_trips=True)
@@ -392,7 +392,7 @@ def comparison(tmp_path_factory):
         write_engine(folder, "many", changes, backends=backends),
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compare, "engine_for", lambda _project: make_recipe().engine)
+        patch.setattr(compare, "engine_for", lambda _project: make_engine())
         yield compare_wheels(paths, "tiny", threads=1, console=Console(), policy=POLICY)
 
 
@@ -420,7 +420,7 @@ class TestRealChildren:
 
     def test_one_run_by_itself(self, tmp_path):
         path = write_engine(tmp_path, "one", {"plain": 0.0, "wrong": 1.0})
-        wheel, engine, model = read_wheel(path), make_recipe().engine, find_model("tiny")
+        wheel, engine, model = read_wheel(path), make_engine(), find_model("tiny")
         record, logits = run_logits(wheel, model, engine, threads=1, environment={"TRUEWHEEL_BACKEND": "wrong"})
         assert (record.variant, record.backend, record.failure) == ("1_one", "wrong", "")
         assert logits.shape == (record.positions, record.vocabulary) == (128, 50)

@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 from factories import (
     make_elf,
+    make_engine,
     make_evidence,
     make_facts,
     make_host,
@@ -17,6 +18,7 @@ from factories import (
 
 from truewheel.child.smoke import SmokeRecord
 from truewheel.console import Console
+from truewheel.errors import LoadError
 from truewheel.examine import examine as examination
 from truewheel.examine import runs
 from truewheel.examine.examine import examine
@@ -83,13 +85,16 @@ def test_a_run_gets_what_was_read_and_what_former_runs_showed(asked):
     assert asked
 
 
-def test_a_wheel_of_ours_is_driven_as_its_plan_says(smoked):
-    facts = runs.smoke(make_facts(smoke=None), model=MODEL, console=Console())
+def test_a_wheel_is_driven_as_it_is_said_or_as_its_recipe_says(smoked):
+    engine = make_engine()
+    facts = runs.smoke(make_facts(smoke=None), model=MODEL, console=Console(), engine=engine)
     assert isinstance(facts.smoke, SmokeRecord)
-    engine, options = smoked[0]
-    assert (engine.name, engine.import_name, engine.driver) == ("toy-engine", "toy_engine", "llama_cpp")
+    driven, options = smoked[0]
+    assert driven is engine
     assert options["in_process"]
     assert options["threads"] == make_host().usable_cores
+    with pytest.raises(LoadError, match="toy-engine"):
+        runs.smoke(make_facts(smoke=None), model=MODEL, console=Console())
 
 
 def test_a_wheel_that_needs_another_cpu_is_unproven_and_not_run(smoked):

@@ -15,9 +15,9 @@ from code_builder import RET, build_library, call, function
 from elf_builder import build_elf
 from factories import DIST_INFO, LIBRARY, wheel_members
 
-import truewheel.child.drivers
+import truewheel.child.programs
 from truewheel import process
-from truewheel.child.drivers import lockdown
+from truewheel.child.programs import lockdown
 from truewheel.errors import CheckError
 from truewheel.examine import run
 from truewheel.examine.child import AnswerLine, Fault, ReadRequest, read_library, work
@@ -26,7 +26,7 @@ from truewheel.wheel.archive import MalformedWheelError, Member, read_wheel
 from truewheel.wheel.writer import write_wheel
 
 FILENAME = "toy_engine-1.2.3-py3-none-linux_x86_64.whl"
-DRIVERS = Path(truewheel.child.drivers.__file__).parent
+DRIVERS = Path(truewheel.child.programs.__file__).parent
 NO_FILTER = 97
 SECOND, THIRD = "toy_engine/lib/libsecond.so", "toy_engine/lib/libthird.so"
 KERNEL = build_library(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from truewheel.measure.metrics import Work, Workload, make_workload, metrics_of, read_event, share_of_limit
+from truewheel.child.work import Work, Workload
+from truewheel.measure.metrics import make_workload, metrics_of, read_event, share_of_limit
 from truewheel.measure.result import Cost, Limits
 
 PLAN = make_workload([128, 2048], [64], [0, 2048], 32, 256, 3)

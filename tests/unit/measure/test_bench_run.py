@@ -9,10 +9,10 @@ import pytest
 from factories import make_host
 
 from truewheel.child.environment import Environment, InstallError
+from truewheel.child.measure import Run, Runner
 from truewheel.console import Console
 from truewheel.errors import CheckError
 from truewheel.measure import run as bench
-from truewheel.measure.child import Run, Runner
 from truewheel.measure.install import Installed
 from truewheel.measure.metrics import make_workload
 from truewheel.measure.result import Cost, Limits, ModelFacts

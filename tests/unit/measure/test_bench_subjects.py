@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from truewheel.child.registry import known_engines
 from truewheel.cli.bench_ import refuse_unwritable
 from truewheel.errors import LoadError, StoreError
-from truewheel.measure.subjects import find_project, known_engines, label_subjects, parse_subject
+from truewheel.measure.subjects import find_project, label_subjects, parse_subject
 
 OURS = "llama_cpp_python-0.3.36-1_native_zen3_0123abcd-py3-none-linux_x86_64.whl"
 OTHER = "llama_cpp_python-0.3.36-1_native_zen3_deadbeef-py3-none-linux_x86_64.whl"

@@ -11,10 +11,10 @@ import pytest
 from factories import make_host
 
 from truewheel.child.environment import Environment
+from truewheel.child.measure import Run, Runner
 from truewheel.console import Console, Steps
 from truewheel.measure import run as bench
 from truewheel.measure import statistics
-from truewheel.measure.child import Run, Runner
 from truewheel.measure.install import Installed
 from truewheel.measure.metrics import make_workload
 from truewheel.measure.pace import FEWEST, Budget

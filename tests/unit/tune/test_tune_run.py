@@ -7,10 +7,10 @@ import contextlib
 import pytest
 from factories import make_host
 
+from truewheel.child.measure import Run, Runner
+from truewheel.child.registry import EngineEntry
 from truewheel.console import Console
 from truewheel.errors import CheckError
-from truewheel.measure.child import Run, Runner
-from truewheel.measure.subjects import EngineEntry
 from truewheel.models.models import Model
 from truewheel.tune import run as tuning
 from truewheel.tune.halving import Contender

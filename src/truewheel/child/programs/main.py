@@ -1,0 +1,140 @@
+"""The beginning of every confined process: read the request, give up what is not needed, then run a program.
+
+Run as `python -I -S -B main.py` by the Python that the engine is installed for, with the standard library alone. The
+first line of standard input is a JSON request; to the file that it names goes one JSON line an event. Nothing of the
+package, and no adapter, is read before the process is locked down.
+"""
+
+import ctypes
+import importlib
+import importlib.util
+import json
+import os
+import signal
+import site
+import sys
+import time
+import traceback
+import types
+
+_FILTER_OFF_EXIT = 97
+_FAILED_EXIT = 98
+_PR_SET_PDEATHSIG = 1
+_ROOM = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+INSIDE = "inside"
+"""The argument by which a process knows that it is the emulator's guest."""
+
+
+def offer_room():
+    """Let this room be imported by its name, without a module of truewheel above it being run."""
+    for name, folder in (("truewheel", os.path.dirname(_ROOM)), ("truewheel.child", _ROOM)):
+        package = types.ModuleType(name)
+        package.__path__ = [folder]
+        sys.modules[name] = package
+
+
+def load_adapter(path):
+    """Load an engine's adapter without a name in sys.modules: it may be called as the engine's package is."""
+    spec = importlib.util.spec_from_file_location("truewheel_adapter", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Task:
+    """One run: its request, and what is written of it."""
+
+    def __init__(self, request, events):
+        self.request = request
+        self.events = events
+
+    def emit(self, **event):
+        self.events.write(json.dumps(event) + "\n")
+        self.events.flush()
+
+    def make_engine(self):
+        """Return the engine's adapter; nothing of the engine is imported yet."""
+        try:
+            return load_adapter(self.request["adapter"]).Engine(self.request["import-name"], self.request["settings"])
+        except Exception as error:  # an adapter may be anybody's
+            self.fail("import", error)
+
+    def step(self, name, action, *arguments):
+        """Do a step and write down that it passed, failed, or is absent; a failure ends the process."""
+        from truewheel.child.engines.base import Absent
+
+        self.emit(step=name, state="begin")
+        start = time.perf_counter()
+        try:
+            facts = action(*arguments) or {}
+        except Absent as error:
+            self.emit(step=name, state="absent", reason=str(error), seconds=time.perf_counter() - start)
+        except Exception as error:  # whatever the package raises is the finding
+            self.fail(name, error, time.perf_counter() - start)
+        else:
+            self.emit(step=name, state="passed", seconds=time.perf_counter() - start, facts=facts)
+
+    def fail(self, name, error, seconds=0.0):
+        """Write down that a step failed, and leave."""
+        # The environment's folder says nothing, and is another one each time.
+        said = str(error).replace(self.request["site"] + "/", "")
+        self.emit(step=name, state="failed", reason="%s: %s" % (type(error).__name__, said), seconds=seconds)
+        traceback.print_exc()
+        sys.exit(_FAILED_EXIT)
+
+
+def lock(request, lockdown):
+    """Give up what inference does not need; return an empty text, or why it could not be done."""
+    if request["emulated"]:
+        # The launcher has done both: a guest of the emulator cannot.
+        return lockdown.find_lock()
+    # It may be stopped, or run for an hour: it ends with whoever waits for it.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    lockdown.limit(request["cpu-seconds"], request["memory-bytes"], request["file-bytes"])
+    listening = request["listening"]
+    return (lockdown.leave_network() if listening else "") or lockdown.forbid(listening=listening)
+
+
+def add_site(request):
+    """Let the engine's package be found."""
+    if request["start-hooks"]:
+        # An environment may hold packages by way of .pth files; they are followed only now.
+        site.addsitedir(request["site"])
+    else:
+        sys.path.insert(0, request["site"])
+
+
+def try_canary(run, emulate):
+    """Run an instruction that the emulated CPU lacks: whoever survives it was not on that CPU."""
+    run.emit(step="canary", state="begin")
+    emulate.run_canary(run.request["emulated"]["canary"])
+    run.emit(step="canary", state="survived")
+
+
+def main():
+    request = json.loads(sys.stdin.readline())
+    offer_room()
+    from truewheel.child.programs import emulate, lockdown
+
+    emulated = request["emulated"]
+    if emulated and INSIDE not in sys.argv:
+        emulate.become(request, lockdown)
+    with open(request["events"], "w") as events:
+        run = Task(request, events)
+        reason = lock(request, lockdown)
+        run.emit(step="lock", state="passed" if not reason else "failed", reason=reason)
+        if reason and request["in-process"]:
+            sys.exit(_FILTER_OFF_EXIT)
+        if emulated:
+            # Before any code of the wheel can say so.
+            run.emit(step="cpu", state="passed", facts={"features": emulate.read_features(emulated["features"])})
+        add_site(request)
+        try:
+            importlib.import_module("truewheel.child.programs." + request["program"]).work(run)
+        finally:
+            if emulated:
+                try_canary(run, emulate)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""What a child is asked for, as one value a program; it goes to the child as one line of JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from truewheel.child.environment import Environment
+from truewheel.child.limits import ChildLimits
+from truewheel.child.registry import EngineEntry
+from truewheel.child.work import Work
+from truewheel.config.presets import Settings
+
+EVENTS = "events.jsonl"
+"""The file of a scratch folder to which a child writes what it did."""
+
+
+class Emulation(msgspec.Struct, frozen=True, kw_only=True):
+    """On which CPU a program runs.
+
+    Attributes:
+        command: what the confined process becomes: the emulator, Python, and the same program.
+        features: where CPUID shows each feature: leaf, subleaf, register, bit, and the bits of XCR0 that it needs.
+        canary: an instruction that the CPU lacks, in hexadecimal digits.
+    """
+
+    command: tuple[str, ...]
+    features: dict[str, tuple[int, int, int, int, int]]
+    canary: str
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """What each program must know; `place` fills in all but what the program is for.
+
+    Attributes:
+        program: its name in `programs/`.
+        site: the folder of packages in which the engine is installed.
+        events: file to which it writes.
+        cpu_seconds: limit.
+        memory_bytes: limit.
+        file_bytes: limit.
+        adapter: the engine's adapter; empty where no engine is driven.
+        import_name: the engine's package.
+        settings: what the engine is run with.
+        in_process: leave where it cannot be locked down.
+        start_hooks: follow .pth files, once it is locked down.
+        listening: let it start a server in a network of its own.
+        emulated: the CPU; None for this machine's.
+    """
+
+    program: str
+    site: str
+    events: str
+    cpu_seconds: int
+    memory_bytes: int
+    file_bytes: int
+    adapter: str = ""
+    import_name: str = ""
+    settings: Settings = {}
+    in_process: bool = True
+    start_hooks: bool = False
+    listening: bool = False
+    emulated: Emulation | None = None
+
+
+class TellRequest(Request, frozen=True, kw_only=True, rename="kebab"):
+    """Load a library and let it say what it was compiled with."""
+
+    library: str
+
+
+class SmokeRequest(Request, frozen=True, kw_only=True, rename="kebab"):
+    """Take an engine through one inference.
+
+    Attributes:
+        steps: in this order.
+        model: a GGUF file.
+        prompt: what is continued.
+        expect: a text that the continuation must contain; empty for any.
+        round_trip: whether texts must come back from tokens as they were.
+        decode: tokens to generate.
+        prefill: tokens to evaluate at once.
+        threads: of the engine.
+    """
+
+    steps: tuple[str, ...]
+    model: str
+    prompt: str
+    expect: str
+    round_trip: bool
+    decode: int
+    threads: int
+    prefill: int = 128
+
+
+class LogitsRequest(Request, frozen=True, kw_only=True, rename="kebab"):
+    """Write the logits of a text, and continue a prompt.
+
+    Attributes:
+        steps: in this order.
+        model: a GGUF file.
+        text: whose logits are written.
+        prompt: what is continued.
+        positions: tokens of the text, at most.
+        greedy: tokens to generate.
+        logits: file for the logits.
+        logits_bytes: its largest size.
+        preset: whether the settings are more than the number of threads.
+    """
+
+    steps: tuple[str, ...]
+    model: str
+    text: str
+    prompt: str
+    positions: int
+    greedy: int
+    logits: str
+    logits_bytes: int
+    preset: bool
+
+
+class CutRequest(msgspec.Struct, frozen=True):
+    """A text that is to be cut to so many of the engine's tokens."""
+
+    text: str
+    tokens: int
+
+
+class MeasureRequest(Request, frozen=True, kw_only=True, rename="kebab"):
+    """Measure pieces of work.
+
+    Attributes:
+        model: a GGUF file.
+        context: tokens for which the context must have room.
+        prompt: text of `answer`.
+        work: the pieces.
+        cut: a text to be cut; None for none.
+        orders: an open file on which each order is answered; 0 where all is measured at once.
+    """
+
+    model: str
+    context: int
+    prompt: str
+    work: tuple[Work, ...]
+    cut: CutRequest | None = None
+    orders: int = 0
+
+
+def place(environment: Environment, scratch: Path, limits: ChildLimits, model: Path | None = None) -> dict[str, Any]:
+    """Return the fields of a request that say where a child runs and what it may use."""
+    return {
+        "site": str(environment.site),
+        "events": str(scratch / EVENTS),
+        "cpu_seconds": limits.cpu_seconds,
+        "memory_bytes": limits.memory(model),
+        "file_bytes": limits.file_bytes,
+    }
+
+
+def drive(engine: EngineEntry) -> dict[str, Any]:
+    """Return the fields of a request that say which engine is driven."""
+    return {"adapter": str(engine.adapter), "import_name": engine.import_name}

@@ -1,1 +1,0 @@
-"""Programs that measure one engine each inside a locked-down child, with the standard library alone."""

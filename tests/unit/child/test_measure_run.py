@@ -1,0 +1,75 @@
+"""What a measuring child wrote, and how it ended."""
+
+from __future__ import annotations
+
+import signal
+
+from truewheel.child.measure import read_run
+from truewheel.process import Completed
+
+LOCKED = {"step": "lock", "state": "passed", "reason": ""}
+GOOD = [
+    LOCKED,
+    {"step": "import", "state": "passed", "seconds": 0.5, "facts": {"version": "1.2"}},
+    {
+        "step": "load",
+        "state": "passed",
+        "seconds": 2.0,
+        "facts": {"n_threads": 2, "odd": [1], "notes": ["it wraps\nthe prompt"]},
+    },
+    {"step": "cut", "state": "passed", "facts": {"text": "Once upon", "tokens": 2}},
+    {"step": "measure", "id": "pp8", "seconds": 1.0, "count": 8, "disturbed": False},
+    {"step": "measure", "id": "pp8", "seconds": 1.5, "count": 8, "disturbed": True},
+    {"step": "skip", "id": "tg4", "reason": "no low level"},
+    {"step": "memory", "state": "passed", "facts": {"peak": 4096}},
+]
+
+
+def ended(returncode=0, output="", *, timed_out=False):
+    return Completed("python driver.py", returncode, output, timed_out, 3.0)
+
+
+def test_a_good_run_tells_everything():
+    run = read_run(GOOD, ended())
+    assert run.failure == ""
+    assert (run.version, run.imported, run.loaded, run.peak, run.text) == ("1.2", 0.5, 2.0, 4096, "Once upon")
+    assert run.took == {"n_threads": 2}
+    assert run.notes == ("it wraps the prompt",)
+    assert [event["seconds"] for event in run.measured["pp8"]] == [1.0, 1.5]
+    assert run.skipped == {"tg4": "no low level"}
+    assert run.repeated == 1
+
+
+def test_a_child_that_stops_early_however_quietly_has_not_passed():
+    assert "after load" in read_run(GOOD[:3], ended()).failure
+
+
+def test_what_a_child_says_of_its_failure_is_the_reason():
+    failed = {"step": "import", "state": "failed", "reason": "ImportError: undefined symbol"}
+    assert read_run([LOCKED, failed], ended(98)).failure == "at import: ImportError: undefined symbol"
+
+
+def test_deaths_are_told_apart():
+    assert "illegal instruction" in read_run(GOOD[:4], ended(-signal.SIGILL)).failure
+    assert "open a socket" in read_run([LOCKED], ended(-signal.SIGSYS)).failure
+    assert "without an answer" in read_run([LOCKED], ended(-9, timed_out=True)).failure
+
+
+def test_a_child_that_could_not_lock_itself_down_is_not_believed():
+    unlocked = {"step": "lock", "state": "failed", "reason": "seccomp: denied"}
+    assert "seccomp: denied" in read_run([unlocked], ended(97)).failure
+
+
+def test_the_last_line_of_what_it_printed_helps():
+    assert read_run([LOCKED], ended(1, "Traceback\nValueError: no\n")).failure.endswith("ValueError: no")
+
+
+def test_what_makes_no_sense_is_not_believed():
+    events = [
+        LOCKED,
+        {"step": "import", "seconds": "soon", "facts": ["version"]},
+        {"step": "load", "seconds": -1, "facts": {"notes": "many"}},
+        {"step": "memory", "facts": {"peak": True}},
+    ]
+    run = read_run(events, ended())
+    assert (run.version, run.imported, run.loaded, run.peak, run.notes) == ("", 0.0, 0.0, 0, ())
