@@ -10,7 +10,7 @@ from elf_builder import build_elf, isa_note, property_note
 from hypothesis import given
 from hypothesis import strategies as st
 
-from truewheel.binary.elf import ISA_1_LEVELS, _level, _property_masks, is_elf, read_elf
+from truewheel.binary.elf import ISA_1_LEVELS, _level, _property_masks, read_elf
 
 ISA_NEEDED, ISA_USED, FEATURE_AND = 0xC0008002, 0xC0010002, 0xC0000002
 WHOLE = build_elf(
@@ -26,13 +26,6 @@ WHOLE = build_elf(
 
 def level_of(data):
     return _level(dict(_property_masks(data)).get(ISA_NEEDED, 0))
-
-
-def test_is_elf():
-    assert is_elf(WHOLE)
-    assert not is_elf(b"")
-    assert not is_elf(b"\x7fEL")
-    assert not is_elf(b"MZ\x90\x00")
 
 
 def test_a_library_says_everything_of_itself():
