@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from truewheel.binary.elf import is_elf
 from truewheel.examine.child import read_library
 from truewheel.examine.facts import facts_of
 from truewheel.examine.isa_account import account_of
 from truewheel.examine.isa_rules import needles
 from truewheel.examine.reading import WheelFacts
-from truewheel.wheel.archive import Entry, WheelFile
+from truewheel.wheel.archive import Entry, WheelFile, kind_of
 from truewheel.wheel.name import parse_wheel_name
 
 FOLDER = Path("/usr/lib/x86_64-linux-gnu")
@@ -43,7 +42,7 @@ def chosen() -> list[Path]:
     known = owned()
     files = [path for path in sorted(FOLDER.iterdir()) if path.name in known and path.is_file()]
     files = [path for path in files if not path.is_symlink() and path.stat().st_size < LIMIT]
-    files = [path for path in files if is_elf(path.read_bytes())]
+    files = [path for path in files if kind_of(path.read_bytes()) == "elf"]
     count = min(MOST, len(files))
     return [files[number * len(files) // count] for number in range(count)]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from truewheel.errors import CheckError
 from truewheel.wheel import archive
-from truewheel.wheel.archive import MalformedWheelError, Member, WheelReader, open_wheel, read_all, read_wheel
+from truewheel.wheel.archive import MalformedWheelError, Member, WheelReader, kind_of, open_wheel, read_all, read_wheel
 from truewheel.wheel.record import record_line_hash
 from truewheel.wheel.writer import write_wheel
 
@@ -188,3 +188,18 @@ def test_what_we_write_ourselves_is_accepted(tmp_path):
 def test_record_line_hash_is_what_the_format_says():
     expected = base64.urlsafe_b64encode(hashlib.sha256(b"abc").digest()).decode().rstrip("=")
     assert record_line_hash(b"abc") == f"sha256={expected}"
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\x7fELF\x02\x01", "elf"),
+        (b"MZ\x90\x00", "pe"),
+        (b"\xcf\xfa\xed\xfe", "macho"),
+        (b"\x7fEL", ""),
+        (b"", ""),
+        (b"# text", ""),
+    ],
+)
+def test_a_files_first_bytes_say_what_kind_of_library_it_is(data, kind):
+    assert kind_of(data) == kind
