@@ -400,9 +400,9 @@ def test_scores_are_the_logits(llama):
 
 
 def test_saved_state_goes_on_with_the_same_tokens(make):
-    # A state holds no logits, so the last token is evaluated again, alone. With flash attention alone that has the very
-    # bits that it has in a prompt; otherwise a near tie may fall the other way.
-    llama = make(flash_attn=True)
+    # A state holds no logits, so the last token is evaluated again, alone: it must have the very bits that it has in a
+    # prompt, or a near tie falls the other way.
+    llama = make()
     prompt = llama.tokenize((PROMPT + " there was a").encode())
     llama.eval(prompt)
     state = llama.save_state()
@@ -417,7 +417,7 @@ def test_saved_state_goes_on_with_the_same_tokens(make):
     llama.load_state(state)
     assert llama.n_tokens == len(prompt)
     assert go_on(llama) == expected
-    fresh = make(flash_attn=True)
+    fresh = make()
     fresh.load_state(state)
     assert go_on(fresh) == expected
 
@@ -572,7 +572,7 @@ def test_chat_answers_with_a_json_object(chat):
 
 def test_chat_takes_stop_seed_and_logprobs(chat, make):
     # The second time, the prompt is kept but for its last token: see the test of the saved state.
-    chat = make(n_ctx=512, logits_all=True, flash_attn=True)
+    chat = make(n_ctx=512, logits_all=True)
     given = {"max_tokens": 20, "temperature": 0.9, "seed": 3, "logprobs": True, "top_logprobs": 2}
     results = [chat.create_chat_completion(MESSAGES, stop=["zzzz"], **given) for _ in range(2)]
     first, second = (result["choices"][0] for result in results)

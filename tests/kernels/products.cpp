@@ -2,10 +2,11 @@
 //
 //   products SEED CASES
 //
-// Two bounds for each case, on the sum of squared differences over the sum of squares:
+// Two bounds for each case of quantized weights, on the sum of squared differences over the sum of squares:
 //   1e-9   against the product of the very codes: weights as the file says them, activations rounded as the kernel must;
-//   5e-4   against the product with the activations as they are: the error of rounding them, upstream's own bound.
-// And the same bits whatever the number of threads. Prints a line for each fault, then how many cases passed.
+//   5e-4   against the product with the activations as they are: the error of rounding them, upstream's own bound; 1e-3
+//          where fewer than 200 results are compared.
+// One for weights of f16, whose activations are not rounded: 1e-11. And the same bits whatever the number of threads. Prints a line for each fault, then how many cases passed.
 
 #include "ggml-cpu-impl.h"
 #include "ggml-cpu.h"
@@ -97,7 +98,8 @@ std::vector<double> rounded(const float * x, int depth, int scaled) {
 
 struct difference {
     double squares = 0, all = 0;
-    void add(double is, double should) { squares += (is - should) * (is - should); all += should * should; }
+    int count = 0;
+    void add(double is, double should) { squares += (is - should) * (is - should); all += should * should; count++; }
     double value() const { return all > 0 ? squares / all : squares; }
 };
 
@@ -149,7 +151,8 @@ ggml_tensor tensor(ggml_type type, int64_t n0, int64_t n1, int64_t n2, void * da
 
 void check_bounds(const std::string & where, const difference & codes, const difference & values) {
     if (!(codes.value() < 1e-9)) fault(where, "differs from the product of the codes by %.2e", codes.value());
-    if (!(values.value() < 5e-4)) fault(where, "differs from the product of the values by %.2e", values.value());
+    // Of few results one large activation, which makes the steps of its group coarse, is a large part.
+    if (!(values.value() < (values.count < 200 ? 1e-3 : 5e-4))) fault(where, "differs from the product of the values by %.2e", values.value());
 }
 
 // One MUL_MAT: activations may lie apart, in several batches.
@@ -295,6 +298,141 @@ void check_odd_values(const kind & k) {
     }
 }
 
+// ---- weights of f16: keys and values of attention, which lie apart, and are broadcast to several heads
+
+// A tensor of values that lie apart, in memory that ends where the last of them does; `gap` values more between rows,
+// matrices and batches, and the rows of all matrices in turn if `turned`, as keys lie.
+template <class T> struct spread {
+    ggml_tensor t = {};
+    fenced memory;
+    static size_t bytes(int64_t n0, int64_t n1, int64_t n2, int64_t n3, int gap) { return (((n0 + gap) * n1 * n2 + gap) * n3 - gap - gap) * sizeof(T); }
+    spread(ggml_type type, int64_t n0, int64_t n1, int64_t n2, int64_t n3, int gap, bool turned) : memory(bytes(n0, n1, n2, n3, gap)) {
+        t = tensor(type, n0, n1, n2, memory.data);
+        const size_t row = (n0 + gap) * sizeof(T);
+        t.ne[3] = n3;
+        t.nb[1] = turned ? row * n2 : row;
+        t.nb[2] = turned ? row : row * n1;
+        t.nb[3] = row * n1 * n2 + gap * sizeof(T);
+    }
+    T * at(int64_t i1, int64_t i2, int64_t i3) const { return (T *) ((char *) t.data + i1 * t.nb[1] + i2 * t.nb[2] + i3 * t.nb[3]); }
+};
+
+struct halves_shape { int rows, depth, columns, matrices, batches, r2, r3, gap; bool turned; };
+
+// What attention's weights are like: of each column only the first so many are not zero.
+int reach(const halves_shape & s, int64_t column) { return std::max<int>(1, s.depth - (s.columns - 1 - (int) column) % s.depth); }
+
+void check_halves(const halves_shape & s, bool causal) {
+    const std::string where = "f16 rows " + std::to_string(s.rows) + " depth " + std::to_string(s.depth) + " columns " + std::to_string(s.columns) +
+        " matrices " + std::to_string(s.matrices) + " x " + std::to_string(s.batches) + " broadcast " + std::to_string(s.r2) + " x " + std::to_string(s.r3) +
+        " gap " + std::to_string(s.gap) + (s.turned ? " turned" : "") + (causal ? " causal" : "");
+    spread<ggml_fp16_t> a(GGML_TYPE_F16, s.depth, s.rows, s.matrices, s.batches, s.gap, s.turned);
+    spread<float> b(GGML_TYPE_F32, s.depth, s.columns, s.matrices * s.r2, s.batches * s.r3, s.gap, s.turned);
+    std::normal_distribution<float> normal;
+    for (int i3 = 0; i3 < a.t.ne[3]; i3++) for (int i2 = 0; i2 < a.t.ne[2]; i2++) for (int i1 = 0; i1 < s.rows; i1++) {
+        for (int i = 0; i < s.depth; i++) a.at(i1, i2, i3)[i] = ggml_fp32_to_fp16(normal(random_source));
+    }
+    for (int i3 = 0; i3 < b.t.ne[3]; i3++) for (int i2 = 0; i2 < b.t.ne[2]; i2++) for (int i1 = 0; i1 < s.columns; i1++) {
+        for (int i = 0; i < s.depth; i++) b.at(i1, i2, i3)[i] = !causal || i < reach(s, i1) ? normal(random_source) : 0.0f;
+    }
+    const size_t size = spread<float>::bytes(s.rows, s.columns, b.t.ne[2], b.t.ne[3], s.gap);
+    std::vector<char> first;
+    spread<float> d(GGML_TYPE_F32, s.rows, s.columns, b.t.ne[2], b.t.ne[3], s.gap, false);
+    d.t.op = GGML_OP_MUL_MAT;
+    d.t.src[0] = &a.t, d.t.src[1] = &b.t;
+    for (int threads : { 1, 2, 3, 16 }) {
+        memset(d.memory.data, 0x5a, size);
+        run(threads, ggml_panel_work_size(threads, &d.t), [&](const ggml_compute_params * p) { return ggml_panel_mul_mat(p, &d.t); }, where);
+        if (first.empty()) first.assign(d.memory.data, d.memory.data + size);
+        if (memcmp(first.data(), d.memory.data, size)) fault(where, "other bits with %d threads", threads);
+    }
+    difference values;
+    for (int n = 0; n < 20; n++) {
+        const int i1 = n < 3 ? s.columns - 1 - n % s.columns : pick(0, s.columns - 1);
+        const int i2 = pick(0, (int) b.t.ne[2] - 1), i3 = pick(0, (int) b.t.ne[3] - 1);
+        const float * x = b.at(i1, i2, i3), * y = d.at(i1, i2, i3);
+        // Alone: the same bits as among others.
+        std::vector<float> lone(s.rows);
+        ggml_tensor w = tensor(GGML_TYPE_F16, s.depth, s.rows, 1, a.at(0, i2 / s.r2, i3 / s.r3));
+        ggml_tensor one = tensor(GGML_TYPE_F32, s.depth, 1, 1, (void *) x), to = tensor(GGML_TYPE_F32, s.rows, 1, 1, lone.data());
+        w.nb[1] = a.t.nb[1];
+        to.op = GGML_OP_MUL_MAT;
+        to.src[0] = &w, to.src[1] = &one;
+        run(1, 0, [&](const ggml_compute_params * p) { return ggml_panel_mul_mat(p, &to); }, where);
+        if (memcmp(lone.data(), y, s.rows * sizeof(float))) fault(where, "column %d alone has other bits", i1);
+        for (int row = 0; row < s.rows; row++) {
+            const ggml_fp16_t * v = a.at(row, i2 / s.r2, i3 / s.r3);
+            double should = 0;
+            for (int i = 0; i < s.depth; i++) should += (double) ggml_fp16_to_fp32(v[i]) * x[i];
+            values.add(y[row], should);
+        }
+    }
+    if (!(values.value() < 1e-11)) fault(where, "differs by %.2e", values.value());
+    // What lies between the columns is left alone.
+    for (int i3 = 0; i3 < d.t.ne[3]; i3++) for (int i2 = 0; i2 < d.t.ne[2]; i2++) for (int i1 = 0; i1 < s.columns; i1++) {
+        if (i1 == s.columns - 1 && i2 == d.t.ne[2] - 1) continue;
+        for (int i = 0; i < s.gap * (int) sizeof(float); i++) if (((char *) (d.at(i1, i2, i3) + s.rows))[i] != 0x5a) fault(where, "written beyond a column"), i = 1 << 20;
+    }
+}
+
+void check_random_halves() {
+    halves_shape s;
+    s.rows = pick(0, 2) ? pick(16, 100) : one_of({ 16, 64, 80, 256 });
+    s.depth = pick(0, 2) ? pick(1, 200) : one_of({ 8, 64, 128, 256, 768 });
+    s.columns = pick(0, 3) ? pick(1, 14) : one_of({ 1, 33, 100 });
+    s.matrices = pick(1, 3), s.batches = pick(0, 4) ? 1 : 2;
+    s.r2 = pick(1, 3), s.r3 = pick(0, 4) ? 1 : 2;
+    s.gap = one_of({ 0, 0, 1, 8, 33, 256 }), s.turned = pick(0, 1);
+    check_halves(s, pick(0, 1));
+}
+
+// What is no number or infinite in one column stays in it, in one row of the weights in that row; there is no overflow.
+void check_odd_halves() {
+    for (int columns : { 4, 9 }) {
+        const halves_shape s = { 40, 67, columns, 1, 1, 1, 1, 0, false };
+        spread<ggml_fp16_t> a(GGML_TYPE_F16, s.depth, s.rows, 1, 1, 0, false);
+        spread<float> b(GGML_TYPE_F32, s.depth, columns, 1, 1, 0, false);
+        std::fill(a.at(0, 0, 0), a.at(0, 0, 0) + s.rows * s.depth, ggml_fp32_to_fp16(0.5f));
+        std::fill(b.at(0, 0, 0), b.at(0, 0, 0) + columns * s.depth, 2.0f);
+        a.at(7, 0, 0)[65] = ggml_fp32_to_fp16(NAN), a.at(35, 0, 0)[3] = ggml_fp32_to_fp16(INFINITY), a.at(9, 0, 0)[0] = ggml_fp32_to_fp16(6e-8f);
+        b.at(1, 0, 0)[66] = NAN, b.at(2, 0, 0)[5] = INFINITY, b.at(3, 0, 0)[5] = 1e30f;
+        std::vector<float> y((size_t) s.rows * columns);
+        ggml_tensor d = tensor(GGML_TYPE_F32, s.rows, columns, 1, y.data());
+        d.op = GGML_OP_MUL_MAT;
+        d.src[0] = &a.t, d.src[1] = &b.t;
+        run(2, 0, [&](const ggml_compute_params * p) { return ggml_panel_mul_mat(p, &d); }, "f16 odd values");
+        for (int c = 0; c < columns; c++) for (int row = 0; row < s.rows; row++) {
+            const float is = y[(size_t) c * s.rows + row];
+            const bool as_it_should = row == 7 || c == 1 ? isnan(is) : row == 35 || c == 2 ? isinf(is) : c == 3 ? is > 4e29f : fabsf(is - 67) < 1.1f;
+            if (!as_it_should) fault("f16 odd values", "row %d, column %d of %d: %g", row, c, columns, is);
+        }
+    }
+}
+
+// Masks are added, and what is masked at the end is found, as one value at a time would.
+void check_masks() {
+    for (int i = 0; i < 200; i++) {
+        const int count = pick(1, 90), masked = pick(0, count);
+        const float slope = one_of({ 1.0f, 0.25f });
+        std::vector<float> x(count), should(count);
+        std::vector<ggml_fp16_t> mask(count);
+        for (int j = 0; j < count; j++) {
+            x[j] = std::normal_distribution<float>()(random_source);
+            mask[j] = ggml_fp32_to_fp16(j >= count - masked || pick(0, 4) == 0 ? -INFINITY : (float) pick(-3, 0));
+            should[j] = fmaf(slope, ggml_fp16_to_fp32(mask[j]), x[j]);
+        }
+        const int done = panel::add_mask(count, x.data(), mask.data(), slope);
+        if (done != count / panel::LANES * panel::LANES) fault("masks", "%d of %d added", done, count);
+        if (memcmp(x.data(), should.data(), done * sizeof(float))) fault("masks", "not the sum with a mask of %d", count);
+        const int left = panel::unmasked(count, should.data());
+        const bool rest = std::all_of(should.begin() + left, should.end(), [](float v) { return v == -INFINITY; });
+        const bool last = left < panel::LANES || std::any_of(should.begin() + left - panel::LANES, should.begin() + left, [](float v) { return v != -INFINITY; });
+        if (!rest || !last || (count - left) % panel::LANES) fault("masks", "%d of %d are not masked", left, count);
+        should[count - 1] = NAN;
+        if (panel::unmasked(count, should.data()) != count) fault("masks", "what is no number is masked");
+    }
+}
+
 // The tiles of keys that attention turns round, and the largest of a row.
 void check_attention() {
     for (int i = 0; i < 50; i++) {
@@ -303,7 +441,7 @@ void check_attention() {
         for (auto & v : from) v = ggml_fp32_to_fp16(std::normal_distribution<float>()(random_source));
         std::vector<float> to((size_t) values * out_stride, -7.0f);
         const int done = panel::transpose_halves((const char *) from.data(), (values + gap) * sizeof(ggml_fp16_t), rows, values, to.data(), out_stride);
-        if (values % panel::LANES == 0 && done != rows / panel::LANES * panel::LANES) fault("attention", "%d of %d rows turned round", done, rows);
+        if (values % 8 == 0 && done != rows / panel::LANES * panel::LANES) fault("attention", "%d of %d rows turned round", done, rows);
         for (int value = 0; value < values; value++) for (int row = 0; row < out_stride; row++) {
             const float should = row < done ? ggml_fp16_to_fp32(from[(size_t) row * (values + gap) + value]) : -7.0f;
             if (to[(size_t) value * out_stride + row] != should) fault("attention", "value %d of row %d is %g", value, row, to[(size_t) value * out_stride + row]);
@@ -324,7 +462,9 @@ int main(int argc, char ** argv) {
     printf("kernels %s, seed %d\n", ggml_panel_name(), seed);
     if (!strcmp(ggml_panel_name(), "none")) return 2;
     check_attention();
-    int done = 1;
+    check_masks();
+    check_odd_halves();
+    int done = 3;
     for (const kind & k : KINDS) {
         check_odd_values(k);
         check_extremes(k);
@@ -334,6 +474,8 @@ int main(int argc, char ** argv) {
         done++;
     }
     for (int i = 0; i < cases; i++) {
+        check_random_halves();
+        done++;
         const kind & k = KINDS[pick(0, (int) (sizeof(KINDS) / sizeof(*KINDS)) - 1)];
         const int unit = k.scaled, depth = unit == 32 ? 32 * one_of({ 1, 2, 5, 18, 27, 35, 48 }) : 256 * one_of({ 1, 2, 3, 5, 8 });
         if (pick(0, 3)) {

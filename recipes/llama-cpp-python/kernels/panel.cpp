@@ -7,6 +7,7 @@
 #include "ggml-impl.h"
 #include "ggml.h"
 
+#include "half.h"
 #include "product.h"
 
 #if PANEL_LANES
@@ -439,8 +440,10 @@ bool ggml_panel_takes(enum ggml_type type) { return !panel::switched_off() && pa
 size_t ggml_panel_work_size(int n_threads, const ggml_tensor * dst) { return panel::work_size(n_threads, dst); }
 
 bool ggml_panel_mul_mat(const ggml_compute_params * params, ggml_tensor * dst) {
-    if (params->use_ref || !panel::takes_mul_mat(dst)) return false;
-    panel::mul_mat(params, dst);
+    if (params->use_ref || panel::switched_off()) return false;
+    if (panel::takes_halves(dst)) panel::mul_mat_halves(params, dst);
+    else if (panel::takes_mul_mat(dst)) panel::mul_mat(params, dst);
+    else return false;
     return true;
 }
 

@@ -55,7 +55,6 @@ static PANEL_INLINE ints right(ints a, int n) { return _mm512_srli_epi32(a, n); 
 static PANEL_INLINE ints left(ints a, int n) { return _mm512_slli_epi32(a, n); }
 static PANEL_INLINE ints right_signed(ints a, int n) { return _mm512_srai_epi32(a, n); }
 static PANEL_INLINE ints add_words(ints a, ints b) { return _mm512_add_epi32(a, b); }
-static PANEL_INLINE ints add_bytes(ints a, ints b) { return _mm512_add_epi8(a, b); }
 static PANEL_INLINE ints max_words(ints a, ints b) { return _mm512_max_epi32(a, b); }
 static PANEL_INLINE ints times_words(ints a, ints b) { return _mm512_mullo_epi32(a, b); }
 static PANEL_INLINE ints look_up(__m128i table, ints index) { return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), index); }
@@ -76,10 +75,27 @@ static PANEL_INLINE floats low_halves(ints a) { return _mm512_cvtph_ps(_mm512_cv
 static PANEL_INLINE floats high_halves(ints a) { return low_halves(right(a, 16)); }
 static PANEL_INLINE floats halves(const uint16_t * p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *) p)); }
 
+// LANES values of f16. The steps that bring together what rows have at one place stay in 128 bits.
+typedef __m256i shorts;
+static PANEL_INLINE floats halves(shorts a) { return _mm512_cvtph_ps(a); }
+static PANEL_INLINE shorts low_shorts(shorts a, shorts b) { return _mm256_unpacklo_epi16(a, b); }
+static PANEL_INLINE shorts high_shorts(shorts a, shorts b) { return _mm256_unpackhi_epi16(a, b); }
+static PANEL_INLINE shorts low_twos(shorts a, shorts b) { return _mm256_unpacklo_epi32(a, b); }
+static PANEL_INLINE shorts high_twos(shorts a, shorts b) { return _mm256_unpackhi_epi32(a, b); }
+static PANEL_INLINE shorts low_fours(shorts a, shorts b) { return _mm256_unpacklo_epi64(a, b); }
+static PANEL_INLINE shorts high_fours(shorts a, shorts b) { return _mm256_unpackhi_epi64(a, b); }
+
+// 16 bytes of the rows j and j + 8.
+static PANEL_INLINE shorts eighths(const char * rows, size_t stride, int j) {
+    const auto part = [&](int i) { return _mm_loadu_si128((const __m128i *) (rows + (j + 8 * i) * stride)); };
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(part(0)), part(1), 1);
+}
+
 static PANEL_INLINE int sum_words(ints a) { return _mm512_reduce_add_epi32(a); }
 static PANEL_INLINE int max_word(ints a) { return _mm512_reduce_max_epi32(a); }
 static PANEL_INLINE floats max_floats(floats a, floats b) { return _mm512_max_ps(a, b); }
 static PANEL_INLINE float max_float(floats a) { return _mm512_reduce_max_ps(a); }
+static PANEL_INLINE bool all_are(floats a, float f) { return _mm512_cmp_ps_mask(a, all_floats(f), _CMP_NEQ_UQ) == 0; }
 
 // Each word to a signed byte, saturated.
 static PANEL_INLINE void store_bytes(int8_t * p, ints a) { _mm_storeu_si128((__m128i *) p, _mm512_cvtsepi32_epi8(a)); }
@@ -96,25 +112,6 @@ static PANEL_INLINE ints low_words(ints a, ints b) { return _mm512_unpacklo_epi3
 static PANEL_INLINE ints high_words(ints a, ints b) { return _mm512_unpackhi_epi32(a, b); }
 static PANEL_INLINE ints low_pairs(ints a, ints b) { return _mm512_unpacklo_epi64(a, b); }
 static PANEL_INLINE ints high_pairs(ints a, ints b) { return _mm512_unpackhi_epi64(a, b); }
-
-static PANEL_INLINE floats low_words(floats a, floats b) { return _mm512_unpacklo_ps(a, b); }
-static PANEL_INLINE floats high_words(floats a, floats b) { return _mm512_unpackhi_ps(a, b); }
-static PANEL_INLINE floats low_pairs(floats a, floats b) {
-    return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
-}
-static PANEL_INLINE floats high_pairs(floats a, floats b) {
-    return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
-}
-
-// out[p]: the 128-bit parts p of the vectors 0, 4, 8 and 12.
-static PANEL_INLINE void gather_parts(const floats * v, floats out[4]) {
-    const floats a = _mm512_shuffle_f32x4(v[0], v[4], 0x88), b = _mm512_shuffle_f32x4(v[0], v[4], 0xdd);
-    const floats c = _mm512_shuffle_f32x4(v[8], v[12], 0x88), d = _mm512_shuffle_f32x4(v[8], v[12], 0xdd);
-    out[0] = _mm512_shuffle_f32x4(a, c, 0x88);
-    out[1] = _mm512_shuffle_f32x4(b, d, 0x88);
-    out[2] = _mm512_shuffle_f32x4(a, c, 0xdd);
-    out[3] = _mm512_shuffle_f32x4(b, d, 0xdd);
-}
 
 #if PANEL_VNNI
 static PANEL_INLINE ints dot(ints sum, ints unsigned_bytes, ints signed_bytes) {
@@ -146,7 +143,6 @@ static PANEL_INLINE ints right(ints a, int n) { return _mm256_srli_epi32(a, n); 
 static PANEL_INLINE ints left(ints a, int n) { return _mm256_slli_epi32(a, n); }
 static PANEL_INLINE ints right_signed(ints a, int n) { return _mm256_srai_epi32(a, n); }
 static PANEL_INLINE ints add_words(ints a, ints b) { return _mm256_add_epi32(a, b); }
-static PANEL_INLINE ints add_bytes(ints a, ints b) { return _mm256_add_epi8(a, b); }
 static PANEL_INLINE ints max_words(ints a, ints b) { return _mm256_max_epi32(a, b); }
 static PANEL_INLINE ints times_words(ints a, ints b) { return _mm256_mullo_epi32(a, b); }
 static PANEL_INLINE ints look_up(__m128i table, ints index) { return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), index); }
@@ -170,6 +166,18 @@ static PANEL_INLINE floats low_halves(ints a) {
 static PANEL_INLINE floats high_halves(ints a) { return low_halves(right(a, 16)); }
 static PANEL_INLINE floats halves(const uint16_t * p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *) p)); }
 
+typedef __m128i shorts;
+static PANEL_INLINE floats halves(shorts a) { return _mm256_cvtph_ps(a); }
+static PANEL_INLINE shorts low_shorts(shorts a, shorts b) { return _mm_unpacklo_epi16(a, b); }
+static PANEL_INLINE shorts high_shorts(shorts a, shorts b) { return _mm_unpackhi_epi16(a, b); }
+static PANEL_INLINE shorts low_twos(shorts a, shorts b) { return _mm_unpacklo_epi32(a, b); }
+static PANEL_INLINE shorts high_twos(shorts a, shorts b) { return _mm_unpackhi_epi32(a, b); }
+static PANEL_INLINE shorts low_fours(shorts a, shorts b) { return _mm_unpacklo_epi64(a, b); }
+static PANEL_INLINE shorts high_fours(shorts a, shorts b) { return _mm_unpackhi_epi64(a, b); }
+
+// 16 bytes of row j.
+static PANEL_INLINE shorts eighths(const char * rows, size_t stride, int j) { return _mm_loadu_si128((const __m128i *) (rows + j * stride)); }
+
 static PANEL_INLINE __m128i add_halves(ints a) { return _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1)); }
 static PANEL_INLINE int sum_words(ints a) {
     __m128i s = add_halves(a);
@@ -187,6 +195,7 @@ static PANEL_INLINE float max_float(floats a) {
     s = _mm_max_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
+static PANEL_INLINE bool all_are(floats a, float f) { return _mm256_movemask_ps(_mm256_cmp_ps(a, all_floats(f), _CMP_NEQ_UQ)) == 0; }
 
 static PANEL_INLINE void store_bytes(int8_t * p, ints a) {
     const __m128i shorts = _mm_packs_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
@@ -202,21 +211,6 @@ static PANEL_INLINE ints low_words(ints a, ints b) { return _mm256_unpacklo_epi3
 static PANEL_INLINE ints high_words(ints a, ints b) { return _mm256_unpackhi_epi32(a, b); }
 static PANEL_INLINE ints low_pairs(ints a, ints b) { return _mm256_unpacklo_epi64(a, b); }
 static PANEL_INLINE ints high_pairs(ints a, ints b) { return _mm256_unpackhi_epi64(a, b); }
-
-static PANEL_INLINE floats low_words(floats a, floats b) { return _mm256_unpacklo_ps(a, b); }
-static PANEL_INLINE floats high_words(floats a, floats b) { return _mm256_unpackhi_ps(a, b); }
-static PANEL_INLINE floats low_pairs(floats a, floats b) {
-    return _mm256_castpd_ps(_mm256_unpacklo_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)));
-}
-static PANEL_INLINE floats high_pairs(floats a, floats b) {
-    return _mm256_castpd_ps(_mm256_unpackhi_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)));
-}
-
-// out[p]: the 128-bit parts p of the vectors 0 and 4.
-static PANEL_INLINE void gather_parts(const floats * v, floats out[2]) {
-    out[0] = _mm256_permute2f128_ps(v[0], v[4], 0x20);
-    out[1] = _mm256_permute2f128_ps(v[0], v[4], 0x31);
-}
 
 #if PANEL_VNNI
 static PANEL_INLINE ints dot(ints sum, ints unsigned_bytes, ints signed_bytes) {
@@ -248,6 +242,32 @@ static PANEL_INLINE void words(const uint8_t * const * rows, size_t offset, ints
     out[1] = high_pairs(a, c);
     out[2] = low_pairs(b, d);
     out[3] = high_pairs(b, d);
+}
+
+// out[i]: value i of 8 values of f16 in each of LANES rows, `stride` bytes apart.
+static PANEL_INLINE void turn_halves(const char * rows, size_t stride, shorts out[8]) {
+    shorts twos[8], fours[8];   // of two and of four rows at a time: the values 0 to 3, 4 to 7; 0 and 1, 2 and 3, ...
+    PANEL_UNROLL for (int i = 0; i < 4; i++) {
+        const shorts a = eighths(rows, stride, 2 * i), b = eighths(rows, stride, 2 * i + 1);
+        twos[i] = low_shorts(a, b);
+        twos[i + 4] = high_shorts(a, b);
+    }
+    PANEL_UNROLL for (int i = 0; i < 8; i += 2) {
+        fours[i] = low_twos(twos[i], twos[i + 1]);
+        fours[i + 1] = high_twos(twos[i], twos[i + 1]);
+    }
+    PANEL_UNROLL for (int i = 0; i < 4; i++) {
+        const shorts a = fours[i / 2 * 4 + i % 2], b = fours[i / 2 * 4 + i % 2 + 2];
+        out[2 * i] = low_fours(a, b);
+        out[2 * i + 1] = high_fours(a, b);
+    }
+}
+
+// The same as floats to out[value][row], `out_stride` floats apart.
+static PANEL_INLINE void transpose_halves(const char * rows, size_t stride, float * out, size_t out_stride) {
+    shorts turned[8];
+    turn_halves(rows, stride, turned);
+    PANEL_UNROLL for (int i = 0; i < 8; i++) store(out + i * out_stride, halves(turned[i]));
 }
 
 } // namespace panel
