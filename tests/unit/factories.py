@@ -158,6 +158,7 @@ def make_plan_of(*, code="b" * 64, rust=False, **changes):
         "tools": {"cmake": "4.0.0", "ninja": "1.12.0", **({"rustc": RUSTC} if rust else {})},
         "writer": Writer(truewheel="1.0", code=code),
         "prover": "d" * 64,
+        "adapter": "e" * 64,
         **changes,
     }
     positional = [parts.pop(name) for name in ("recipe", "profile", "toolchain", "host")]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from truewheel import __version__
+from truewheel.child.registry import engine_of
 from truewheel.config.load import LoadedRecipe, load_profile, load_recipe
 from truewheel.config.tables import Profile, RecipeLibraries
 from truewheel.console import Console
 from truewheel.cpu.host import Host, detect_host
 from truewheel.errors import PlanError
 from truewheel.fetch.source import read_changes, tree_hash
+from truewheel.files import hash_file
 from truewheel.machine.probe import Toolchain, find_toolchain
 from truewheel.machine.rust import other_compilers
 from truewheel.machine.tools import planned_versions
@@ -101,6 +103,7 @@ def _prepare(
         tools=planned_versions(loaded.recipe.build.backend) | compilers,
         writer=Writer(truewheel=__version__, code=builder_hash()),
         prover=prover_hash(),
+        adapter=hash_file(engine_of(loaded).adapter),
         base=base.plan if base else None,
     )
     return Prepared(plan, loaded, changes, toolchain, [], host, base)

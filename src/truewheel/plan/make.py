@@ -59,6 +59,7 @@ def make_plan(
     tools: dict[str, str],
     writer: Writer,
     prover: str,
+    adapter: str,
     base: Plan | None = None,
 ) -> Plan:
     """Return the plan for one recipe and profile; nothing is done and nothing is looked up.
@@ -72,6 +73,7 @@ def make_plan(
         tools: versions of the build's helpers, rustc among them for an engine that has Rust.
         writer: who writes the wheel.
         prover: hash of the code that proves it.
+        adapter: SHA-256 of the file that drives the engine.
         base: the plan of the recipe that an engine's libraries are taken from, for the same profile.
 
     Raises:
@@ -109,6 +111,7 @@ def make_plan(
         ),
         expect=Expectation(
             prover=prover,
+            adapter=adapter,
             driver=recipe.engine.driver,
             isa_units=recipe.checks.isa_units,
             isa_libraries=tuple(filter(None, [recipe.checks.isa_library])),

@@ -256,7 +256,8 @@ class Expectation(Planned, frozen=True, kw_only=True):
 
     Attributes:
         prover: hash of the part of this program that proves wheels.
-        driver: smoke driver.
+        driver: the adapter that drives the engine.
+        adapter: SHA-256 of that adapter; a recipe may carry it.
         isa_units: compile units that carry the ISA flags.
         isa_libraries: libraries that are built for the level and are no backends.
         max_wheel_mib: largest wheel that passes, MiB.
@@ -265,6 +266,7 @@ class Expectation(Planned, frozen=True, kw_only=True):
 
     prover: str
     driver: str
+    adapter: str
     isa_units: tuple[str, ...]
     isa_libraries: tuple[str, ...]
     max_wheel_mib: float

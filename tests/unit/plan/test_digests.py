@@ -76,6 +76,7 @@ PROOF = {
     "recipe.checks.in-process",
     "recipe.backends.max-wheel-mib",
     "prover",
+    "adapter",
 }
 OTHERS = {
     "recipe.build.backend": ["maturin", "scikit-build-core"],
@@ -132,7 +133,7 @@ def leaves(kind):
 
 def every_field():
     """Return the path of each field of each input."""
-    found = dict.fromkeys(("prover", "tools"))
+    found = dict.fromkeys(("prover", "adapter", "tools"))
     for name, value in inputs("native").items():
         if isinstance(value, msgspec.Struct):
             found |= {f"{name}.{leaf}": None for leaf in leaves(type(value))}
@@ -155,8 +156,8 @@ def other_values(value):
 def changed_plans(setting, path):
     """Yield the plans of a setting with another value of one input."""
     name, *keys = path.split(".")
-    if name == "prover":
-        yield plan_from(setting, prover="c" * 64)
+    if name in {"prover", "adapter"}:
+        yield plan_from(setting, **{name: "c" * 64})
         return
     whole = inputs(setting)[name]
     table = as_table(whole)
