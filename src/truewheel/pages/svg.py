@@ -44,6 +44,7 @@ DARK = (
 
 _LEFT, _RIGHT, _TOP, _BOTTOM, _MARGIN = 39.0, 10.0, 19.0, 32.0, 9.0
 _SIZE = 9.0
+_ZOOM = 1.6
 _ROW, _EMPTY_ROW, _TITLE, _TICKS = 26.0, 14.5, 19.0, 26.0
 _LEGEND_ROW = 14.0
 _NAME, _LONG_NAME = 26, 40
@@ -89,6 +90,10 @@ def to_svg_file(chart: RowChart | PointChart, title: str, words: str) -> str:
     """Return a chart as a file of its own that brings the colours of light and dark mode along."""
     drawing = draw(chart, "plot", title, words)
     drawing.set("xmlns", "http://www.w3.org/2000/svg")
+    # A picture without a size of its own is as wide as the page.
+    width, height = map(float, drawing.get("viewBox", "").split()[2:])
+    drawing.set("width", f"{_ZOOM * width:.0f}")
+    drawing.set("height", f"{_ZOOM * height:.0f}")
     style_sheet(
         drawing,
         f"svg {{ {LIGHT} color: var(--text); font-family: system-ui, sans-serif; }}"

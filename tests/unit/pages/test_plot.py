@@ -48,6 +48,7 @@ def test_twice_as_fast_is_as_far_from_1_as_half_as_fast():
 
 def test_a_file_brings_both_modes_along():
     text = to_svg_file(ratio_chart(GROUPS), "Ratios", "what they are of")
+    assert 'width="438"' in text
     root = ET.fromstring(text)
     assert root.tag == f"{SVG}svg"
     assert [each.text for each in root.iter(f"{SVG}title")] == ["Ratios"]
