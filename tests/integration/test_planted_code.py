@@ -438,6 +438,10 @@ def rustc() -> str:
     path = shutil.which("rustc")
     if path is None or shutil.which("cc") is None:
         pytest.skip("rustc, or the linker that it calls, is not on this machine")
+    # What rustup puts there is no compiler before one is chosen.
+    asked = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    if asked.returncode:
+        pytest.skip(f"rustc does not run: {asked.stderr.splitlines()[0]}")
     return path
 
 
