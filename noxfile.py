@@ -60,6 +60,14 @@ def tests(session: nox.Session) -> None:
     kept = {"PYTHONDONTWRITEBYTECODE": ""}
     session.run("pytest", "-n", "auto", "--dist", "worksteal", "-m", "not alone", env=kept)
     session.run("pytest", "-m", "alone", "tests/integration", env=kept)
+    session.run("pytest", "-n", "auto", "--dist", "worksteal", "tests/faults", env=kept)
+
+
+@nox.session(venv_backend="venv")
+def faults(session: nox.Session) -> None:
+    """Try every planted fault (hostile wheels, flips, signals, full disks): hours; arguments go to pytest."""
+    install(session, "tests")
+    session.run("pytest", "tests/faults", "--every", *session.posargs)
 
 
 @nox.session(venv_backend="venv")
