@@ -100,7 +100,7 @@ def compatibility(session: nox.Session) -> None:
 def kernels(session: nox.Session) -> None:
     """Compile the kernels for each instruction set and hold them against sums in double precision."""
     install(session, "tests")
-    session.run("pytest", "tests/kernels", *session.posargs)
+    session.run("pytest", "-n", "auto", "--dist", "worksteal", "tests/kernels", *session.posargs)
 
 
 @nox.session(venv_backend="venv")

@@ -27,7 +27,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <functional>
+#include <memory>
 #include <random>
 #include <string>
 #include <thread>
@@ -250,6 +252,54 @@ void check_alone(const kind & k) {
     }
 }
 
+// Products of the same columns have the same bits one by one and together, and where one thread quantized ahead.
+void check_together(const kind & k) {
+    const int depth = k.scaled == 32 ? 32 * one_of({ 1, 18, 48, 61 }) : 256 * one_of({ 1, 3, 8 }), columns = pick(1, 4);
+    const std::vector<int> rows = { pick(16, 400), pick(16, 40), 16, pick(16, 99) };
+    const std::string where = std::string(ggml_type_name(k.type)) + " together";
+    std::vector<std::unique_ptr<matrix>> weights;
+    std::vector<float> x((size_t) depth * columns);
+    for (auto & v : x) v = std::normal_distribution<float>()(random_source);
+    std::vector<ggml_tensor> a, d;
+    std::vector<std::vector<float>> apart, y;
+    ggml_tensor b = tensor(GGML_TYPE_F32, depth, columns, 1, x.data());
+    for (int n : rows) {
+        weights.emplace_back(new matrix(k.type, n, depth, 0.1f));
+        a.push_back(tensor(k.type, depth, n, 1, weights.back()->memory.data));
+        y.emplace_back((size_t) n * columns, NAN);
+    }
+    std::vector<ggml_tensor *> all;
+    for (size_t i = 0; i < rows.size(); i++) {
+        d.push_back(tensor(GGML_TYPE_F32, rows[i], columns, 1, y[i].data()));
+        d[i].op = GGML_OP_MUL_MAT;
+        d[i].src[0] = &a[i], d[i].src[1] = &b;
+    }
+    for (auto & each : d) all.push_back(&each);
+    const size_t work = ggml_panel_work_size(16, &d[0]);
+    for (auto * each : all) {
+        if (!ggml_panel_takes_few(each) || !ggml_panel_same_right(all[0], each)) fault(where, "not taken");
+        run(2, work, [&](const ggml_compute_params * p) { return ggml_panel_mul_mat(p, each); }, where);
+    }
+    apart = y;
+    for (bool ahead : { false, true }) for (int threads : { 1, 2, 3, 16 }) for (int count : { 1, 2, 4 }) {
+        for (auto & each : y) std::fill(each.begin(), each.end(), NAN);
+        run(threads, work, [&](const ggml_compute_params * p) {
+            ggml_compute_params mine = *p;
+            if (ahead) {
+                if (p->ith == 0) ggml_panel_prepare(p, all[0]);
+                ggml_barrier(p->threadpool);   // the gate
+                mine.step = GGML_STEP_READY;
+            }
+            ggml_panel_mul_mat_few(&mine, all.data(), count);
+            return true;
+        }, where);
+        for (int i = 0; i < count; i++) {
+            if (memcmp(apart[i].data(), y[i].data(), y[i].size() * sizeof(float))) fault(where, "other bits of %d of %d with %d threads", i, count, threads);
+        }
+        if (count < 4 && !std::isnan(y[3][0])) fault(where, "more than %d were computed", count);
+    }
+}
+
 // All codes and activations as large as they get, where sums come closest to overflowing.
 void check_extremes(const kind & k) {
     const int rows = 17, depth = 512, columns = 6;
@@ -469,6 +519,7 @@ int main(int argc, char ** argv) {
         check_odd_values(k);
         check_extremes(k);
         check_alone(k);
+        check_together(k);
         const int unit = k.scaled;
         for (int columns : { 1, 2, 3, 4, 5, 6, 7, 13, 33 }) check_product(k, one_of({ 16, 17, 31, 47 }), one_of({ 2, 3, 7 }) * unit, columns, 1, 0), done++;
         done++;

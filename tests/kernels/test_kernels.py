@@ -80,6 +80,32 @@ def build(ggml, tmp_path, compiler, features, kernels=KERNELS, more=()):
     return program
 
 
+@pytest.fixture(scope="session")
+def steps(ggml, tmp_path_factory):
+    """Return the program that plans graphs."""
+    folder, objects, scratch = ggml
+    place = tmp_path_factory.mktemp("steps")
+    flags = [f"-m{name}" for name in SETS["avx2"]]
+    program, own = (
+        place / "steps",
+        [place / "steps.o", place / "pool.o", place / "panel.o", place / "half.o"],
+    )
+    panel = folder / "src" / "ggml-cpu" / "panel"
+    pool = place / "pool.c"
+    pool.write_text(
+        "void ggml_barrier(void * pool) {} void ggml_threadpool_chunk_set(void * pool, int value) {}"
+        " int ggml_threadpool_chunk_add(void * pool, int value) { return 0; }"
+    )
+    sources = [HERE / "steps.c", pool, panel / "panel.cpp", panel / "half.cpp"]
+    for source, target in zip(sources, own, strict=True):
+        compiler = "gcc" if source.suffix == ".c" else "g++"
+        done = run(compiler, "-O1", "-w", *flags, *includes(folder, scratch), "-c", source, "-o", target)
+        assert done.returncode == 0, done.stderr
+    done = run("g++", *own, *objects, "-o", program, "-pthread", "-lm", "-Wl,--gc-sections")
+    assert done.returncode == 0, done.stderr
+    return program
+
+
 def unproven(features):
     missing = set(features) - set(detect_host().features)
     return f"unproven on this CPU: it has no {', '.join(sorted(missing))}" if missing else ""
@@ -117,6 +143,7 @@ def test_nothing_is_read_or_written_where_it_must_not_be(ggml, tmp_path):
         ("half.cpp", "count, used - 8, used", "count, used - 7, used", "causal"),
         ("half.cpp", "memcpy(beside[c], columns[c].result", "memset(beside[c], 0", "f16"),
         ("attention.h", "halves(mask + i)", "halves(mask)", "masks"),
+        ("panel.cpp", "before += pieces", "before += pieces - 1", "together"),
         ("product.h", "scale = most / 127.0f", "scale = most == most ? most / 127.0f : 1.0f", "odd values"),
     ],
 )
@@ -132,6 +159,23 @@ def test_a_planted_fault_is_caught(ggml, tmp_path, file, right, wrong, caught):
     done = run(program, 1, 40)
     assert done.returncode == 1
     assert any(line.startswith("FAULT") and caught in line for line in done.stdout.splitlines()), done.stdout[-3000:]
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [
+        # Norm and scale by one member, which quantizes for q and k, and those as one product.
+        ("layer", "norm:ao scaled:ap q:orl k:f sum:a soft out"),
+        ("overlap", "norm:ao scaled:ap q:r k sum:a soft out"),
+        ("extra", "norm scaled:ap q:orl k:f sum:a soft out"),
+        ("large", "norm scaled q k sum soft out"),
+        ("column", "norm:ao scaled:a q k sum:a soft out"),
+    ],
+)
+def test_what_needs_no_gate_is_planned(steps, what, expected):
+    if reason := unproven(SETS["avx2"]):
+        pytest.skip(reason)
+    assert run(steps, what).stdout.strip() == expected
 
 
 def test_kernels_are_switched_off_on_demand(ggml, tmp_path, monkeypatch):

@@ -248,8 +248,10 @@ void mul_mat(const ggml_compute_params * params, ggml_tensor * dst) {
     const int64_t matrices = a->ne[2] * a->ne[3], row_panels = (a->ne[1] + ROWS - 1) / ROWS;
     const int64_t columns = b->ne[1] * (b->ne[2] / a->ne[2]) * (b->ne[3] / a->ne[3]), panels = (columns + WIDTH - 1) / WIDTH;
     const int nth = params->nth;
-    if (params->ith == 0) ggml_threadpool_chunk_set(params->threadpool, nth);
-    ggml_barrier(params->threadpool);
+    if (!(params->step & GGML_STEP_COUNTED)) {
+        if (params->ith == 0) ggml_threadpool_chunk_set(params->threadpool, 0);
+        ggml_barrier(params->threadpool);
+    }
 
     // A unit is ROWS rows of a matrix, a piece some of them with all columns; where that makes too few for the threads, with
     // a part of them. The rows of one matrix come one after another, as the columns stay the same; but where there are few,
@@ -260,7 +262,8 @@ void mul_mat(const ggml_compute_params * params, ggml_tensor * dst) {
     int64_t parts = 1;
     while (unit_parts * parts < 4 * nth && panels / (parts + 1) >= 4) parts++;
     const int64_t width = (panels + parts - 1) / parts * WIDTH;
-    for (int64_t piece = params->ith; piece < unit_parts * parts; piece = ggml_threadpool_chunk_add(params->threadpool, 1)) {
+    int64_t piece;
+    while ((piece = ggml_threadpool_chunk_add(params->threadpool, 1)) < unit_parts * parts) {
         const int64_t begin = piece % parts * width, end = std::min(begin + width, columns), first = piece / parts * share;
         if (begin >= end) continue;
         const auto product_of = [&](int64_t unit) { return product(dst, in_turn ? unit % matrices : unit / row_panels, begin, end); };

@@ -255,21 +255,45 @@ const float * column_of(const ggml_tensor * b, int64_t n) {
     return (const float *) ((const char *) b->data + i1 * b->nb[1] + i2 * b->nb[2] + i3 * b->nb[3]);
 }
 
-// A MUL_MAT of up to FEW columns.
-void mul_mat_few(const ggml_compute_params * params, ggml_tensor * dst, const format & f, const activations & right) {
-    const ggml_tensor * a = dst->src[0], * b = dst->src[1];
-    const int64_t depth = a->ne[0], rows = a->ne[1];
-    const int columns = (int) ggml_nrows(b), nth = params->nth;
-    for (int c = params->ith; c < columns; c += nth) {
-        f.quantize(column_of(b, c), (int) depth, columns, c, right.codes, right.scales, right.sums);
-    }
-    if (params->ith == 0) ggml_threadpool_chunk_set(params->threadpool, nth);
-    ggml_barrier(params->threadpool);
+activations activations_at(void * work, const format & f, int64_t columns, int64_t depth) {
+    const layout l = lay_out(f, columns_with_padding(columns), depth);
+    char * base = aligned(work);
+    return { (int8_t *) base, (float *) (base + l.scales), (float *) (base + l.sums) };
+}
 
-    const int64_t vectors = (rows + LANES - 1) / LANES, share = std::max<int64_t>(1, std::min<int64_t>(vectors / (nth * 8), 8));
-    const product p = { &f, (const uint8_t *) a->data, a->nb[1], rows, depth, columns, right, { (float *) dst->data, (size_t) rows, nullptr } };
-    for (int64_t piece = params->ith; piece * share < vectors; piece = ggml_threadpool_chunk_add(params->threadpool, 1)) {
-        for (int64_t v = piece * share; v < std::min(vectors, (piece + 1) * share); v++) multiply_vector(p, v * LANES);
+// Quantize every `step`th of up to FEW columns.
+activations quantize_few(void * work, const ggml_tensor * dst, int first, int step) {
+    const ggml_tensor * a = dst->src[0], * b = dst->src[1];
+    const format & f = *find_format(a->type);
+    const int columns = (int) ggml_nrows(b);
+    const activations right = activations_at(work, f, columns, a->ne[0]);
+    for (int c = first; c < columns; c += step) {
+        f.quantize(column_of(b, c), (int) a->ne[0], columns, c, right.codes, right.scales, right.sums);
+    }
+    return right;
+}
+
+// MUL_MATs of up to FEW columns, all of the same ones: their rows are shared out as if they were one matrix.
+void mul_mat_few(const ggml_compute_params * params, ggml_tensor * const * dsts, int count) {
+    const bool ready = params->step & GGML_STEP_READY;
+    const int nth = params->nth, columns = (int) ggml_nrows(dsts[0]->src[1]);
+    const activations right = quantize_few(params->wdata, dsts[0], ready ? columns : params->ith, nth);
+    if (!ready) {
+        if (params->ith == 0) ggml_threadpool_chunk_set(params->threadpool, 0);
+        ggml_barrier(params->threadpool);
+    }
+    int64_t before = 0, piece = ggml_threadpool_chunk_add(params->threadpool, 1);
+    for (int i = 0; i < count; i++) {
+        const ggml_tensor * a = dsts[i]->src[0];
+        const int64_t rows = a->ne[1], vectors = (rows + LANES - 1) / LANES;
+        const int64_t share = std::max<int64_t>(1, std::min<int64_t>(vectors / (nth * 8), 8)), pieces = (vectors + share - 1) / share;
+        const product p = { find_format(a->type), (const uint8_t *) a->data, a->nb[1], rows, a->ne[0], columns, right,
+                            { (float *) dsts[i]->data, (size_t) rows, nullptr } };
+        for (; piece < before + pieces; piece = ggml_threadpool_chunk_add(params->threadpool, 1)) {
+            const int64_t begin = (piece - before) * share;
+            for (int64_t v = begin; v < std::min(vectors, begin + share); v++) multiply_vector(p, v * LANES);
+        }
+        before += pieces;
     }
 }
 
@@ -277,17 +301,15 @@ void mul_mat(const ggml_compute_params * params, ggml_tensor * dst) {
     const ggml_tensor * a = dst->src[0], * b = dst->src[1];
     const format & f = *find_format(a->type);
     const int64_t depth = a->ne[0], rows = a->ne[1], columns = b->ne[1] * b->ne[2] * b->ne[3];
-    const layout l = lay_out(f, columns_with_padding(columns), depth);
-    char * base = aligned(params->wdata);
-    const activations right = { (int8_t *) base, (float *) (base + l.scales), (float *) (base + l.sums) };
-    uint8_t * tile = (uint8_t *) base + l.tiles + (size_t) params->ith * padded(TILE_BYTES);
-    const int64_t panels = panels_of(columns);
-    const int nth = params->nth;
-
     if (columns <= FEW) {
-        mul_mat_few(params, dst, f, right);
+        mul_mat_few(params, &dst, 1);
         return;
     }
+    const activations right = activations_at(params->wdata, f, columns, depth);
+    const size_t tiles = lay_out(f, columns_with_padding(columns), depth).tiles;
+    uint8_t * tile = (uint8_t *) aligned(params->wdata) + tiles + (size_t) params->ith * padded(TILE_BYTES);
+    const int64_t panels = panels_of(columns);
+    const int nth = params->nth;
 
     for (int64_t panel = params->ith; panel < panels; panel += nth) {
         const float * x[WIDTH] = {};
@@ -447,6 +469,23 @@ bool ggml_panel_mul_mat(const ggml_compute_params * params, ggml_tensor * dst) {
     return true;
 }
 
+bool ggml_panel_takes_few(const ggml_tensor * dst) {
+    return dst->op == GGML_OP_MUL_MAT && panel::takes_mul_mat(dst) && ggml_nrows(dst->src[1]) <= panel::FEW;
+}
+
+bool ggml_panel_same_right(const ggml_tensor * one, const ggml_tensor * other) {
+    return one->src[1] == other->src[1] && one->src[0]->type == other->src[0]->type;
+}
+
+void ggml_panel_prepare(const ggml_compute_params * params, const ggml_tensor * dst) {
+    panel::quantize_few(params->wdata, dst, 0, 1);
+    ggml_threadpool_chunk_set(params->threadpool, 0);
+}
+
+void ggml_panel_mul_mat_few(const ggml_compute_params * params, ggml_tensor * const * dsts, int count) {
+    panel::mul_mat_few(params, dsts, count);
+}
+
 bool ggml_panel_mul_mat_id(const ggml_compute_params * params, ggml_tensor * dst) {
     if (params->use_ref || !panel::takes_mul_mat_id(dst)) return false;
     panel::mul_mat_id(params, dst);
@@ -463,6 +502,10 @@ const char * ggml_panel_name(void) {
 bool ggml_panel_takes(enum ggml_type) { return false; }
 size_t ggml_panel_work_size(int, const ggml_tensor *) { return 0; }
 bool ggml_panel_mul_mat(const ggml_compute_params *, ggml_tensor *) { return false; }
+bool ggml_panel_takes_few(const ggml_tensor *) { return false; }
+bool ggml_panel_same_right(const ggml_tensor *, const ggml_tensor *) { return false; }
+void ggml_panel_prepare(const ggml_compute_params *, const ggml_tensor *) {}
+void ggml_panel_mul_mat_few(const ggml_compute_params *, ggml_tensor * const *, int) {}
 bool ggml_panel_mul_mat_id(const ggml_compute_params *, ggml_tensor *) { return false; }
 const char * ggml_panel_name(void) { return "none"; }
 

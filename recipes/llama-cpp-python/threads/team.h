@@ -142,6 +142,7 @@ struct ggml_team {
     atomic_int roll;                              // changes with the members
     atomic_int GGML_CACHE_ALIGN n_ranked;         // members that have taken their rank
     int n_all;                                    // threads of the graph, there or not
+    atomic_int * pieces;                          // counts pieces of work: from 0 after each gate
 };
 
 // One thread in its team
@@ -163,6 +164,7 @@ static bool ggml_team_change(struct ggml_team * team, uint64_t * seen, uint64_t 
 static void ggml_team_open(struct ggml_team * team, int node) {
     const int before = atomic_load_explicit(&team->n_members, memory_order_relaxed);
     const int roll   = atomic_load_explicit(&team->roll, memory_order_relaxed);
+    atomic_store_explicit(team->pieces, 0, memory_order_relaxed);
 
     uint64_t seen = ggml_team_load(team);
     uint64_t word;
@@ -234,8 +236,9 @@ static bool ggml_team_leave(struct ggml_team * team, uint64_t seen) {
 }
 
 // Make the word that of a new graph, of which the calling thread is the only member.
-static void ggml_team_begin(struct ggml_team * team, int graph, int n_all) {
-    team->n_all = n_all;
+static void ggml_team_begin(struct ggml_team * team, int graph, int n_all, atomic_int * pieces) {
+    team->n_all  = n_all;
+    team->pieces = pieces;
     atomic_store_explicit(&team->n_members, n_all > 1 ? 0 : 1, memory_order_relaxed);
     atomic_store_explicit(&team->word, (graph & 0xfff) * GGML_TEAM_GRAPH + GGML_TEAM_MEMBER, memory_order_seq_cst);
 }
