@@ -21,20 +21,28 @@ from factories import (
     wheel_members,
 )
 from planted_emulation import PLANTED_EMULATION
+from planted_installed import planted as planted_installed
 from planted_isa import PLANTED_ISA
 from planted_linkage import PLANTED_LINKAGE
 from planted_metadata import planted as planted_metadata
 
+from truewheel.binary.loads import LoadFacts
 from truewheel.build.evidence import CompileUnit, CrateUnit, Evidence
 from truewheel.child.smoke import SmokeRecord, judge, unproven
 from truewheel.child.system_info import SystemInfo
 from truewheel.cpu.features import engine_names
 from truewheel.models.models import find_model
 from truewheel.wheel.archive import Member
+from truewheel.wheel.sources import SourceFacts
 
 
 def _library(**changes):
     return make_facts(libraries={LIBRARY: make_elf(**changes)})
+
+
+def _for_another():
+    other = make_elf(loads=LoadFacts(machine=3, bits=32), soname="libtoy-i386.so")
+    return make_facts(libraries={LIBRARY: make_elf(), "toy_engine/lib/libtoy-i386.so": other})
 
 
 def _unit(*march, features=(), file="src/kernels/dot.c"):
@@ -138,6 +146,15 @@ PLANTED = {
     **PLANTED_ISA,
     **PLANTED_LINKAGE,
     **planted_metadata(make_facts),
+    **planted_installed(make_facts),
+    "LOAD-KIND": lambda: _library(loads=LoadFacts(kind="object")),
+    "LOAD-MACHINE": lambda: _library(loads=LoadFacts(machine=183)),
+    "LOAD-MACHINE-OTHER": _for_another,
+    "LOAD-SEGMENTS": lambda: _library(loads=LoadFacts(faults=("load command 1 is not page-aligned",))),
+    "LOAD-INIT-PLAIN": lambda: make_facts(
+        libraries={"toy_engine/ext.abi3.so": make_elf()}, sources=SourceFacts(loads=True)
+    ),
+    "LOAD-INIT": lambda: make_facts(libraries={"toy_engine/ext.abi3.so": make_elf(init=("PyInit_other",))}),
     "CHECK-UNLOCKED": lambda: make_facts(locked=False),
     "SIZE-DOUBLED": _doubled,
     "SIZE-DEBUG": lambda: _library(debug_sections=(".symtab", ".debug_info"), debug_bytes=1 << 20),

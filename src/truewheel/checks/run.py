@@ -14,8 +14,10 @@ from truewheel.checks import (
     equivalence,
     flags,
     hardening,
+    installed,
     isa,
     linkage,
+    loading,
     metadata,
     rust,
     size,
@@ -27,7 +29,9 @@ from truewheel.examine.facts import Facts
 
 CHECKS: dict[str, Check] = {
     "archive": archive.check,
+    "installed": installed.check,
     "isa": isa.check,
+    "loading": loading.check,
     "linkage": linkage.check,
     "hardening": hardening.check,
     "metadata": metadata.check,
@@ -47,7 +51,9 @@ MODULES: dict[str, ModuleType] = {
 
 CODES: dict[str, str] = {
     **archive.CODES,
+    **installed.CODES,
     **isa.CODES,
+    **loading.CODES,
     **linkage.CODES,
     **hardening.CODES,
     **metadata.CODES,
@@ -66,13 +72,26 @@ _ORDER = {"error": 0, "warning": 1, "info": 2}
 def run_checks(facts: Facts, policy: Policy | None = None) -> tuple[Finding, ...]:
     """Return the findings of every check, errors first."""
     found = (finding for check in CHECKS.values() for finding in check(facts))
-    return rate(found, policy or default_policy(), own=facts.own)
+    unsound = frozenset(fault.code for fault in facts.wheel.faults)
+    return rate(found, policy or default_policy(), own=facts.own, unsound=unsound)
 
 
-def rate(findings: Iterable[Finding], policy: Policy, *, own: bool) -> tuple[Finding, ...]:
-    """Give each finding the severity that a policy says, and put errors first."""
+def rate(
+    findings: Iterable[Finding], policy: Policy, *, own: bool, unsound: frozenset[str] = frozenset()
+) -> tuple[Finding, ...]:
+    """Give each finding the severity that a policy says, and put errors first.
+
+    Args:
+        findings: what checks said.
+        policy: which codes are how severe.
+        own: whether it is a wheel of ours.
+        unsound: codes that are errors whatever the policy says.
+    """
     rated = [
-        msgspec.structs.replace(finding, severity=policy.severity_of(finding.code, own=own)) for finding in findings
+        msgspec.structs.replace(
+            finding, severity="error" if finding.code in unsound else policy.severity_of(finding.code, own=own)
+        )
+        for finding in findings
     ]
     return tuple(sorted(rated, key=lambda finding: (_ORDER[finding.severity], finding.code, finding.where)))
 
