@@ -14,9 +14,13 @@ from truewheel.child.emulated_run import EmulatedRun
 from truewheel.child.smoke import SmokeRecord
 from truewheel.child.system_info import SystemInfo
 from truewheel.config.schema import SCHEMA_DIALECT
+from truewheel.errors import LoadError
 from truewheel.examine.facts import Facts
 from truewheel.examine.isa_account import IsaAccount, account_of
+from truewheel.files import read_file
+from truewheel.kept.sealed import KEY, is_sealed_json, seal_json
 from truewheel.plan.plan import Plan
+from truewheel.text import clean
 from truewheel.wheel.container import hash_stream
 
 
@@ -214,8 +218,8 @@ def _unchecked(facts: Facts) -> list[str]:
 
 
 def to_json(report: Report) -> bytes:
-    """Return the report as indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n"
+    """Return the report as indented JSON, sealed with the hash of its text."""
+    return seal_json(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
 
 
 def read_report(data: bytes) -> Report:
@@ -233,6 +237,31 @@ def read_report(data: bytes) -> Report:
         return msgspec.convert({**table, "plan": None}, Report)
 
 
+def refuse_other(wheel: Path, sha256: str) -> None:
+    """Refuse a wheel that is not the one which the report beside it is about; one without a report is nobody's word.
+
+    Args:
+        wheel: the wheel.
+        sha256: its hash.
+
+    Raises:
+        LoadError: it is another one.
+    """
+    try:
+        data = read_file(wheel.with_name(f"{wheel.name}.report.json"))
+        proven = read_report(data).sha256 if is_sealed_json(data) else sha256
+    except (OSError, msgspec.DecodeError):
+        return
+    if proven != sha256:
+        raise LoadError(
+            f"{clean(wheel.name)} is not the wheel that the report beside it is about: it was changed since",
+            hint="`truewheel list` shows what is damaged; `truewheel build` makes it anew",
+        )
+
+
 def report_schema() -> dict[str, Any]:
     """Return the JSON Schema of a report."""
-    return {"$schema": SCHEMA_DIALECT, "title": "truewheel report", **msgspec.json.schema(Report)}
+    schema = msgspec.json.schema(Report)
+    said = "SHA-256 of the text without this key; the last one, and in the report that lies beside a wheel alone"
+    schema["$defs"]["Report"]["properties"][KEY] = {"type": "string", "description": said}
+    return {"$schema": SCHEMA_DIALECT, "title": "truewheel report", **schema}
