@@ -1,14 +1,22 @@
-"""Files and folders that are there whole or not at all: written beside their place, synced, renamed; and their hash."""
+"""The door to files: written beside their place, synced, renamed; opened without waiting, and read within bounds."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+from truewheel.text import size_words
+
+WHOLE = 4 << 30
+"""The most that is read of a file at once where it may be as large as a wheel, bytes."""
 
 
 @contextlib.contextmanager
@@ -74,14 +82,52 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file, hexadecimal.
+def open_file(path: Path) -> BinaryIO:
+    """Open a regular file to read; what would keep us waiting, or never end, is refused.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it is not there, cannot be read, or is a pipe, a socket, a device or a folder.
+    """
+    try:
+        # A pipe without a writer would keep us waiting.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except ValueError as error:
+        raise OSError(errno.EINVAL, str(error), repr(str(path))) from error
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        raise OSError(number, os.strerror(number) if stat.S_ISDIR(mode) else "it is no regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_file(path: Path, most: int = WHOLE) -> bytes:
+    """Return the content of a regular file.
+
+    Args:
+        path: the file.
+        most: bytes that it may have.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or is larger.
+    """
+    with open_file(path) as stream:
+        # What it is said to have is not always what it has: files of /proc are said to be empty.
+        size = os.fstat(stream.fileno()).st_size
+        data = stream.read(most + 1) if size <= most else b""
+    if size > most or len(data) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {size_words(most)}", str(path))
+    return data
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a regular file, hexadecimal.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
     """
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with open_file(path) as stream:
         while chunk := stream.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()

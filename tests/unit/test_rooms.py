@@ -13,6 +13,7 @@ ROOMS = [
     "process",
     "stages",
     "files",
+    "decoding",
     "carried",
     "cpu",
     "config",

@@ -9,6 +9,7 @@ import msgspec
 
 from truewheel.binary.code import CodeFacts
 from truewheel.binary.elf import ElfFacts
+from truewheel.decoding import decode_json
 from truewheel.wheel.archive import WheelFile
 from truewheel.wheel.sources import SourceFacts
 
@@ -56,9 +57,9 @@ def decode(data: bytes, kind: Any) -> Any:
     """Read facts back; whatever does not have their shape is refused.
 
     Raises:
-        msgspec.DecodeError: the bytes are not what they should be.
+        UnreadableError: the bytes are not what they should be.
     """
-    return msgspec.json.decode(data, type=kind, dec_hook=_decode_path)
+    return decode_json(data, kind, _decode_path)
 
 
 def _encode_path(value: Any) -> Any:

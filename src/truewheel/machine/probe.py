@@ -26,8 +26,9 @@ from truewheel.cpu.architecture import machine_levels
 from truewheel.cpu.features import features_of_macros
 from truewheel.cpu.host import Host
 from truewheel.cpu.levels import level_features
+from truewheel.decoding import UnreadableError, read_json, read_text
 from truewheel.errors import FetchError
-from truewheel.files import write_file
+from truewheel.files import read_file, write_file
 from truewheel.machine import tools
 from truewheel.targets.targets import zig_target
 
@@ -152,8 +153,8 @@ def try_toolchain(candidate: Toolchain, host: Host, say: tools.Say, *, native: b
     """Compile and run the probes; the result is remembered until the compiler or the CPU changes."""
     record = cache_root() / "probes" / f"{_trial_key(candidate, host, native=native)}.json"
     try:
-        return msgspec.json.decode(record.read_bytes(), type=Toolchain)
-    except (OSError, msgspec.DecodeError):
+        return read_json(record, Toolchain)
+    except UnreadableError:
         pass
     first = "; its first time takes a minute, it builds its C++ library" if candidate.kind == "zig" else ""
     say(f"         trying {candidate.kind} {candidate.version} on this CPU{first}")
@@ -197,7 +198,7 @@ def _zig(tool: tools.Tool) -> Toolchain:
             f'exec {shlex.quote(str(tool.path))} {command}{target} "$@"\n'
         )
         path = folder / f"zig-{command}"
-        if not path.is_file() or path.read_text() != text:
+        if not path.is_file() or read_file(path) != text.encode():
             write_file(path, text.encode(), mode=0o755)
         paths[command] = str(path)
     return Toolchain(
@@ -215,8 +216,8 @@ def _version(path: str) -> str:
     """Return a compiler's version; it is asked once, until the program changes."""
     record = cache_root() / "probes" / f"version-{_digest(_stamp(path))}"
     try:
-        return record.read_text()
-    except OSError:
+        return read_text(record)
+    except UnreadableError:
         pass
     done = _run([path, "-dumpfullversion", "-dumpversion"], timeout=20)
     match = re.search(r"\d+(\.\d+)*", done.output)
@@ -333,7 +334,7 @@ def _find_note(candidate: Toolchain, scratch: Path) -> Literal["linker", "object
     (scratch / "note.c").write_text("int note(void) { return 1; }\n")
     command = [candidate.cc, "-shared", "-fPIC", f"-Wl,-z,{level}", "note.c", "-o", str(library)]
     done = _run(command, cwd=scratch, timeout=_PROBE_SECONDS)
-    written = done.returncode == 0 and library.is_file() and read_elf(library.read_bytes()).isa_level == level
+    written = done.returncode == 0 and library.is_file() and read_elf(read_file(library)).isa_level == level
     return "linker" if written else "object"
 
 

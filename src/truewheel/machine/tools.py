@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from packaging.version import Version
 
 from truewheel import process
 from truewheel.config.locations import cache_root
+from truewheel.decoding import load_table
 from truewheel.errors import FetchError
 from truewheel.machine import index
 
@@ -66,8 +66,7 @@ class _Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @functools.cache
 def _tables() -> _Tables:
-    text = resources.files("truewheel.machine").joinpath("tools.toml").read_bytes()
-    return msgspec.toml.decode(text, type=_Tables)
+    return load_table("truewheel.machine", "tools.toml", _Tables)
 
 
 def tool_pins() -> dict[str, ToolPin]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
+from truewheel.decoding import MOST_JSON, UnreadableError, decode_json, read_bounded
 from truewheel.errors import StoreError
 from truewheel.files import hash_file, replacing, write_file
 
@@ -168,8 +169,8 @@ def _read(read: Callable[[bytes], _Read], folder: Path) -> list[tuple[Path, _Rea
     for report_path in folder.glob("*.whl.report.json"):
         wheel = report_path.with_name(report_path.name.removesuffix(".report.json"))
         try:
-            report = read(report_path.read_bytes())
-        except (OSError, msgspec.DecodeError):
+            report = read(read_bounded(report_path, MOST_JSON))
+        except UnreadableError:
             continue
         if wheel.is_file():
             found.append((wheel, report))
@@ -177,4 +178,4 @@ def _read(read: Callable[[bytes], _Read], folder: Path) -> list[tuple[Path, _Rea
 
 
 def _read_outline(text: bytes) -> Outline:
-    return msgspec.json.decode(text, type=Outline)
+    return decode_json(text, Outline)
