@@ -54,5 +54,5 @@ def _compile(command: list[str], failure: str, work: Path, environment: dict[str
 
 def compiler_line(toolchain: Toolchain) -> str:
     """Return the line that a compiler says its version in."""
-    done = process.run([toolchain.cc, "--version"], timeout=20)
+    done = process.run([toolchain.cc, "--version"], timeout=20, merge_stderr=False)
     return done.output.splitlines()[0] if done.returncode == 0 and done.output else toolchain.version

@@ -84,7 +84,7 @@ def on_machine(name: str) -> Tool | None:
     found = shutil.which(name)
     if found is None:
         return None
-    done = process.run([found, "--version"], timeout=20)
+    done = process.run([found, "--version"], timeout=20, merge_stderr=False)
     match = re.search(r"\d+(\.\d+)+", done.output)
     if done.returncode != 0 or match is None:
         return None
