@@ -134,6 +134,27 @@ def read_bounded(path: Path, most: int) -> bytes:
         raise UnreadableError(error.strerror or str(error), missing=isinstance(error, FileNotFoundError)) from error
 
 
+def encode_json(value: Any, encode_others: Callable[[Any], Any] | None = None) -> bytes:
+    """Return a value as JSON; a name that is no text, as names of files may be, is written as far as it is.
+
+    Args:
+        value: what is written.
+        encode_others: makes values that JSON has of those that it has not.
+    """
+    try:
+        return msgspec.json.encode(value, enc_hook=encode_others)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_as_text(msgspec.to_builtins(value, enc_hook=encode_others)))
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_as_text(key): _as_text(inner) for key, inner in value.items()}
+    return [_as_text(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
 def load_table(package: str, name: str, kind: type[_T]) -> _T:
     """Return a table of facts that lies in one of our own packages; a fault in it is ours.
 

@@ -15,6 +15,7 @@ import click
 import msgspec
 
 from truewheel.console import Console
+from truewheel.decoding import encode_json
 from truewheel.errors import StoreError
 from truewheel.files import write_file
 
@@ -173,23 +174,11 @@ def _complete(kind: str) -> Callable[[click.Context, click.Parameter, str], list
 
 def json_text(value: object) -> str:
     """Return a value as indented JSON; what is no text in it, as names of files may be, is shown as far as it is."""
-    try:
-        data = msgspec.json.encode(value, enc_hook=_show)
-    except UnicodeEncodeError:
-        data = msgspec.json.encode(_as_text(msgspec.to_builtins(value, enc_hook=_show)))
-    return msgspec.json.format(data, indent=2).decode() + "\n"
+    return msgspec.json.format(encode_json(value, _show), indent=2).decode() + "\n"
 
 
 def _show(path: Any) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def _as_text(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, dict):
-        return {_as_text(key): _as_text(inner) for key, inner in value.items()}
-    return [_as_text(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def print_json(console: Console, value: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import msgspec
 
 from truewheel.binary.code import CodeFacts
 from truewheel.binary.elf import ElfFacts
-from truewheel.decoding import decode_json
+from truewheel.decoding import decode_json, encode_json
 from truewheel.wheel.archive import WheelFile
 from truewheel.wheel.sources import SourceFacts
 
@@ -50,7 +51,7 @@ class WheelFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 def encode(value: Any) -> bytes:
     """Return facts as one line of JSON."""
-    return msgspec.json.encode(value, enc_hook=_encode_path)
+    return encode_json(value, _encode_path)
 
 
 def decode(data: bytes, kind: Any) -> Any:
@@ -64,11 +65,12 @@ def decode(data: bytes, kind: Any) -> Any:
 
 def _encode_path(value: Any) -> Any:
     if isinstance(value, Path):
-        return str(value)
+        # Names are bytes, and JSON has texts alone: each byte becomes one letter.
+        return os.fsencode(value).decode("latin-1")
     raise NotImplementedError(type(value))
 
 
 def _decode_path(kind: type, value: Any) -> Any:
     if issubclass(kind, Path):
-        return kind(value)
+        return kind(os.fsdecode(str(value).encode("latin-1")))
     raise NotImplementedError(kind)

@@ -231,8 +231,11 @@ def _read_audit(result: process.Result | None) -> dict[str, Any] | None:
 
 def _cache_path(path: Path, sha256: str, needles: Mapping[str, tuple[str, ...]]) -> Path:
     tools = " ".join(f"{name} {version(name)}" for name in ("auditwheel", "iced-x86", "pyelftools"))
-    key = f"{prover_hash()}\0{tools}\0{sha256}\0{path.name}\0".encode() + msgspec.json.encode(
-        dict(sorted(needles.items()))
+    key = (
+        f"{prover_hash()}\0{tools}\0{sha256}\0".encode()
+        + os.fsencode(path.name)
+        + b"\0"
+        + msgspec.json.encode(dict(sorted(needles.items())))
     )
     return cache_root() / "facts" / f"{hashlib.sha256(key).hexdigest()}.json"
 
