@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import time
@@ -122,10 +123,8 @@ class Console:
         """
         try:
             streams.write(sys.stdout, text if text.endswith("\n") else text + "\n")
-        except BrokenPipeError as error:
-            raise ReaderGoneError from error
         except OSError as error:
-            raise unwritten(error) from error
+            raise (ReaderGoneError() if error.errno == errno.EPIPE else unwritten(error)) from error
 
     @contextlib.contextmanager
     def stage(self, name: str, what: str) -> Iterator[None]:

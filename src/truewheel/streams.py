@@ -14,6 +14,28 @@ _SURROGATES = range(0xDC80, 0xDD00)
 """What Python makes of bytes in a name that are no text."""
 
 
+class UnwrittenError(OSError):
+    """Standard output does not take what is written to it: not the fault of whatever is being done."""
+
+
+class DataStream(io.TextIOWrapper):
+    """Standard output that says of its own errors that they are; click writes to it, too."""
+
+    def write(self, text: str) -> int:
+        """Write a text."""
+        try:
+            return super().write(text)
+        except OSError as error:
+            raise UnwrittenError(error.errno, error.strerror) from error
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        try:
+            super().flush()
+        except OSError as error:
+            raise UnwrittenError(error.errno, error.strerror) from error
+
+
 def mend() -> None:
     """Put something in the place of streams that are closed, and let the others write whatever there is.
 
@@ -33,6 +55,8 @@ def mend() -> None:
     sys.stdout = sys.stdout or _open(1, writes=True)
     sys.stderr = sys.stderr or _open(2, writes=True)
     codecs.register_error(_ESCAPES, _escape)
+    if type(sys.stdout) is io.TextIOWrapper:
+        sys.stdout = _marked(sys.stdout)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -66,6 +90,12 @@ def _open(number: int, *, writes: bool = False) -> TextIO:
     stream = os.fdopen(number, "w" if writes else "r", encoding="utf-8", closefd=False)
     assert isinstance(stream, io.TextIOWrapper)
     return stream
+
+
+def _marked(stream: io.TextIOWrapper) -> DataStream:
+    options = {"encoding": stream.encoding, "line_buffering": stream.line_buffering}
+    through = stream.write_through
+    return DataStream(stream.detach(), write_through=through, **options)  # type: ignore[arg-type]
 
 
 def _escape(error: UnicodeError) -> tuple[bytes, int]:

@@ -62,6 +62,9 @@ class Verbs(click.Group):
         """Run a verb; what the system refuses outside its stages is told as an error of the verb's own family."""
         try:
             return super().invoke(ctx)
+        except streams.UnwrittenError:
+            # The help of a verb, which click writes.
+            raise
         except (OSError, MemoryError) as error:
             name = ctx.invoked_subcommand or "truewheel"
             raise refusal_of(error, _FAMILIES.get(name, LoadError), name) from error
