@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
+from truewheel import streams
+from truewheel.errors import StoreError
 from truewheel.text import time_words
 
 if TYPE_CHECKING:
@@ -116,14 +119,12 @@ class Console:
 
         Raises:
             ReaderGoneError: whoever read it has gone.
+            StoreError: it cannot be written.
         """
         try:
-            sys.stdout.write(text if text.endswith("\n") else text + "\n")
-            sys.stdout.flush()
-        except BrokenPipeError as error:
-            # Keep the interpreter from complaining at exit of what it could not write.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise ReaderGoneError from error
+            streams.write(sys.stdout, text if text.endswith("\n") else text + "\n")
+        except OSError as error:
+            raise (ReaderGoneError() if error.errno == errno.EPIPE else unwritten(error)) from error
 
     @contextlib.contextmanager
     def stage(self, name: str, what: str) -> Iterator[None]:
@@ -145,5 +146,11 @@ class Console:
         return Steps(self, title)
 
     def _write(self, text: str) -> None:
-        self.talk_stream.write(text + "\n")
-        self.talk_stream.flush()
+        # Nobody listens: that is no reason to leave the work undone.
+        with contextlib.suppress(OSError):
+            streams.write(self.talk_stream, text + "\n")
+
+
+def unwritten(error: OSError) -> StoreError:
+    """Return the error for data that standard output did not take."""
+    return StoreError(f"cannot write to standard output: {error.strerror or error}", hint="write it somewhere else")

@@ -233,7 +233,7 @@ def run(
 
     Args:
         command: program and arguments, never a shell line.
-        env: the whole environment; None inherits ours.
+        env: the whole environment; None for the plain one.
         cwd: the folder to run in.
         log: a file that everything printed is appended to.
         timeout: seconds after which the whole process group is ended.
@@ -255,7 +255,8 @@ def run(
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
             errors = writes if merge_stderr else subprocess.DEVNULL
-            child = stack.enter_context(start(command, env=env, cwd=cwd, stdin=feed, stdout=writes, stderr=errors))
+            whole = plain_environment() if env is None else env
+            child = stack.enter_context(start(command, env=whole, cwd=cwd, stdin=feed, stdout=writes, stderr=errors))
         except OSError as error:
             return Completed(quoted, 127, str(error), timed_out=False, seconds=0.0)
         finally:

@@ -14,10 +14,11 @@ from truewheel.child.emulated_run import EmulatedRun
 from truewheel.child.smoke import SmokeRecord
 from truewheel.child.system_info import SystemInfo
 from truewheel.config.schema import SCHEMA_DIALECT
+from truewheel.decoding import UnreadableError, convert, decode_json
 from truewheel.errors import LoadError
 from truewheel.examine.facts import Facts
 from truewheel.examine.isa_account import IsaAccount, account_of
-from truewheel.files import read_file
+from truewheel.files import open_file, read_file
 from truewheel.kept.sealed import KEY, is_sealed_json, seal_json
 from truewheel.plan.plan import Plan
 from truewheel.text import clean
@@ -160,7 +161,7 @@ def make_report(facts: Facts, findings: tuple[Finding, ...], seconds: dict[str, 
 def report_of_malformed(path: Path, findings: tuple[Finding, ...]) -> Report:
     """Return the account of a file that was not accepted: what is wrong with it, and nothing of its content."""
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             sha256, size = hash_stream(stream)
     except OSError:
         sha256, size = "", 0
@@ -226,15 +227,15 @@ def read_report(data: bytes) -> Report:
     """Return a report that was stored; one of schema 2 is read without its plan, which had another form.
 
     Raises:
-        msgspec.DecodeError: it is no report.
+        UnreadableError: it is no report.
     """
     try:
-        return msgspec.json.decode(data, type=Report)
-    except msgspec.ValidationError:
-        table = msgspec.json.decode(data)
+        return decode_json(data, Report)
+    except UnreadableError as error:
+        table: object = decode_json(data, Any) if error.shape else None
         if not isinstance(table, dict) or table.get("schema") != 2:  # noqa: PLR2004
             raise
-        return msgspec.convert({**table, "plan": None}, Report)
+        return convert({**table, "plan": None}, Report)
 
 
 def refuse_other(wheel: Path, sha256: str) -> None:
@@ -250,7 +251,7 @@ def refuse_other(wheel: Path, sha256: str) -> None:
     try:
         data = read_file(wheel.with_name(f"{wheel.name}.report.json"))
         proven = read_report(data).sha256 if is_sealed_json(data) else sha256
-    except (OSError, msgspec.DecodeError):
+    except (OSError, UnreadableError):
         return
     if proven != sha256:
         raise LoadError(

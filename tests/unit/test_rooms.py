@@ -9,10 +9,12 @@ SOURCE = Path(__file__).parents[2] / "src" / "truewheel"
 ROOMS = [
     "errors",
     "text",
+    "streams",
     "console",
     "process",
     "stages",
     "files",
+    "decoding",
     "kept",
     "carried",
     "cpu",

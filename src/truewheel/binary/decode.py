@@ -5,12 +5,12 @@ from __future__ import annotations
 import bisect
 import functools
 from collections.abc import Iterable, Iterator
-from importlib import resources
 from typing import Any, NamedTuple
 
 import msgspec
 
 from truewheel.binary.image import ElfImage, Range, is_function, is_label
+from truewheel.decoding import load_table
 
 _PADDING = b"\x00\x90\xcc\x66\x2e\x0f\x1f\x84\x40\x80\x44"
 """What functions are aligned with: zeros, breakpoints, and the bytes of long no-operations."""
@@ -97,8 +97,7 @@ class CodeTable(NamedTuple):
 
 def load_needs() -> _Needs:
     """Return the table that maps the decoder's feature names to ours."""
-    text = resources.files("truewheel.binary").joinpath("needs.toml").read_bytes()
-    return msgspec.toml.decode(text, type=_Needs)
+    return load_table("truewheel.binary", "needs.toml", _Needs)
 
 
 @functools.cache

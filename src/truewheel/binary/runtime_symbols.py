@@ -7,6 +7,8 @@ from importlib import resources
 
 import msgspec
 
+from truewheel.decoding import load_table
+
 
 class _Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One manylinux policy, as `policies.toml` describes it."""
@@ -69,8 +71,9 @@ def _table() -> dict[str, str]:
 @functools.cache
 def _policies() -> tuple[_Policy, ...]:
     """Return the policies, from the oldest glibc to the newest."""
-    text = resources.files("truewheel.binary").joinpath("policies.toml").read_bytes()
-    return tuple(sorted(msgspec.toml.decode(text, type=_Policies).policy, key=lambda policy: policy.glibc))
+    return tuple(
+        sorted(load_table("truewheel.binary", "policies.toml", _Policies).policy, key=lambda policy: policy.glibc)
+    )
 
 
 def _policy(glibc: tuple[int, int]) -> _Policy | None:

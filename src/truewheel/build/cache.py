@@ -107,7 +107,8 @@ def cache_statistics(cache: CompileCache) -> str:
     if cache.tool.name == "ziglang":
         return ""
     arguments = ["--print-stats"] if cache.tool.name == "ccache" else ["--show-stats"]
-    done = process.run([cache.tool.path, *arguments], env={**os.environ, **cache.environment}, timeout=20)
+    environment = {**process.plain_environment(), **cache.environment}
+    done = process.run([cache.tool.path, *arguments], env=environment, timeout=20)
     if cache.tool.name == "ccache":
         table = dict(line.split("\t", 1) for line in done.output.splitlines() if "\t" in line)
         hits = sum(int(table.get(key, "0")) for key in ("direct_cache_hit", "preprocessed_cache_hit"))

@@ -12,7 +12,9 @@ import msgspec
 
 from truewheel import process
 from truewheel.build.product import process_reason
+from truewheel.decoding import UnreadableError, decode_json
 from truewheel.errors import BuildError, FetchError
+from truewheel.files import read_file
 from truewheel.machine.rust import cargo_home, rust_environment
 from truewheel.machine.tools import Say
 from truewheel.plan.placeholders import CRATES_PLACEHOLDER
@@ -121,8 +123,8 @@ def read_licences(
     command += ["--filter-platform", target]
     done = process.run(command, env=environment, cwd=tree, log=log, merge_stderr=False, keep_lines=1_000_000)
     try:
-        packages = msgspec.json.decode(done.output, type=_Metadata).packages
-    except msgspec.DecodeError as error:
+        packages = decode_json(done.output, _Metadata).packages
+    except UnreadableError as error:
         raise BuildError(
             f"cargo does not tell where the crates are: {process_reason(done.output)}", hint=f"the full log is {log}"
         ) from error
@@ -133,7 +135,7 @@ def read_licences(
             continue
         folder = Path(package.manifest_path).parent
         for path in _licence_files(folder):
-            text = path.read_text(encoding="utf-8", errors="replace").strip()
+            text = read_file(path).decode("utf-8", "replace").strip()
             where = f"{package.name} {package.version}: {path.relative_to(folder).as_posix()}"
             texts.setdefault(text, []).append(where)
     parts = ["\n".join([*places, _RULE, text, ""]) for text, places in texts.items()]

@@ -18,6 +18,12 @@ _INFLUENTIAL = (
     "CXX",
     "FORCE_CMAKE",
     "SOURCE_DATE_EPOCH",
+    "CPATH",
+    "C_INCLUDE_PATH",
+    "CPLUS_INCLUDE_PATH",
+    "LIBRARY_PATH",
+    "LD_PRELOAD",
+    "RUSTFLAGS",
 )
 _INFLUENTIAL_PREFIXES = (*own_names(), "SKBUILD_", "CMAKE_")
 

@@ -9,6 +9,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from truewheel.decoding import UnreadableError, read_json
+from truewheel.errors import BuildError
+from truewheel.files import read_file
+
 _RUNNING = re.compile(r"^\s*Running `(?P<command>.*)`\s*$")
 _ENTRY = re.compile(r"^(?P<key>[^#/:=]+):(?P<kind>[A-Z]+)=(?P<value>.*)$")
 
@@ -69,17 +73,23 @@ class _Command(msgspec.Struct):
 
 
 def read_evidence(build: Path, source: Path) -> Evidence:
-    """Read the evidence from a build folder; what is not there is empty."""
+    """Read the evidence from a build folder; what is not there is empty.
+
+    Raises:
+        BuildError: the list of compile commands is none.
+    """
     cache: dict[str, str] = {}
     units: list[CompileUnit] = []
     cache_file, commands_file = build / "CMakeCache.txt", build / "compile_commands.json"
     if cache_file.is_file():
-        for line in cache_file.read_text(errors="replace").splitlines():
+        for line in read_file(cache_file).decode("utf-8", "replace").splitlines():
             if match := _ENTRY.match(line):
                 cache[match["key"]] = match["value"]
     if commands_file.is_file():
-        commands = msgspec.json.decode(commands_file.read_bytes(), type=list[_Command])
-        units = [_unit(command, source) for command in commands]
+        try:
+            units = [_unit(command, source) for command in read_json(commands_file, list[_Command])]
+        except (UnreadableError, ValueError) as error:
+            raise BuildError(f"{commands_file.name} of the build cannot be read: {error}") from error
     return Evidence(cache, tuple(units))
 
 

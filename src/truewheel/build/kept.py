@@ -10,8 +10,9 @@ import msgspec
 
 from truewheel.build.evidence import CompileUnit, CrateUnit, Evidence
 from truewheel.build.product import BuiltWheel
+from truewheel.decoding import UnreadableError, read_json
 from truewheel.fetch.source import SourceTree
-from truewheel.files import replacing_folder
+from truewheel.files import read_file, replacing_folder
 from truewheel.kept.entry import SUFFIX, discard, is_kept, keep
 from truewheel.plan.plan import Plan
 
@@ -40,7 +41,7 @@ def keep_build(built: BuiltWheel, folder: Path) -> None:
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         with replacing_folder(target) as scratch:
-            files = {built.path.name: built.path.read_bytes(), _CPUID: built.cpuid_library}
+            files = {built.path.name: read_file(built.path), _CPUID: built.cpuid_library}
             for name, data in files.items():
                 (scratch / name).write_bytes(data)
             evidence = built.evidence
@@ -72,10 +73,10 @@ def find_build(plan: Plan, source: SourceTree, base: BuiltWheel | None, folder: 
     if not is_kept(kept, always=True):
         return None
     try:
-        record = msgspec.json.decode((kept / _RECORD).read_bytes(), type=_Record)
-        files = {name: (kept / name).read_bytes() for name in (record.wheel, _CPUID)}
+        record = read_json(kept / _RECORD, _Record)
+        files = {name: read_file(kept / name) for name in (record.wheel, _CPUID)}
         os.utime(kept)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, UnreadableError):
         return None
     evidence = Evidence(record.cmake_cache, record.units, record.crates)
     wheel = kept / record.wheel

@@ -15,6 +15,7 @@ from truewheel.build.environment import build_environment
 from truewheel.build.evidence import CrateUnit, Evidence, read_crate_unit, read_evidence
 from truewheel.build.libraries import take_libraries
 from truewheel.build.product import BuildTools, BuiltWheel, process_reason
+from truewheel.decoding import UnreadableError, read_toml
 from truewheel.errors import BuildError
 from truewheel.machine.rust import find_rust, header_folders, rust_environment
 from truewheel.machine.tools import fetch_tool, find_tool, search_path
@@ -164,10 +165,14 @@ def _library_variables(libraries: TakenLibraries, base: BuiltWheel, taken: Path,
     }
 
 
+class _Lock(msgspec.Struct):
+    package: tuple[dict[str, object], ...]
+
+
 def _count_crates(tree: Path) -> int:
     try:
-        return len(msgspec.toml.decode((tree / "Cargo.lock").read_bytes())["package"])
-    except (OSError, KeyError, msgspec.DecodeError):
+        return len(read_toml(tree / "Cargo.lock", _Lock).package)
+    except UnreadableError:
         return 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from truewheel import process
 from truewheel.build.product import process_reason
 from truewheel.errors import BuildError
+from truewheel.files import read_file
 from truewheel.machine.probe import Toolchain
 from truewheel.plan.plan import Code
 from truewheel.targets.targets import target_named
@@ -37,13 +38,12 @@ def build_probe(toolchain: Toolchain, code: Code, work: Path, environment: dict[
     """
     probe = target_named(code.target).probe
     assert probe is not None
-    source = resources.files("truewheel.carried").joinpath(probe.source)
-    (work / "cpuid.c").write_bytes(source.read_bytes())
+    (work / "cpuid.c").write_bytes(resources.files("truewheel.carried").joinpath(probe.source).read_bytes())
     march = probe.march.get(toolchain.kind, probe.march["any"])
     flags = ["-shared", "-fPIC", "-O2", f"-march={march}", "-nostdlib", "-s", "-Wl,--build-id=none"]
     command = [toolchain.cc, *flags, "cpuid.c", "-o", "cpuid.so"]
     _compile(command, "the CPUID helper cannot be compiled", work, environment, log)
-    return (work / "cpuid.so").read_bytes()
+    return read_file(work / "cpuid.so")
 
 
 def _compile(command: list[str], failure: str, work: Path, environment: dict[str, str], log: Path) -> None:
@@ -54,5 +54,5 @@ def _compile(command: list[str], failure: str, work: Path, environment: dict[str
 
 def compiler_line(toolchain: Toolchain) -> str:
     """Return the line that a compiler says its version in."""
-    done = process.run([toolchain.cc, "--version"], timeout=20)
+    done = process.run([toolchain.cc, "--version"], timeout=20, merge_stderr=False)
     return done.output.splitlines()[0] if done.returncode == 0 and done.output else toolchain.version

@@ -11,12 +11,12 @@ import itertools
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from importlib import resources
 
 import msgspec
 
 from truewheel.checks.finding import Finding
 from truewheel.checks.python_tags import show_value
+from truewheel.decoding import load_table
 from truewheel.examine.facts import Facts
 from truewheel.wheel.entry_points import EntryPoint
 from truewheel.wheel.installed import DATA, InstalledTree, fold, is_pth
@@ -77,8 +77,7 @@ class _Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
 
 @functools.cache
 def _rules() -> _Rules:
-    text = resources.files("truewheel.checks").joinpath("installed.toml").read_bytes()
-    return msgspec.toml.decode(text, type=_Rules)
+    return load_table("truewheel.checks", "installed.toml", _Rules)
 
 
 def check(facts: Facts) -> Iterator[Finding]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable
-from importlib import resources
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import msgspec
 
 from truewheel.binary.elf import ElfFacts
+from truewheel.decoding import load_table
 from truewheel.examine.facts import Facts
 from truewheel.wheel.installed import place_of
 
@@ -146,5 +146,4 @@ def promise_of(platform: str) -> Promise | None:
 @functools.cache
 def system_libraries() -> SystemLibraries:
     """Return what machines have, as the table tells."""
-    text = resources.files("truewheel.checks").joinpath("system_libraries.toml").read_bytes()
-    return msgspec.toml.decode(text, type=SystemLibraries)
+    return load_table("truewheel.checks", "system_libraries.toml", SystemLibraries)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import PurePosixPath
 
 import msgspec
 
 from truewheel.binary.loads import LoadFacts
 from truewheel.checks.finding import Finding
+from truewheel.decoding import load_table
 from truewheel.examine.facts import Facts
 from truewheel.wheel.installed import place_of
 
@@ -65,8 +65,7 @@ class _Loaders(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @functools.cache
 def _loaders() -> _Loaders:
-    text = resources.files("truewheel.checks").joinpath("loaders.toml").read_bytes()
-    return msgspec.toml.decode(text, type=_Loaders)
+    return load_table("truewheel.checks", "loaders.toml", _Loaders)
 
 
 def check(facts: Facts) -> Iterator[Finding]:

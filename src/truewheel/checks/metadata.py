@@ -8,7 +8,6 @@ import itertools
 import re
 from collections.abc import Iterator
 from email.parser import HeaderParser
-from importlib import resources
 
 import msgspec
 from packaging.requirements import Requirement
@@ -17,6 +16,7 @@ from packaging.utils import canonicalize_name
 
 from truewheel.checks.finding import Finding
 from truewheel.checks.python_tags import MAX_VALUE, compare_abis, compare_pythons, read_pythons, show_value
+from truewheel.decoding import load_table
 from truewheel.examine.facts import Facts
 from truewheel.wheel.entry_points import EntryPoint, read_entry_points
 from truewheel.wheel.modules import MAX_DEPTH, ModuleTree, find_module_name, is_vendored, list_prefixes, stands_aside
@@ -62,8 +62,7 @@ class _Names(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @functools.cache
 def _names() -> _Names:
-    text = resources.files("truewheel.checks").joinpath("import_names.toml").read_bytes()
-    return msgspec.toml.decode(text, type=_Names)
+    return load_table("truewheel.checks", "import_names.toml", _Names)
 
 
 def check(facts: Facts) -> Iterator[Finding]:

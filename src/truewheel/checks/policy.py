@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import functools
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +12,9 @@ import msgspec
 
 from truewheel.checks.finding import Severity
 from truewheel.config.schema import SCHEMA_DIALECT
+from truewheel.decoding import UnreadableError, load_table, read_toml
 from truewheel.errors import LoadError
+from truewheel.text import clean
 
 
 class Severities(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,8 +55,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @functools.cache
 def default_policy() -> Policy:
     """Return the policy that holds when nobody says otherwise."""
-    text = resources.files("truewheel.checks").joinpath("policy.toml").read_bytes()
-    return msgspec.toml.decode(text, type=Policy)
+    return load_table("truewheel.checks", "policy.toml", Policy)
 
 
 def load_policy(path: Path, codes: frozenset[str]) -> Policy:
@@ -69,12 +69,10 @@ def load_policy(path: Path, codes: frozenset[str]) -> Policy:
         LoadError: it cannot be read, or names a code that there is not.
     """
     try:
-        own = msgspec.toml.decode(path.read_bytes(), type=Policy)
-    except OSError as error:
-        raise LoadError(f"cannot read {path}: {error.strerror or error}", hint="check the path") from error
-    except (msgspec.DecodeError, ValueError) as error:
+        own = read_toml(path, Policy)
+    except UnreadableError as error:
         raise LoadError(
-            f"{path}: {error}",
+            f"cannot read {clean(str(path))}: {error.reason}",
             hint='a policy has `schema = 1` and a table [severity] with lines like HARD-PATH = "info"',
         ) from error
     for pattern in own.severity:

@@ -13,6 +13,7 @@ from truewheel.binary.elf import ElfFacts
 from truewheel.binary.runtime_symbols import allowed_versions, first_version, is_allowed
 from truewheel.checks.finding import Finding
 from truewheel.checks.links import X86_64, Links, promise_of, system_libraries
+from truewheel.decoding import UnreadableError, convert
 
 _FAMILIES = ("GLIBC", "GLIBCXX", "CXXABI", "GCC")
 _CXX = "libstdc++.so.6"
@@ -90,8 +91,8 @@ def _number(version: str) -> tuple[int, ...]:
 def compare_policy(links: Links, said: set[str]) -> Iterator[Finding]:
     """Compare the oldest platform tag with the one that auditwheel allows, once for the wheel."""
     try:
-        account = msgspec.convert(links.facts.policy or {}, _Account, strict=False)
-    except msgspec.ValidationError:
+        account = convert(links.facts.policy or {}, _Account)
+    except UnreadableError:
         # Another auditwheel's account cannot be judged.
         return
     allowed = promise_of(account.overall_tag)

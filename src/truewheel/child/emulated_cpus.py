@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from importlib import resources
 from typing import NamedTuple
 
 import msgspec
@@ -12,6 +11,7 @@ import msgspec
 from truewheel.cpu.features import feature_table
 from truewheel.cpu.levels import LEVELS, highest_level
 from truewheel.cpu.models import cpu_models
+from truewheel.decoding import load_table
 
 
 class EmulatedCpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,8 +71,7 @@ class PlannedRun(NamedTuple):
 
 @functools.cache
 def _table() -> _Table:
-    text = resources.files("truewheel.child").joinpath("emulated.toml").read_bytes()
-    return msgspec.toml.decode(text, type=_Table)
+    return load_table("truewheel.child", "emulated.toml", _Table)
 
 
 def emulated_cpus() -> tuple[EmulatedCpu, ...]:

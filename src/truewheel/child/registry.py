@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from importlib import resources
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from truewheel.config.load import LoadedRecipe, available, load_recipe
+from truewheel.decoding import load_table
 from truewheel.errors import LoadError
 
 _ADAPTERS = Path(__file__).resolve().parent / "engines"
@@ -46,8 +46,7 @@ class EngineEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
 
 @functools.cache
 def _table() -> dict[str, EngineEntry]:
-    text = resources.files("truewheel.child").joinpath("engines.toml").read_bytes()
-    table = msgspec.toml.decode(text, type=dict[str, EngineEntry])
+    table = load_table("truewheel.child", "engines.toml", dict[str, EngineEntry])
     return {name: msgspec.structs.replace(entry, name=name) for name, entry in table.items()}
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import click
 
-from truewheel import __version__
-from truewheel.errors import TruewheelError
+from truewheel import __version__, streams
+from truewheel.errors import BuildError, CheckError, LoadError, PlanError, StoreError, TruewheelError
+from truewheel.stages import refusal_of
 
 VERBS = {
     "bench": "Measure engines against each other and this machine's limit.",
@@ -57,6 +58,17 @@ class Verbs(click.Group):
         command: click.Command = importlib.import_module(f"truewheel.cli.{cmd_name}_").command
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a verb; what the system refuses outside its stages is told as an error of the verb's own family."""
+        try:
+            return super().invoke(ctx)
+        except streams.UnwrittenError:
+            # The help of a verb, which click writes.
+            raise
+        except (OSError, MemoryError) as error:
+            name = ctx.invoked_subcommand or "truewheel"
+            raise refusal_of(error, _FAMILIES.get(name, LoadError), name) from error
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -75,6 +87,22 @@ class Verbs(click.Group):
         """Write the verbs without importing them."""
         with formatter.section("Verbs"):
             formatter.write_dl(list(VERBS.items()))
+
+
+_FAMILIES: dict[str, type[TruewheelError]] = {
+    "bench": CheckError,
+    "build": BuildError,
+    "check": CheckError,
+    "compare": CheckError,
+    "doctor": PlanError,
+    "list": StoreError,
+    "matrix": PlanError,
+    "pick": CheckError,
+    "plan": PlanError,
+    "smoke": CheckError,
+    "tune": CheckError,
+}
+"""Which family an error of the system belongs to where no stage says it; of the others to the first."""
 
 
 def _prints(argument: str, after: str) -> bool:
@@ -108,6 +136,7 @@ class EndedError(BaseException):
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the code of what happened."""
+    streams.mend()
     with _sigterm_raised():
         try:
             code = run(arguments)
@@ -149,7 +178,7 @@ def run(arguments: list[str] | None = None) -> int:
     from truewheel.console import Console, ReaderGoneError
 
     try:
-        result: Any = cli.main(args=arguments, prog_name="truewheel", standalone_mode=False)
+        result = _call(arguments)
     except click.exceptions.Exit as request:
         return request.exit_code
     except click.ClickException as error:
@@ -164,6 +193,21 @@ def run(arguments: list[str] | None = None) -> int:
     except ReaderGoneError:
         return 0
     return result if isinstance(result, int) else 0
+
+
+def _call(arguments: list[str] | None) -> Any:
+    """Call click; what becomes of the help that it writes is told as of all other data."""
+    from truewheel.console import ReaderGoneError, unwritten
+
+    try:
+        return cli.main(args=arguments, prog_name="truewheel", standalone_mode=False)
+    except SystemExit as left:
+        # So click leaves when whoever reads has gone.
+        streams.drop(sys.stdout)
+        raise ReaderGoneError from left
+    except OSError as error:
+        streams.drop(sys.stdout)
+        raise unwritten(error) from error
 
 
 def _usage_hint(error: click.ClickException) -> str:

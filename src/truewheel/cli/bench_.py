@@ -73,9 +73,7 @@ _QUICK = {"prefill": (128, 512), "decode": (64,), "depth": (0,), "rounds": 3}
     "--floor", type=click.FloatRange(0.001, 1), default=0.03, show_default=True, help="Noise above this: no verdict."
 )
 @click.option("--limits/--no-limits", default=True, help="Measure the limits of the machine.")
-@click.option(
-    "--tuning", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON of `tune`, for the page."
-)
+@click.option("--tuning", type=click.Path(dir_okay=False, path_type=Path), help="JSON of `tune`, for the page.")
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Also write the JSON.")
 @account_options
 @click.pass_context
@@ -169,14 +167,16 @@ def _measure_limits(host: Any, console: Console) -> tuple[Any, str]:
 
 
 def _read_tuning(path: Path | None) -> Tuning | None:
-    import msgspec
-
+    from truewheel.decoding import UnreadableError, read_json
     from truewheel.errors import LoadError
     from truewheel.measure.result import Tuning
+    from truewheel.text import clean
 
     if path is None:
         return None
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Tuning)
-    except (OSError, msgspec.DecodeError) as error:
-        raise LoadError(f"{path} is no tuning: {error}", hint="`truewheel tune --save FILE` writes one") from error
+        return read_json(path, Tuning)
+    except UnreadableError as error:
+        raise LoadError(
+            f"{clean(str(path))} is no tuning: {error.reason}", hint="`truewheel tune --save FILE` writes one"
+        ) from error

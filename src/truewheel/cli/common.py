@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +15,7 @@ import click
 import msgspec
 
 from truewheel.console import Console
+from truewheel.decoding import encode_json
 from truewheel.errors import StoreError
 from truewheel.files import write_file
 
@@ -170,9 +173,12 @@ def _complete(kind: str) -> Callable[[click.Context, click.Parameter, str], list
 
 
 def json_text(value: object) -> str:
-    """Return a value as indented JSON; a path may be no text, and is shown as far as it is."""
-    data = msgspec.json.encode(value, enc_hook=lambda path: os.fsencode(path).decode("utf-8", "backslashreplace"))
-    return msgspec.json.format(data, indent=2).decode() + "\n"
+    """Return a value as indented JSON; what is no text in it, as names of files may be, is shown as far as it is."""
+    return msgspec.json.format(encode_json(value, _show), indent=2).decode() + "\n"
+
+
+def _show(path: Any) -> str:
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def print_json(console: Console, value: object) -> None:
@@ -186,14 +192,33 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         StoreError: it cannot be written.
     """
-    target = path.resolve()
+    data = text.encode("utf-8", "backslashreplace")
     try:
-        if (path.is_file() or not path.exists()) and os.access(target.parent, os.W_OK):
-            write_file(target, text.encode())
+        if _replaceable(path):
+            write_file(path.resolve(), data)
         else:
-            path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}", hint="choose another file") from error
+            _feed(path, data)
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StoreError(f"cannot write {path}: {reason}", hint="choose another file") from error
+
+
+def _replaceable(path: Path) -> bool:
+    """Return whether another file can take the place of one: it is none, or a regular one in a folder of ours."""
+    return (path.is_file() or not path.exists()) and os.access(path.resolve().parent, os.W_OK)
+
+
+def _feed(path: Path, data: bytes) -> None:
+    """Write to what is there already: a file in a folder of others, a terminal, a pipe that somebody reads."""
+    # A pipe that nobody reads would keep us waiting.
+    descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    with os.fdopen(descriptor, "wb", buffering=0) as sink:
+        if stat.S_ISBLK(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is a disk", str(path))
+        os.set_blocking(descriptor, True)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[sink.write(rest) :]
 
 
 def refuse_unwritable(paths: Sequence[Path | None]) -> None:
@@ -205,11 +230,24 @@ def refuse_unwritable(paths: Sequence[Path | None]) -> None:
     for path in paths:
         if path is None:
             continue
-        if not path.absolute().parent.is_dir():
-            raise StoreError(f"cannot write {path}: its folder is not there", hint="make the folder, or name another")
         try:
-            if path.exists():
-                path.open("ab").close()
-            tempfile.TemporaryFile(dir=path.absolute().parent).close()
-        except OSError as error:
-            raise StoreError(f"cannot write {path}: {error.strerror or error}", hint="name another file") from error
+            _try_writing(path)
+        except (OSError, RuntimeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise StoreError(f"cannot write {path}: {reason}", hint="name another file") from error
+
+
+def _try_writing(path: Path) -> None:
+    """Try what can be tried without a trace: whoever reads a pipe would take the trial for the end."""
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "its folder is not there")
+    if not path.exists():
+        tempfile.TemporaryFile(dir=path.resolve().parent).close()
+        return
+    mode = path.stat().st_mode
+    if stat.S_ISBLK(mode) or stat.S_ISSOCK(mode) or stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, "it is no file to write to")
+    if stat.S_ISREG(mode) and _replaceable(path):
+        tempfile.TemporaryFile(dir=path.resolve().parent).close()
+    elif not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

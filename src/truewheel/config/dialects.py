@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-from importlib import resources
 
 import msgspec
+
+from truewheel.decoding import load_table
 
 
 class Dialect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,8 +30,7 @@ class Dialect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @functools.cache
 def dialects() -> dict[str, Dialect]:
     """Return every dialect by its name."""
-    text = resources.files("truewheel.config").joinpath("dialects.toml").read_bytes()
-    return msgspec.toml.decode(text, type=dict[str, Dialect])
+    return load_table("truewheel.config", "dialects.toml", dict[str, Dialect])
 
 
 def own_names() -> tuple[str, ...]:

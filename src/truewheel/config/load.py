@@ -11,7 +11,9 @@ import msgspec
 
 from truewheel.config.locations import data_root
 from truewheel.config.tables import Backends, Profile, Recipe, RecipeLibraries, TomlTable
+from truewheel.decoding import UnreadableError, decode_toml, read_text
 from truewheel.errors import LoadError
+from truewheel.text import clean
 
 _T = TypeVar("_T", bound=TomlTable)
 _SCHEMA = "`truewheel schema`"
@@ -112,21 +114,21 @@ def decode_file(path: Path, kind: type[_T], schema: str = _SCHEMA) -> _T:
     Raises:
         LoadError: it cannot be read, or does not follow the format.
     """
+    shown = clean(str(path))
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise LoadError(
-            f"cannot read {path}: {error}", hint="a recipe, profile or preset is a TOML file in UTF-8"
-        ) from error
+        text = read_text(path)
+    except UnreadableError as error:
+        hint = "a recipe, profile or preset is a TOML file in UTF-8"
+        raise LoadError(f"cannot read {shown}: {error.reason}", hint=hint) from error
     try:
-        return msgspec.toml.decode(text, type=kind)
-    except msgspec.ValidationError as error:
-        raise _explain(path, kind, text, str(error), schema) from error
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise LoadError(f"{path}: not valid TOML: {error}", hint="the place is named in the message") from error
+        return decode_toml(text, kind)
+    except UnreadableError as error:
+        if error.shape:
+            raise _explain(shown, kind, text, error.shape, schema) from error
+        raise LoadError(f"{shown}: {error.reason}", hint="the place is named in the message") from error
 
 
-def _explain(path: Path, kind: type[msgspec.Struct], text: str, message: str, schema: str) -> LoadError:
+def _explain(path: str, kind: type[msgspec.Struct], text: str, message: str, schema: str) -> LoadError:
     """Turn msgspec's message into file, line, key, reason and a suggestion."""
     if match := _UNKNOWN_KEY.match(message):
         key, parents = match["key"], _keys(match["path"])
@@ -157,17 +159,18 @@ def _keys(path: str | None) -> list[str]:
 def _fields_at(kind: type[msgspec.Struct], text: str, parents: list[str]) -> list[str]:
     """Return the key names that the table at `parents` knows."""
     info: msgspec.inspect.Type = msgspec.inspect.type_info(kind)
-    table: dict[str, Any] = msgspec.toml.decode(text)
+    table: Any = decode_toml(text, dict[str, Any])
     for parent in parents:
         if not isinstance(info, msgspec.inspect.StructType):
             return []
         info = next((field.type for field in info.fields if field.encode_name == parent), info)
-        table = table.get(parent, {})
+        table = table.get(parent, {}) if isinstance(table, dict) else {}
         if isinstance(info, msgspec.inspect.VarTupleType):
             info, table = info.item_type, {}
         if isinstance(info, msgspec.inspect.UnionType):
             options = [option for option in info.types if isinstance(option, msgspec.inspect.StructType)]
-            info = next((option for option in options if option.tag == table.get("type")), options[0])
+            tag = table.get("type") if isinstance(table, dict) else None
+            info = next((option for option in options if option.tag == tag), options[0] if options else info)
     if not isinstance(info, msgspec.inspect.StructType):
         return []
     return sorted(field.encode_name for field in info.fields)

@@ -13,6 +13,7 @@ from msgspec import Meta
 from truewheel.carried import preset_template as vocabulary
 from truewheel.config.load import decode_file, find_file
 from truewheel.config.tables import TomlTable
+from truewheel.decoding import decode_json
 from truewheel.files import write_file
 
 Settings = dict[str, Any]
@@ -104,7 +105,7 @@ class RunSettings(_Vocabulary):  # type: ignore[misc]  # made from the table
 
     def chosen(self) -> dict[str, Any]:
         """Return what is set, by name, as JSON and TOML have it."""
-        settings: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
+        settings = decode_json(msgspec.json.encode(self), dict[str, Any])
         return {name: value for name, value in settings.items() if value is not None}
 
 

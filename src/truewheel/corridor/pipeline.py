@@ -20,7 +20,7 @@ from truewheel.config.locations import cache_root
 from truewheel.console import Console
 from truewheel.corridor.obtain import Place, obtain_build
 from truewheel.corridor.prepare import Order, Prepared, prepare
-from truewheel.errors import BuildError, CheckError, RepairError, StoreError
+from truewheel.errors import BuildError, CheckError, PlanError, RepairError, StoreError
 from truewheel.examine import runs
 from truewheel.examine.examine import WheelRun, examine
 from truewheel.models.models import find_model
@@ -28,7 +28,7 @@ from truewheel.pages.terminal import to_lines
 from truewheel.pages.wheel import describe_wheel
 from truewheel.repair.repair import RepairedWheel, repair_wheel
 from truewheel.report import Report, make_report
-from truewheel.stages import stage, timed
+from truewheel.stages import refusals_told, stage, timed
 from truewheel.store.wheelhouse import Stored, Wheelhouse
 
 
@@ -52,7 +52,7 @@ def build(order: Order, house: Wheelhouse, console: Console) -> Outcome:
             in the wheelhouse's `rejected` folder with its report.
     """
     seconds: dict[str, float] = {}
-    with timed(seconds, "plan"):
+    with timed(seconds, "plan"), refusals_told(PlanError, "plan"):
         ready = prepare(order, console)
     if order.cache and (found := _find(order, ready, house)):
         return Outcome(found, fresh=False)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
-from importlib import resources
 from typing import TypeVar
 
 import msgspec
+
+from truewheel.decoding import load_table
 
 _T = TypeVar("_T")
 
@@ -44,4 +45,4 @@ def machine_levels(machine: str) -> tuple[str, ...]:
 
 def read_table(file: str, kind: type[_T]) -> _T:
     """Read a table of this room."""
-    return msgspec.toml.decode(resources.files("truewheel.cpu").joinpath(file).read_bytes(), type=kind)
+    return load_table("truewheel.cpu", file, kind)

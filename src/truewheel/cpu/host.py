@@ -13,9 +13,11 @@ from truewheel.carried.cores import count_usable
 from truewheel.cpu.architecture import machine_levels
 from truewheel.cpu.features import feature_table
 from truewheel.cpu.levels import highest_level
+from truewheel.files import read_file
 
 _CGROUP = Path("/sys/fs/cgroup")
 _LOADERS = Path("/lib")
+_MOST_BYTES = 64 << 20
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
@@ -79,7 +81,7 @@ def detect_host() -> Host:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(errors="replace")
+        return read_file(path, _MOST_BYTES).decode("utf-8", "replace")
     except OSError:
         return ""
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import msgspec
-
 from truewheel.binary.code import CodeFacts
 from truewheel.binary.elf import ElfFacts
 from truewheel.build.evidence import Evidence
 from truewheel.child.emulated_run import EmulatedRun
 from truewheel.child.smoke import SmokeRecord
 from truewheel.child.system_info import SystemInfo
+from truewheel.decoding import UnreadableError
 from truewheel.examine.reading import WheelFacts
 from truewheel.plan.carried import BUILD_INFO, CarriedPlan, claims_of, read_carried
 from truewheel.plan.plan import Plan
@@ -58,7 +57,7 @@ class Facts(NamedTuple):
         """Return what `truewheel.json` in the wheel says; None where it says nothing that can be read."""
         try:
             return read_carried(self.wheel.texts.get(f"{self.wheel.dist_info}/{BUILD_INFO}", ""))
-        except (msgspec.DecodeError, ValueError, RecursionError):
+        except (UnreadableError, ValueError):
             return None
 
     @property

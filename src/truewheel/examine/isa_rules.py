@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 import functools
 import re
-from importlib import resources
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -14,6 +13,7 @@ import msgspec
 from truewheel.binary.code import CodeFacts, Kernel
 from truewheel.binary.decode import UNNAMED
 from truewheel.binary.guards import GUARDED
+from truewheel.decoding import load_table
 
 GUARD_RULE = "cpuid-guarded"
 SUFFIX_RULE = "named for it"
@@ -87,8 +87,7 @@ class _Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @functools.cache
 def isa_rules() -> tuple[Rule, ...]:
     """Return the rules of the data file."""
-    text = resources.files("truewheel.examine").joinpath("isa_rules.toml").read_bytes()
-    return msgspec.toml.decode(text, type=_Rules).rule
+    return load_table("truewheel.examine", "isa_rules.toml", _Rules).rule
 
 
 def needles() -> dict[str, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import msgspec
 
 from truewheel.binary.code import CodeFacts
 from truewheel.binary.elf import ElfFacts
+from truewheel.decoding import decode_json, encode_json
 from truewheel.wheel.archive import WheelFile
 from truewheel.wheel.sources import SourceFacts
 
@@ -49,25 +51,26 @@ class WheelFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 def encode(value: Any) -> bytes:
     """Return facts as one line of JSON."""
-    return msgspec.json.encode(value, enc_hook=_encode_path)
+    return encode_json(value, _encode_path)
 
 
 def decode(data: bytes, kind: Any) -> Any:
     """Read facts back; whatever does not have their shape is refused.
 
     Raises:
-        msgspec.DecodeError: the bytes are not what they should be.
+        UnreadableError: the bytes are not what they should be.
     """
-    return msgspec.json.decode(data, type=kind, dec_hook=_decode_path)
+    return decode_json(data, kind, _decode_path)
 
 
 def _encode_path(value: Any) -> Any:
     if isinstance(value, Path):
-        return str(value)
+        # Names are bytes, and JSON has texts alone: each byte becomes one letter.
+        return os.fsencode(value).decode("latin-1")
     raise NotImplementedError(type(value))
 
 
 def _decode_path(kind: type, value: Any) -> Any:
     if issubclass(kind, Path):
-        return kind(value)
+        return kind(os.fsdecode(str(value).encode("latin-1")))
     raise NotImplementedError(kind)

@@ -17,6 +17,7 @@ import msgspec
 from truewheel import process
 from truewheel.config.locations import cache_root
 from truewheel.cpu.host import detect_host
+from truewheel.decoding import UnreadableError, decode_json
 from truewheel.errors import CheckError
 from truewheel.examine.child import AnswerLine, ReadRequest
 from truewheel.examine.reading import LibraryFacts, WheelFacts, decode, encode
@@ -139,7 +140,8 @@ class _Reading:
             if answer.library in request.libraries and answer.facts is not None:
                 self.libraries[str(answer.library)] = answer.facts
             if answer.sources is not None and request.sources:
-                self.sources = msgspec.json.decode(answer.sources, type=SourceFacts)
+                with contextlib.suppress(UnreadableError):
+                    self.sources = decode_json(answer.sources, SourceFacts)
                 self.wants_sources = False
         missed = [name for name in request.libraries if name not in self.libraries]
         done = bool(answers) and answers[-1].done
@@ -207,7 +209,7 @@ def _lines(data: bytes, kind: type) -> Iterator[Any]:
     for line in data.splitlines():
         try:
             yield decode(line, kind)
-        except msgspec.DecodeError:
+        except UnreadableError:
             return
 
 
@@ -222,16 +224,18 @@ def _read_audit(result: process.Result | None) -> dict[str, Any] | None:
     if result is None or result.returncode != 0 or start < 0:
         return None
     try:
-        table: dict[str, Any] = msgspec.json.decode(result.stdout[start:], type=dict[str, Any])
-    except msgspec.DecodeError:
+        return decode_json(result.stdout[start:], dict[str, Any])
+    except UnreadableError:
         return None
-    return table
 
 
 def _cache_path(path: Path, sha256: str, needles: Mapping[str, tuple[str, ...]]) -> Path:
     tools = " ".join(f"{name} {version(name)}" for name in ("auditwheel", "iced-x86", "pyelftools"))
-    key = f"{prover_hash()}\0{tools}\0{sha256}\0{path.name}\0".encode() + msgspec.json.encode(
-        dict(sorted(needles.items()))
+    key = (
+        f"{prover_hash()}\0{tools}\0{sha256}\0".encode()
+        + os.fsencode(path.name)
+        + b"\0"
+        + msgspec.json.encode(dict(sorted(needles.items())))
     )
     return cache_root() / "facts" / hashlib.sha256(key).hexdigest()
 
@@ -240,7 +244,7 @@ def _recall(path: Path) -> WheelFacts | None:
     data = read_record(path)
     try:
         known: WheelFacts | None = decode(data, WheelFacts) if data is not None else None
-    except msgspec.DecodeError:
+    except UnreadableError:
         return None
     return known
 

@@ -18,7 +18,7 @@ from filelock import FileLock
 from truewheel.config.load import LoadedRecipe
 from truewheel.config.tables import PathSource
 from truewheel.errors import FetchError, LoadError
-from truewheel.files import hash_file, remove, replacing_folder
+from truewheel.files import hash_file, read_file, remove, replacing_folder
 from truewheel.kept.entry import is_kept, keep
 from truewheel.kept.record import refuse_kept
 from truewheel.machine import index
@@ -71,7 +71,7 @@ def read_changes(loaded: LoadedRecipe) -> Changes:
 
 def _read(path: Path, what: str) -> bytes:
     try:
-        return path.read_bytes()
+        return read_file(path)
     except OSError as error:
         raise LoadError(
             f"{path}: the recipe names this {what}, but it cannot be read",
@@ -93,7 +93,7 @@ def tree_hash(loaded: LoadedRecipe) -> str:
     digest = hashlib.sha256()
     for relative in _tree_files(root, loaded.recipe.source.exclude):
         digest.update(f"{relative}\0".encode())
-        digest.update(hashlib.sha256((root / relative).read_bytes()).digest())
+        digest.update(hashlib.sha256(read_file(root / relative)).digest())
     return digest.hexdigest()
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from truewheel.decoding import UnreadableError, decode_packed
 from truewheel.files import remove
 from truewheel.kept.parts import Compared, KeptPart, boot, compare_parts, list_parts
 from truewheel.kept.record import DamagedError, load_record, refuse_kept, write_record
@@ -160,8 +161,8 @@ def _refuse(found: Compared, sha256: str) -> None:
 
 def _load(path: Path) -> _Seal:
     try:
-        return msgspec.msgpack.decode(load_record(_place(path)), type=_Seal)
-    except msgspec.DecodeError as error:
+        return decode_packed(load_record(_place(path)), _Seal)
+    except UnreadableError as error:
         raise DamagedError("its seal cannot be read") from error
 
 

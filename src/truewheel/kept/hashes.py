@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from truewheel.decoding import UnreadableError, decode_packed
 from truewheel.kept.parts import KeptPart, boot, list_parts
 from truewheel.kept.record import read_record, write_record
 
@@ -42,6 +43,6 @@ def hash_files(paths: Iterable[Path], record: Path) -> dict[Path, str]:
 
 def _recall(record: Path) -> _Seen:
     data = read_record(record)
-    with contextlib.suppress(msgspec.DecodeError):
-        return msgspec.msgpack.decode(data, type=_Seen) if data else _Seen()
+    with contextlib.suppress(UnreadableError):
+        return decode_packed(data, _Seen) if data else _Seen()
     return _Seen()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -18,14 +19,28 @@ _NETWORK_SIGNS = (
     "Network is unreachable",
     "ConnectTimeout",
 )
+_PASSED = re.compile(
+    r"(PIP|KEYRING|PYTHON_KEYRING)_[A-Z_]+|NETRC|XDG_[A-Z]+_(HOME|DIRS)|DBUS_SESSION_BUS_ADDRESS"
+    r"|(https?|all|no)_proxy|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE",
+    re.IGNORECASE,
+)
+_MEANING = {"TARGET", "PREFIX", "USER", "ROOT", "REQUIREMENT", "CONSTRAINT", "NO_DEPS", "PYTHON", "REQUIRE_VIRTUALENV"}
 _TIMEOUT_SECONDS = 1800.0
 PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input")
 
 
 def pip_environment() -> dict[str, str]:
-    """Return our environment without what would change pip's meaning of a requirement."""
-    dropped = ("PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_ROOT", "PIP_REQUIREMENT", "PIP_CONSTRAINT", "PIP_NO_DEPS")
-    return {key: value for key, value in os.environ.items() if key not in dropped}
+    """Return the plain environment with what tells pip where packages are and how to get there.
+
+    What would change pip's meaning of a requirement is left out, as is whatever else we were given: the loader's and
+    Python's own variables decide what code runs, and secrets are nobody's business but the index's.
+    """
+    passed = {
+        name: value
+        for name, value in os.environ.items()
+        if _PASSED.fullmatch(name) and name.upper().removeprefix("PIP_") not in _MEANING
+    }
+    return {**process.plain_environment(), **passed}
 
 
 def run_pip(arguments: Sequence[str], *, what: str, search_path: str = "") -> str:

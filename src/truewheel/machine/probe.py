@@ -26,6 +26,7 @@ from truewheel.cpu.architecture import machine_levels
 from truewheel.cpu.features import features_of_macros
 from truewheel.cpu.host import Host
 from truewheel.cpu.levels import level_features
+from truewheel.decoding import UnreadableError, decode_json
 from truewheel.errors import FetchError
 from truewheel.files import read_file, remove, write_file
 from truewheel.kept.entry import growing
@@ -154,8 +155,8 @@ def try_toolchain(candidate: Toolchain, host: Host, say: tools.Say, *, native: b
     """Compile and run the probes; the result is remembered until the compiler or the CPU changes."""
     record = cache_root() / "probes" / _trial_key(candidate, host, native=native)
     if data := read_record(record):
-        with contextlib.suppress(msgspec.DecodeError):
-            return msgspec.json.decode(data, type=Toolchain)
+        with contextlib.suppress(UnreadableError):
+            return decode_json(data, Toolchain)
     first = "; its first time takes a minute, it builds its C++ library" if candidate.kind == "zig" else ""
     say(f"         trying {candidate.kind} {candidate.version} on this CPU{first}")
     with running(candidate, say):
@@ -360,7 +361,7 @@ def _find_note(candidate: Toolchain, scratch: Path) -> Literal["linker", "object
     (scratch / "note.c").write_text("int note(void) { return 1; }\n")
     command = [candidate.cc, "-shared", "-fPIC", f"-Wl,-z,{level}", "note.c", "-o", str(library)]
     done = _run(command, cwd=scratch, timeout=_PROBE_SECONDS)
-    written = done.returncode == 0 and library.is_file() and read_elf(library.read_bytes()).isa_level == level
+    written = done.returncode == 0 and library.is_file() and read_elf(read_file(library)).isa_level == level
     return "linker" if written else "object"
 
 

@@ -71,7 +71,7 @@ _FINDERS = {"rustc": find_rust}
 @functools.cache
 def _ask_version(rustc: str) -> process.Completed:
     """Return how `rustc --version` ended; a program is asked once, since a table asks for Rust in many of its cells."""
-    return process.run([rustc, "--version"], timeout=_SECONDS)
+    return process.run([rustc, "--version"], env=process.plain_environment() | rust_environment(), timeout=_SECONDS)
 
 
 def cargo_home() -> Path:

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from packaging.version import Version
 
 from truewheel import process
 from truewheel.config.locations import cache_root
+from truewheel.decoding import load_table
 from truewheel.errors import FetchError
 from truewheel.kept.entry import is_kept, is_sealed, keep
 from truewheel.machine import index
@@ -67,8 +67,7 @@ class _Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @functools.cache
 def _tables() -> _Tables:
-    text = resources.files("truewheel.machine").joinpath("tools.toml").read_bytes()
-    return msgspec.toml.decode(text, type=_Tables)
+    return load_table("truewheel.machine", "tools.toml", _Tables)
 
 
 def tool_pins() -> dict[str, ToolPin]:
@@ -86,7 +85,7 @@ def on_machine(name: str) -> Tool | None:
     found = shutil.which(name)
     if found is None:
         return None
-    done = process.run([found, "--version"], timeout=20)
+    done = process.run([found, "--version"], timeout=20, merge_stderr=False)
     match = re.search(r"\d+(\.\d+)+", done.output)
     if done.returncode != 0 or match is None:
         return None

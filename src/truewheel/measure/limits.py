@@ -21,6 +21,7 @@ from truewheel.config.locations import cache_root
 from truewheel.console import Console
 from truewheel.cpu.features import with_implied
 from truewheel.cpu.host import Host, available_memory
+from truewheel.decoding import UnreadableError, decode_json, read_text
 from truewheel.errors import BuildError, TruewheelError
 from truewheel.machine.probe import Toolchain
 from truewheel.measure.limits_program import build_program, find_compiler
@@ -202,8 +203,8 @@ def read_output(text: str) -> Reading:
     size = bound = 0
     for row in text.splitlines():
         try:
-            line = msgspec.json.decode(row, type=_Line)
-        except msgspec.DecodeError:
+            line = decode_json(row, _Line)
+        except UnreadableError:
             continue
         if not line.kernel:
             size, bound = max(size, line.bytes), max(bound, line.bound)
@@ -311,6 +312,6 @@ def _core_of(cpu: int) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text().strip()
-    except OSError:
+        return read_text(path).strip()
+    except UnreadableError:
         return ""

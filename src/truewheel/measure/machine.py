@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from truewheel.cpu.host import Host
+from truewheel.decoding import UnreadableError, read_text
 from truewheel.measure.result import Machine
 
 _STEAL = 7
@@ -30,9 +31,9 @@ class Clock(NamedTuple):
 def read_clock(path: Path = Path("/proc/stat")) -> Clock:
     """Read CPU times; zeros where the system does not say."""
     try:
-        ticks = [int(word) for word in path.read_text().splitlines()[0].split()[1:]]
+        ticks = [int(word) for word in read_text(path).splitlines()[0].split()[1:]]
         load = os.getloadavg()[0]
-    except (OSError, ValueError, IndexError):
+    except (UnreadableError, OSError, ValueError, IndexError):
         return Clock(0, 0, 0.0)
     # Guests' time is counted in user time as well.
     return Clock(ticks[_STEAL] if len(ticks) > _STEAL else 0, sum(ticks[: _STEAL + 1]), load)
@@ -55,7 +56,7 @@ def describe_machine(host: Host, before: Clock, after: Clock) -> Machine:
 def _read_choice(path: Path) -> str:
     """Return the chosen word of a kernel setting such as `always [madvise] never`."""
     try:
-        text = path.read_text()
-    except OSError:
+        text = read_text(path)
+    except UnreadableError:
         return "unknown"
     return text.partition("[")[2].partition("]")[0] or "unknown"

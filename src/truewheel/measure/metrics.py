@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from truewheel.child.work import Work, Workload
+from truewheel.decoding import UnreadableError, convert
 from truewheel.measure.result import Cost, Limits
 
 
@@ -86,8 +87,8 @@ def read_event(item: Work, event: Mapping[str, Any]) -> Iterator[tuple[str, floa
         ValueError: it is not what the protocol says.
     """
     try:
-        answer = msgspec.convert({"prompt": 0, **event}, _Answer)
-    except msgspec.ValidationError as error:
+        answer = convert({"prompt": 0, **event}, _Answer)
+    except UnreadableError as error:
         raise ValueError(str(error)) from error
     if answer.seconds <= 0 or answer.count < 0:
         raise ValueError(f"{item.id} took {answer.seconds} s for {answer.count} tokens")

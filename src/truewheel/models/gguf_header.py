@@ -14,6 +14,7 @@ from typing import BinaryIO
 import msgspec
 
 from truewheel.errors import LoadError
+from truewheel.files import open_file
 from truewheel.models.gguf_types import TENSOR_TYPES
 
 _MAX_TENSORS = 100_000
@@ -111,7 +112,7 @@ def read_gguf_contents(path: Path) -> GgufContents:
 
 def _read(path: Path) -> GgufContents:
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             size = os.fstat(stream.fileno()).st_size
             return _Reader(stream, size, path).contents()
     except OSError as error:

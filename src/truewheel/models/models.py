@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import shutil
 import zipfile
-from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ import msgspec
 from filelock import FileLock
 
 from truewheel.config.locations import cache_root
+from truewheel.decoding import load_table
 from truewheel.errors import FetchError
 from truewheel.files import replacing
 from truewheel.kept.entry import is_kept, keep
@@ -60,8 +60,7 @@ class PackagedModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ren
 @functools.cache
 def packaged_models() -> dict[str, PackagedModel]:
     """Return the models that packages carry, by name."""
-    text = resources.files("truewheel.models").joinpath("models.toml").read_bytes()
-    return msgspec.toml.decode(text, type=dict[str, PackagedModel])
+    return load_table("truewheel.models", "models.toml", dict[str, PackagedModel])
 
 
 def find_model(name: str, on_progress: Progress | None = None) -> Model:

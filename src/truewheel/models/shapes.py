@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import functools
 from collections.abc import Collection, Iterator
-from importlib import resources
 from typing import NamedTuple
 
 import msgspec
 
+from truewheel.decoding import load_table
 from truewheel.errors import LoadError
 from truewheel.models.tensor_mix import QUANTIZATIONS
 
@@ -68,8 +68,7 @@ class SyntheticName(NamedTuple):
 @functools.cache
 def known_shapes() -> dict[str, Shape]:
     """Return the shapes by name."""
-    text = resources.files("truewheel.models").joinpath("shapes.toml").read_bytes()
-    return msgspec.toml.decode(text, type=dict[str, Shape])
+    return load_table("truewheel.models", "shapes.toml", dict[str, Shape])
 
 
 def is_synthetic_name(name: str) -> bool:

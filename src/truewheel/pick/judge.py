@@ -12,6 +12,7 @@ from packaging.specifiers import SpecifierSet
 from truewheel.checks.python_tags import MAX_VALUE, show_value
 from truewheel.cpu.features import feature_table
 from truewheel.cpu.host import Host
+from truewheel.decoding import MOST_JSON, UnreadableError, decode_json, read_bounded
 from truewheel.errors import CheckError
 from truewheel.examine.examine import examine
 from truewheel.examine.facts import Facts
@@ -25,7 +26,6 @@ from truewheel.wheel.archive import MalformedWheelError, WheelFile
 from truewheel.wheel.name import parse_wheel_name
 
 REJECTED = "rejected"
-_UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 _SHOWN = 3
 
 
@@ -94,12 +94,11 @@ def _compare_report(candidate: Candidate, sha256: str) -> tuple[Candidate, str]:
     """Return the candidate with what the report beside it proves, and why it is not taken where it is not."""
     path = candidate.path.with_name(f"{candidate.path.name}.report.json")
     try:
-        data = path.read_bytes()
-        proof = msgspec.json.decode(data, type=_Proof)
-    except FileNotFoundError:
-        return replace(candidate, doubts=("unproven: no report lies beside it",)), ""
-    except (OSError, *_UNREADABLE):
-        return replace(candidate, doubts=("unproven: its report cannot be read",)), ""
+        data = read_bounded(path, MOST_JSON)
+        proof = decode_json(data, _Proof)
+    except UnreadableError as error:
+        doubt = "no report lies beside it" if error.missing else "its report cannot be read"
+        return replace(candidate, doubts=(f"unproven: {doubt}",)), ""
     if proof.sha256 != sha256:
         return candidate, "it is not the file that was proven: its report is about another one"
     if proof.verdict not in ("passed", "unproven"):
@@ -109,7 +108,7 @@ def _compare_report(candidate: Candidate, sha256: str) -> tuple[Candidate, str]:
         doubt = "unproven: its report was changed, or another version of truewheel wrote it"
     try:
         read_report(data)
-    except _UNREADABLE:
+    except UnreadableError:
         doubt = "unproven: its report was written by another version of truewheel"
     return replace(candidate, proven="unproven" if doubt else "passed", doubts=(doubt,) if doubt else ()), ""
 

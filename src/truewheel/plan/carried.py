@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from truewheel.config.tables import Label
 from truewheel.cpu.levels import LEVELS
+from truewheel.decoding import decode_json
 from truewheel.plan.plan import Plan
 
 BUILD_INFO = "truewheel.json"
@@ -129,10 +130,9 @@ def read_carried(text: str | bytes) -> CarriedPlan:
     """Return what `truewheel.json` says of the plan, whichever version of this program wrote it.
 
     Raises:
-        msgspec.DecodeError: it does not say, or is no JSON.
+        UnreadableError: it does not say, or is no JSON.
         ValueError: there is no such level.
-        RecursionError: it is nested too deeply.
     """
-    if msgspec.json.decode(text, type=_Schema).schema == 1:
-        return msgspec.json.decode(text, type=_Info1).plan.claims()
-    return msgspec.json.decode(text, type=_Info2).plan.claims()
+    if decode_json(text, _Schema).schema == 1:
+        return decode_json(text, _Info1).plan.claims()
+    return decode_json(text, _Info2).plan.claims()

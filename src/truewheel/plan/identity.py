@@ -7,8 +7,10 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+from truewheel.files import read_file
+
 WRITERS = (
-    "files.py", "kept/entry.py", "kept/parts.py", "kept/record.py", "process.py", "carried/",
+    "decoding.py", "files.py", "kept/entry.py", "kept/parts.py", "kept/record.py", "process.py", "carried/",
     "cpu/", "config/dialects", "targets/", "plan/", "fetch/", "build/", "repair/",
     "corridor/obtain.py", "machine/index.py", "machine/probe", "machine/rust.py", "machine/tools.", "binary/rename.py",
     "wheel/archive.py", "wheel/container.py", "wheel/identity.py", "wheel/name.py", "wheel/record.py",
@@ -42,5 +44,5 @@ def _hash(has_part: Callable[[str], bool]) -> str:
         relative = path.relative_to(root).as_posix()
         if path.is_file() and "__pycache__" not in path.parts and has_part(relative):
             digest.update(f"{relative}\0".encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+            digest.update(hashlib.sha256(read_file(path)).digest())
     return digest.hexdigest()

@@ -15,6 +15,7 @@ from truewheel.build.evidence import Evidence
 from truewheel.build.product import BuiltWheel
 from truewheel.config.dialects import own_names
 from truewheel.errors import CheckError, RepairError
+from truewheel.files import read_file
 from truewheel.plan.carried import BUILD_INFO
 from truewheel.plan.plan import MaturinPlan, Plan
 from truewheel.repair.carried import add_carried
@@ -81,7 +82,7 @@ def _crates(built: BuiltWheel) -> tuple[Crate, ...]:
     lock = built.source.path / "Cargo.lock"
     if not lock.is_file():
         raise RepairError("the source has no Cargo.lock", hint="the crates of a wheel are named by version and hash")
-    return read_crates(lock.read_bytes())
+    return read_crates(lock)
 
 
 def _licences(built: BuiltWheel, dist_info: str) -> dict[str, Member]:
@@ -90,11 +91,11 @@ def _licences(built: BuiltWheel, dist_info: str) -> dict[str, Member]:
         path = built.source.path / name
         if not path.is_file():
             raise RepairError(f"the source has no {name}", hint="package.license-files in the recipe names it")
-        licences[f"{dist_info}/licenses/{name}"] = Member(path.read_bytes())
+        licences[f"{dist_info}/licenses/{name}"] = Member(read_file(path))
     if built.base is not None:
         for libraries in built.plan.taken:
             licences |= {
-                f"{dist_info}/licenses/{libraries.name}/{name}": Member((built.base.source.path / name).read_bytes())
+                f"{dist_info}/licenses/{libraries.name}/{name}": Member(read_file(built.base.source.path / name))
                 for name in libraries.license_files
             }
     licences |= {f"{dist_info}/licenses/{path}": Member(content) for path, content in built.licences.items()}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from truewheel.decoding import UnreadableError, read_toml
 from truewheel.errors import RepairError
 from truewheel.plan.plan import Plan
 
@@ -20,10 +22,6 @@ class _LockedCrate(msgspec.Struct):
 
 class _Lock(msgspec.Struct):
     package: tuple[_LockedCrate, ...]
-
-
-def _decode(lock: bytes) -> _Lock:
-    return msgspec.toml.decode(lock, type=_Lock)
 
 
 class Crate(NamedTuple):
@@ -40,15 +38,15 @@ class Crate(NamedTuple):
     sha256: str
 
 
-def read_crates(lock: bytes) -> tuple[Crate, ...]:
+def read_crates(lock: Path) -> tuple[Crate, ...]:
     """Return the crates that a Cargo.lock names, those that only help to build among them.
 
     Raises:
         RepairError: it is no lock file.
     """
     try:
-        return tuple(Crate(each.name, each.version, each.checksum) for each in _decode(lock).package)
-    except msgspec.DecodeError as error:
+        return tuple(Crate(each.name, each.version, each.checksum) for each in read_toml(lock, _Lock).package)
+    except UnreadableError as error:
         raise RepairError(f"Cargo.lock cannot be read: {error}") from error
 
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from truewheel.config.locations import cache_root
+from truewheel.decoding import MOST_JSON, UnreadableError, decode_json, read_bounded
 from truewheel.errors import StoreError
-from truewheel.files import hash_file, read_file, replacing, write_file
+from truewheel.files import hash_file, replacing, write_file
 from truewheel.kept.hashes import hash_files
 from truewheel.kept.sealed import is_sealed_json
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 _LOCK_SECONDS = 60.0
 _WHEEL, _REPORT = ".whl", ".report.json"
-_MOST = 256 << 20
-"""Bytes of the largest report."""
 
 
 class Stored(NamedTuple):
@@ -191,9 +190,9 @@ def _read(path: Path) -> Stored | None:
 
     wheel = path.with_name(path.name.removesuffix(_REPORT))
     try:
-        data = read_file(path, _MOST)
+        data = read_bounded(path, MOST_JSON)
         report = read_report(data) if is_sealed_json(data) and wheel.is_file() else None
-    except (OSError, msgspec.DecodeError):
+    except UnreadableError:
         return None
     return Stored(wheel, report) if report is not None else None
 
@@ -206,12 +205,10 @@ def _outline(wheel: Path, sha256: str) -> Outline:
         sha256: its hash; empty where there is no such file.
     """
     try:
-        data = read_file(wheel.with_name(f"{wheel.name}{_REPORT}"), _MOST)
-        outline = msgspec.json.decode(data, type=Outline)
-    except FileNotFoundError:
-        return Outline("unknown", _size(wheel))
-    except (OSError, msgspec.DecodeError):
-        return Outline("damaged", _size(wheel))
+        data = read_bounded(wheel.with_name(f"{wheel.name}{_REPORT}"), MOST_JSON)
+        outline = decode_json(data, Outline)
+    except UnreadableError as error:
+        return Outline("unknown" if error.missing else "damaged", _size(wheel))
     doubt = ""
     if not os.path.lexists(wheel):
         doubt = "lost"

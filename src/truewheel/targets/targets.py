@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from importlib import resources
 
 import msgspec
 
 from truewheel.cpu.architecture import architectures
 from truewheel.cpu.host import Host
+from truewheel.decoding import load_table
 from truewheel.errors import PlanError
 
 
@@ -97,8 +97,7 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @functools.cache
 def _table() -> _Table:
-    text = resources.files("truewheel.targets").joinpath("targets.toml").read_bytes()
-    return msgspec.toml.decode(text, type=_Table)
+    return load_table("truewheel.targets", "targets.toml", _Table)
 
 
 def targets() -> tuple[Target, ...]:

@@ -15,6 +15,7 @@ from typing import BinaryIO, NamedTuple
 import msgspec
 
 from truewheel.errors import CheckError
+from truewheel.files import open_file
 from truewheel.wheel.container import Fault, RawMember, RefusedError, content, hash_stream, printable, read_members
 from truewheel.wheel.identity import check_identity, find_dist_info
 from truewheel.wheel.installed import fold, is_pth
@@ -165,16 +166,10 @@ def open_wheel(path: Path) -> BinaryIO:
         CheckError: it is not there, no regular file, or cannot be read.
     """
     try:
-        # A pipe without a writer would keep us waiting.
-        stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
+        return open_file(path)
     except OSError as error:
-        raise CheckError(f"cannot read {path}: {error.strerror or error}", hint="check the path") from error
-    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-        stream.close()
-        raise CheckError(
-            f"{path} is no regular file", hint="a wheel is read more than once, and its file name counts: save it first"
-        )
-    return stream
+        hint = "check the path; a wheel is read more than once, and its file name counts: save a pipe first"
+        raise CheckError(f"cannot read {path}: {error.strerror or error}", hint=hint) from error
 
 
 def read_all(path: Path) -> tuple[WheelFile, dict[str, Member]]:

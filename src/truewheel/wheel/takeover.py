@@ -7,11 +7,11 @@ import functools
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from importlib import resources
 from typing import Literal, NamedTuple
 
 import msgspec
 
+from truewheel.decoding import load_table
 from truewheel.wheel.archive import WheelFile
 from truewheel.wheel.entry_points import EntryPoint, read_entry_points
 from truewheel.wheel.installed import DATA, Destination, fold, place_of
@@ -46,8 +46,7 @@ class _Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
 
 @functools.cache
 def _rules() -> _Rules:
-    text = resources.files("truewheel.wheel").joinpath("takeover.toml").read_bytes()
-    return msgspec.toml.decode(text, type=_Rules)
+    return load_table("truewheel.wheel", "takeover.toml", _Rules)
 
 
 def find_takeovers(members: Iterable[str]) -> Iterator[Takeover]:

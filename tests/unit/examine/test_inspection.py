@@ -18,6 +18,7 @@ from factories import DIST_INFO, LIBRARY, wheel_members
 import truewheel.child.programs
 from truewheel import process
 from truewheel.child.programs import lockdown
+from truewheel.decoding import UnreadableError
 from truewheel.errors import CheckError
 from truewheel.examine import run
 from truewheel.examine.child import AnswerLine, Fault, ReadRequest, read_library, work
@@ -253,7 +254,7 @@ def test_facts_survive_the_way_between_processes():
 
 def test_facts_of_another_shape_are_refused():
     for data in (b"", b"{", b"[]", b'{"elf": 1, "code": null}', b'{"elf": null, "code": {"functions": 1}}'):
-        with pytest.raises(msgspec.DecodeError):
+        with pytest.raises(UnreadableError):
             decode(data, LibraryFacts)
 
 

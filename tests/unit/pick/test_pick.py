@@ -338,7 +338,7 @@ def test_what_cannot_be_opened_is_not_taken(house):
     choice = pick_one(house)
     assert choice.best is None
     assert [other.reason for other in choice.others] == [
-        f"{pipe} is no regular file",
+        f"cannot read {pipe}: it is no regular file",
         f"cannot read {folder}: Is a directory",
         f"cannot read {link}: No such file or directory",
     ]

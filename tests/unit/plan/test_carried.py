@@ -2,10 +2,10 @@
 
 import json
 
-import msgspec
 import pytest
 from factories import make_backend_plan, make_dispatch_plan, make_plan_of
 
+from truewheel.decoding import UnreadableError
 from truewheel.plan.carried import CarriedBackend, CarriedPlan, claims_of, read_carried
 
 BACKEND = {"name": "best", "library": "toy/libk-best.so", "target": "k-best", "features": ["avx2"], "flags": ["-mavx2"]}
@@ -49,5 +49,5 @@ def test_a_wheel_made_before_is_read():
     ],
 )
 def test_what_is_no_account_of_a_plan_is_refused(text):
-    with pytest.raises((msgspec.DecodeError, ValueError)):
+    with pytest.raises((UnreadableError, ValueError)):
         read_carried(text)

@@ -119,7 +119,7 @@ def test_a_pipe_is_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / FILENAME)
     with pytest.raises(CheckError, match="no regular file") as caught:
         read_wheel(tmp_path / FILENAME)
-    assert "save it first" in caught.value.hint
+    assert "save a pipe first" in caught.value.hint
 
 
 def test_single_files_are_read_after_all_was_accepted(path):
