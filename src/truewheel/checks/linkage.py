@@ -13,6 +13,7 @@ from truewheel.checks.finding import Finding
 from truewheel.checks.links import Links, list_names, system_libraries
 from truewheel.checks.symbols import compare_policy, compare_versions, find_undefined
 from truewheel.examine.facts import Facts
+from truewheel.wheel.installed import place_of
 
 CODES = {
     "LINK-DAMAGED": "An ELF file in the wheel cannot be read: it is cut off or corrupt.",
@@ -52,7 +53,7 @@ def check(facts: Facts) -> Iterator[Finding]:
     links = Links(facts)
     said = set()
     for path, elf in facts.libraries.items():
-        yield from _runpath(facts, path, elf)
+        yield from _runpath(path, elf)
         for finding in itertools.chain(_needed(links, path, elf), compare_versions(links, path, elf)):
             said.add(finding.code)
             yield finding
@@ -104,13 +105,13 @@ def _may_need(links: Links, machine: str) -> frozenset[str]:
 
 def _looks_elsewhere(links: Links, path: str, elf: ElfFacts) -> bool:
     """Tell whether a library is looked for in the folder of another project, which the wheel may require."""
-    folders = [folder for entry in elf.runpath if (folder := _folder_of(links.facts, path, entry))]
+    folders = [folder for entry in elf.runpath if (folder := _folder_of(path, entry))]
     return bool(links.required) and any(folder[0] not in links.folders for folder in folders)
 
 
-def _runpath(facts: Facts, path: str, elf: ElfFacts) -> Iterator[Finding]:
+def _runpath(path: str, elf: ElfFacts) -> Iterator[Finding]:
     for entry in elf.runpath:
-        if _folder_of(facts, path, entry) is None:
+        if _folder_of(path, entry) is None:
             yield Finding(
                 code="LINK-RPATH",
                 where=path,
@@ -119,7 +120,7 @@ def _runpath(facts: Facts, path: str, elf: ElfFacts) -> Iterator[Finding]:
             )
 
 
-def _folder_of(facts: Facts, path: str, entry: str) -> tuple[str, ...] | None:
+def _folder_of(path: str, entry: str) -> tuple[str, ...] | None:
     """Return the folder that an entry of a run path means, below the one that wheels are installed in; None outside.
 
     Other projects are installed in the same folder, so a path may lead to theirs without leaving it.
@@ -127,7 +128,9 @@ def _folder_of(facts: Facts, path: str, entry: str) -> tuple[str, ...] | None:
     origin, *parts = entry.replace("${ORIGIN}", "$ORIGIN").split("/")
     if origin != "$ORIGIN":
         return None
-    folders = _installed(facts, path)[:-1]
+    place = place_of(path)
+    # A program's folder lies beside the one that wheels are installed in.
+    folders = ["bin"] * (place.root == "bin") + place.path.split("/")[:-1]
     for part in parts:
         if part == "..":
             if not folders:
@@ -136,14 +139,6 @@ def _folder_of(facts: Facts, path: str, entry: str) -> tuple[str, ...] | None:
         elif part not in ("", "."):
             folders.append(part)
     return tuple(folders)
-
-
-def _installed(facts: Facts, path: str) -> list[str]:
-    """Return the parts of the path that an installer gives a file, below site-packages or the environment."""
-    parts = path.split("/")
-    if parts[0] != f"{facts.wheel.dist_info.removesuffix('.dist-info')}.data" or len(parts) < 3:  # noqa: PLR2004
-        return parts
-    return ["bin", *parts[2:]] if parts[1] == "scripts" else parts[2:]
 
 
 class _Copy(NamedTuple):

@@ -13,6 +13,7 @@ import msgspec
 
 from truewheel.binary.elf import ElfFacts
 from truewheel.examine.facts import Facts
+from truewheel.wheel.installed import place_of
 
 X86_64 = "EM_X86_64"
 """What ELF calls the machine of which most is known."""
@@ -74,7 +75,7 @@ class Links:
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
         self.required = _required(facts)
-        self.folders = {path.partition("/")[0] for path in facts.wheel.entries}
+        self.folders = {place_of(path).path.partition("/")[0] for path in facts.wheel.entries}
         self._floors: dict[tuple[str, str], tuple[int, int]] = {}
         for promise in filter(None, map(promise_of, facts.wheel.name.platforms)):
             key = (promise.family, promise.architecture)

@@ -17,6 +17,7 @@ import msgspec
 from truewheel.errors import CheckError
 from truewheel.wheel.container import Fault, RawMember, RefusedError, content, hash_stream, printable, read_members
 from truewheel.wheel.identity import check_identity, explain_dist_info, find_dist_info
+from truewheel.wheel.installed import fold
 from truewheel.wheel.name import WheelName, parse_wheel_name
 from truewheel.wheel.record import Digests, asked_algorithms, verify_record
 
@@ -306,23 +307,19 @@ def _refuse_doubles(names: list[str]) -> None:
         if plain in exact:
             raise RefusedError(Fault("ARCHIVE-TWICE", name, "two members have this name"))
         exact.add(plain)
-        folded = _fold(plain)
+        folded = fold(plain)
         if folded in seen:
             other = seen[folded]
             reason = f"on some file systems it is the same as {other!r}"
             raise RefusedError(Fault("ARCHIVE-COLLISION", name, reason))
         seen[folded] = name
     files = {name for name in names if not name.endswith("/")}
-    folded_files = {_fold(name) for name in files}
+    folded_files = {fold(name) for name in files}
     for parent in {parent for name in names for parent in _parents(name)}:
         if parent in files:
             raise RefusedError(Fault("ARCHIVE-TWICE", parent, "it is a file and a folder"))
-        if _fold(parent) in folded_files:
+        if fold(parent) in folded_files:
             raise RefusedError(Fault("ARCHIVE-COLLISION", parent, "on some file systems it is a file and a folder"))
-
-
-def _fold(name: str) -> str:
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def _parents(name: str) -> Iterator[str]:

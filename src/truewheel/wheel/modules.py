@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from truewheel.wheel.installed import path_in_site
+
 MAX_DEPTH = 30
 """Folders above a file; in a deeper one it is no module."""
 
@@ -17,7 +19,6 @@ _MAX_NAMES_AN_IMPORT = 50
 _ASIDE = frozenset(("benchmark", "benchmarks", "doc", "docs", "example", "examples", "test", "testing", "tests"))
 _ASIDE_FILE = re.compile(r"(conftest|setup|noxfile|versioneer|test_\w*|\w*_tests?)\.pyw?")
 _VENDORED = re.compile(r"_?(vendor|vendored|extern|externals?|third_?party|3rd_?party|bundled)")
-_INSTALLED = re.compile(r"[^/]+\.data/(?:purelib|platlib)/(.+)")
 _SUFFIX = re.compile(r"\.(py|pyw|pyc|so|pyd|[\w-]+\.so|[\w-]+\.pyd)")
 
 
@@ -92,8 +93,7 @@ class ModuleTree:
 
 def find_module_name(path: str) -> str:
     """Return the dotted name under which a file of a wheel is imported, or an empty text."""
-    installed = _INSTALLED.fullmatch(path)
-    folder, _, file = (installed[1] if installed else path).rpartition("/")
+    folder, _, file = path_in_site(path).rpartition("/")
     stem, dot, rest = file.partition(".")
     parts = [*folder.split("/"), stem] if folder else [stem]
     if not _SUFFIX.fullmatch(dot + rest) or not all(part.isidentifier() for part in parts) or "__pycache__" in parts:
