@@ -21,6 +21,7 @@ from factories import (
     wheel_members,
 )
 from planted_emulation import PLANTED_EMULATION
+from planted_installed import planted as planted_installed
 from planted_isa import PLANTED_ISA
 from planted_linkage import PLANTED_LINKAGE
 from planted_metadata import planted as planted_metadata
@@ -138,6 +139,7 @@ PLANTED = {
     **PLANTED_ISA,
     **PLANTED_LINKAGE,
     **planted_metadata(make_facts),
+    **planted_installed(make_facts),
     "CHECK-UNLOCKED": lambda: make_facts(locked=False),
     "SIZE-DOUBLED": _doubled,
     "SIZE-DEBUG": lambda: _library(debug_sections=(".symtab", ".debug_info"), debug_bytes=1 << 20),

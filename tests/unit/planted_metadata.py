@@ -11,7 +11,7 @@ _KINDS = {".so": "elf", ".pyd": "pe", ".dll": "pe", ".dylib": "macho"}
 _IMPORTABLE = (".py", ".so", ".pyd")
 
 
-def with_wheel(facts, *, tags="", files=(), without=(), metadata="", wheel="", entry_points=None):
+def with_wheel(facts, *, tags="", files=(), without=(), metadata="", first="", wheel="", entry_points=None):
     """Return facts of a wheel with other tags, files and texts; Python files are scanned.
 
     Args:
@@ -20,13 +20,14 @@ def with_wheel(facts, *, tags="", files=(), without=(), metadata="", wheel="", e
         files: paths, or a table of paths and texts.
         without: paths to take out.
         metadata: lines to add to METADATA.
+        first: lines to put in front of it.
         wheel: lines that replace WHEEL's.
         entry_points: the text of entry_points.txt.
     """
     files = dict.fromkeys(files, "") if not isinstance(files, dict) else files
     dist_info, old = facts.wheel.dist_info, facts.wheel
     texts = dict(old.texts)
-    texts[f"{dist_info}/METADATA"] += metadata
+    texts[f"{dist_info}/METADATA"] = first + texts[f"{dist_info}/METADATA"] + metadata
     texts[f"{dist_info}/WHEEL"] = wheel or texts[f"{dist_info}/WHEEL"]
     if entry_points is not None:
         texts[f"{dist_info}/entry_points.txt"] = entry_points
@@ -59,6 +60,7 @@ def planted(make_facts):
         "META-DEPENDENCY-EXTRA": importing("import yaml\n", 'Requires-Dist: PyYAML>=6; extra == "all"\n'),
         "META-DEPENDENCY-LAZY": importing("def load():\n    import yaml\n"),
         "META-REQUIREMENT": plant(metadata="Requires-Dist: numpy => 1.26\n"),
+        "META-VERSION": plant(first="Metadata-Version: 9.0\n"),
         "META-PYTHON": plant(tags="cp39-cp39-linux_x86_64", metadata="Requires-Python: >=3.10\n"),
         "META-PYTHON-OLDER": plant(tags="cp37-abi3-linux_x86_64", metadata="Requires-Python: >=3.9\n"),
         "META-ABI": plant(tags="cp312-cp312-linux_x86_64", files=["toy_engine/_fast.cpython-311-x86_64-linux-gnu.so"]),

@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 from truewheel.checks.finding import Finding
 from truewheel.checks.python_tags import MAX_VALUE, compare_abis, compare_pythons, read_pythons, show_value
 from truewheel.examine.facts import Facts
+from truewheel.wheel.entry_points import EntryPoint, read_entry_points
 from truewheel.wheel.modules import MAX_DEPTH, ModuleTree, find_module_name, is_vendored, list_prefixes, stands_aside
 
 CODES = {
@@ -26,6 +27,7 @@ CODES = {
     "META-DEPENDENCY-EXTRA": "Code that runs at every import needs a project that only an extra requires.",
     "META-DEPENDENCY-LAZY": "Code that runs later, or only sometimes, needs a project that METADATA does not require.",
     "META-REQUIREMENT": "A Requires-Dist or the Requires-Python cannot be read, so installers refuse or ignore it.",
+    "META-VERSION": "METADATA is of a version that no installer knows, or that is none: those that read it refuse it.",
     "META-PYTHON": "No Python satisfies both Requires-Python and the wheel's tags: nobody can install it.",
     "META-PYTHON-OLDER": "The tags name a Python that Requires-Python refuses.",
     "META-ABI": "The file name of an extension module says that it is for another Python than the wheel's tags: "
@@ -38,6 +40,7 @@ CODES = {
 """What each code means."""
 
 _MAX_VALUES, _MAX_TAGS, _MAX_FINDINGS, _MAX_DEPENDENCIES = 2000, 100, 20, 100
+_KNOWN = re.compile(r"[12]\.\d{1,2}")
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 _LIBRARY = re.compile(r".+\.(?:so(?:\.[\d.]+)?|pyd|dll|dylib)")
 _LICENSE = re.compile(r"licen[cs]e|copying|copyright|notice", re.IGNORECASE)
@@ -66,6 +69,7 @@ def _names() -> _Names:
 def check(facts: Facts) -> Iterator[Finding]:
     """Yield where the wheel's account of itself and its content differ."""
     where = f"{facts.wheel.dist_info}/METADATA"
+    yield from _version(facts, where)
     required, faults = _read_requirements(_values(facts, "Requires-Dist"), where)
     pythons = _values(facts, "Requires-Python")
     allowed, more = read_pythons(pythons, where)
@@ -83,6 +87,13 @@ def check(facts: Facts) -> Iterator[Finding]:
 
 def _values(facts: Facts, key: str) -> list[str]:
     return [str(value) for value in facts.wheel.metadata.get_all(key, [])[:_MAX_VALUES]]
+
+
+def _version(facts: Facts, where: str) -> Iterator[Finding]:
+    for value in _values(facts, "Metadata-Version")[:1]:
+        if not _KNOWN.fullmatch(value.strip()):
+            message = f"Metadata-Version: {show_value(value)} is of no format that is known"
+            yield Finding(code="META-VERSION", where=where, message=message, hint="write it as the core metadata say")
 
 
 def _read_requirements(values: list[str], where: str) -> tuple[dict[str, bool], list[Finding]]:
@@ -249,14 +260,8 @@ def _is_license(path: str) -> bool:
     return _LICENSE.search(file) is not None or any(folder.lower() in ("licenses", "licences") for folder in folders)
 
 
-def _read_entry_points(facts: Facts) -> list[tuple[str, str, str]]:
-    """Return group, name and value of each entry point."""
-    text = facts.wheel.texts.get(f"{facts.wheel.dist_info}/entry_points.txt", "")
-    parser = configparser.RawConfigParser(delimiters=("=",), strict=False, default_section="")
-    parser.optionxform = str  # type: ignore[method-assign,assignment]
-    # Readers of entry points strip every line; a configparser would take an indented one for a continuation.
-    parser.read_string("\n".join(line.strip() for line in text.splitlines()))
-    return [(group, name, value) for group in parser.sections() for name, value in parser.items(group)]
+def _read_entry_points(facts: Facts) -> list[EntryPoint]:
+    return read_entry_points(facts.wheel.texts.get(f"{facts.wheel.dist_info}/entry_points.txt", ""))
 
 
 def _entry_points(facts: Facts, tree: ModuleTree) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from truewheel.checks import (
     equivalence,
     flags,
     hardening,
+    installed,
     isa,
     linkage,
     metadata,
@@ -27,6 +28,7 @@ from truewheel.examine.facts import Facts
 
 CHECKS: dict[str, Check] = {
     "archive": archive.check,
+    "installed": installed.check,
     "isa": isa.check,
     "linkage": linkage.check,
     "hardening": hardening.check,
@@ -47,6 +49,7 @@ MODULES: dict[str, ModuleType] = {
 
 CODES: dict[str, str] = {
     **archive.CODES,
+    **installed.CODES,
     **isa.CODES,
     **linkage.CODES,
     **hardening.CODES,

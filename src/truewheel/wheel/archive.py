@@ -17,11 +17,12 @@ import msgspec
 from truewheel.errors import CheckError
 from truewheel.wheel.container import Fault, RawMember, RefusedError, content, hash_stream, printable, read_members
 from truewheel.wheel.identity import check_identity, explain_dist_info, find_dist_info
-from truewheel.wheel.installed import fold
+from truewheel.wheel.installed import fold, is_pth
 from truewheel.wheel.name import WheelName, parse_wheel_name
 from truewheel.wheel.record import Digests, asked_algorithms, verify_record
 
 _MAX_TEXT = 4 << 20
+_MAX_PTH = 64 << 10
 _MAX_RECORD = 32 << 20
 _MAX_NAME, _MAX_PART = 1024, 255
 _TEXTS = ("METADATA", "WHEEL", "entry_points.txt", "truewheel.json")
@@ -79,7 +80,7 @@ class WheelFile(msgspec.Struct, frozen=True, kw_only=True):
         size: of the file, in bytes.
         entries: accepted files by their path in the archive, in its order.
         dist_info: name of the `.dist-info` folder.
-        texts: METADATA, WHEEL and others of that folder, by path.
+        texts: METADATA, WHEEL and others of that folder, and what Python reads when it starts, by path.
     """
 
     path: Path
@@ -358,7 +359,7 @@ def _accept_content(
     files: dict[str, Digests] = {}
     texts: dict[str, bytes] = {}
     for member, raw in named:
-        keep = member in kept and raw.size <= _MAX_TEXT
+        keep = raw.size <= _MAX_TEXT if member in kept else is_pth(member) and raw.size <= _MAX_PTH
         digests, first, data = _digest(content(stream, raw), asked.get(member, ""), keep=keep)
         files[member] = digests
         entries[member] = Entry(digests.size, digests.sha256, bool(raw.mode & 0o111), kind_of(first), raw.compressed)
