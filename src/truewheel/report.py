@@ -49,8 +49,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         sha256: of the file.
         size: of the file, bytes.
         installed_size: of its content, bytes.
-        verdict: `passed` when no finding is an error, `refused` when one is, `malformed` when the archive was not
-            accepted, `unproven` when nothing speaks against it and this CPU could not run it.
+        verdict: `passed` when no finding is an error, `refused` when one is, `malformed` when the file is no sound
+            wheel, whether or not its content could be judged all the same, `unproven` when nothing speaks against it
+            and this CPU could not run it.
         digest: of what decides the wheel's bytes; empty for a wheel that we did not build.
         proof: of what decides what was proven of it; empty likewise.
         level: x86-64 level of the plan; for other wheels the one that its code needs; empty when it is not known.
@@ -61,8 +62,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         smoke: the smoke test's record, or None when it was not run.
         seconds: wall time of each stage of the build.
         plan: what was asked for, or None.
-        isa: what it claims of the CPU and what its code needs; None for a malformed wheel.
-        space: what takes the space; None for a malformed wheel.
+        isa: what it claims of the CPU and what its code needs; None where the archive was not accepted.
+        space: what takes the space; None likewise.
         told: what its libraries said of themselves; empty when they were not run.
         emulation: what it did on other CPUs, and on this one to compare; empty when it was not run there.
         unchecked: what was not looked at, and why, in sentences.
@@ -113,7 +114,7 @@ def _verdict(findings: tuple[Finding, ...]) -> str:
 
 
 def make_report(facts: Facts, findings: tuple[Finding, ...], seconds: dict[str, float]) -> Report:
-    """Put facts and findings together; the verdict follows from the findings alone."""
+    """Put facts and findings together; the verdict follows from faults and findings alone."""
     wheel, plan = facts.wheel, facts.plan
     isa = account_of(facts)
     libraries = tuple(
@@ -133,7 +134,7 @@ def make_report(facts: Facts, findings: tuple[Finding, ...], seconds: dict[str, 
         sha256=wheel.sha256,
         size=wheel.size,
         installed_size=wheel.installed_size,
-        verdict=_verdict(findings),
+        verdict="malformed" if wheel.faults else _verdict(findings),
         digest=plan.digest if plan else "",
         proof=plan.proof if plan else "",
         level=plan.code.level if plan else isa.level if facts.code else "",
@@ -205,7 +206,9 @@ def _unchecked(facts: Facts) -> list[str]:
     linux = any("linux" in platform for platform in facts.wheel.name.platforms)
     if linux and facts.libraries and facts.policy is None:
         said.append("auditwheel could not tell which platform tag its symbol versions allow")
-    if facts.code and facts.smoke is None and not facts.emulation:
+    if facts.wheel.faults:
+        said.append("what it does when it runs: a wheel that is not sound is not run")
+    elif facts.code and facts.smoke is None and not facts.emulation:
         said.append("no code of it was run" if not facts.told else "no inference was run")
     return said
 

@@ -1,6 +1,7 @@
 """Is the file one plain archive, does RECORD hold, and does the wheel say the same of itself everywhere?
 
-A fault of the archive itself ends the reading: nothing in a file that is not accepted is looked at.
+A fault that leaves open what the wheel's files are ends the reading: nothing in such a file is looked at. The others
+are told, and the wheel is judged all the same: an installer may take it.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ CODES = {
 
 
 def check(facts: Facts) -> Iterator[Finding]:
-    """Yield what is to be said of an archive that was accepted."""
+    """Yield what is to be said of an archive that could be read."""
+    yield from findings_of(facts.wheel.faults, facts.wheel.path.name)
     if not facts.locked:
         yield Finding(
             code="CHECK-UNLOCKED",
@@ -65,7 +67,7 @@ def check(facts: Facts) -> Iterator[Finding]:
 
 
 def findings_of(faults: Iterable[Fault], wheel: str) -> tuple[Finding, ...]:
-    """Return the findings of an archive that was not accepted.
+    """Return the findings of an archive that is not sound.
 
     Args:
         faults: what the reader said.

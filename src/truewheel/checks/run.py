@@ -69,13 +69,26 @@ _ORDER = {"error": 0, "warning": 1, "info": 2}
 def run_checks(facts: Facts, policy: Policy | None = None) -> tuple[Finding, ...]:
     """Return the findings of every check, errors first."""
     found = (finding for check in CHECKS.values() for finding in check(facts))
-    return rate(found, policy or default_policy(), own=facts.own)
+    unsound = frozenset(fault.code for fault in facts.wheel.faults)
+    return rate(found, policy or default_policy(), own=facts.own, unsound=unsound)
 
 
-def rate(findings: Iterable[Finding], policy: Policy, *, own: bool) -> tuple[Finding, ...]:
-    """Give each finding the severity that a policy says, and put errors first."""
+def rate(
+    findings: Iterable[Finding], policy: Policy, *, own: bool, unsound: frozenset[str] = frozenset()
+) -> tuple[Finding, ...]:
+    """Give each finding the severity that a policy says, and put errors first.
+
+    Args:
+        findings: what checks said.
+        policy: which codes are how severe.
+        own: whether it is a wheel of ours.
+        unsound: codes that are errors whatever the policy says.
+    """
     rated = [
-        msgspec.structs.replace(finding, severity=policy.severity_of(finding.code, own=own)) for finding in findings
+        msgspec.structs.replace(
+            finding, severity="error" if finding.code in unsound else policy.severity_of(finding.code, own=own)
+        )
+        for finding in findings
     ]
     return tuple(sorted(rated, key=lambda finding: (_ORDER[finding.severity], finding.code, finding.where)))
 

@@ -25,7 +25,7 @@ from truewheel.binary.image import ElfImage
 from truewheel.child.programs import lockdown
 from truewheel.errors import CheckError
 from truewheel.examine.reading import LibraryFacts, decode, encode
-from truewheel.wheel.archive import MalformedWheelError, WheelFile, WheelReader, read_wheel
+from truewheel.wheel.archive import MalformedWheelError, WheelFile, WheelReader, read_unsound
 from truewheel.wheel.container import Fault
 from truewheel.wheel.sources import scan_sources
 
@@ -82,7 +82,7 @@ def work(request: ReadRequest, stream: BinaryIO) -> Iterator[AnswerLine]:
     """Yield the answers to a request."""
     try:
         if request.wheel is None:
-            yield AnswerLine(wheel=read_wheel(request.path, stream=stream))
+            yield AnswerLine(wheel=read_unsound(request.path, stream=stream))
         else:
             yield from _read_contents(request, request.wheel, stream)
     except MalformedWheelError as error:

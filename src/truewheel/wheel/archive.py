@@ -16,7 +16,7 @@ import msgspec
 
 from truewheel.errors import CheckError
 from truewheel.wheel.container import Fault, RawMember, RefusedError, content, hash_stream, printable, read_members
-from truewheel.wheel.identity import check_identity, explain_dist_info, find_dist_info
+from truewheel.wheel.identity import check_identity, find_dist_info
 from truewheel.wheel.installed import fold, is_pth
 from truewheel.wheel.name import WheelName, parse_wheel_name
 from truewheel.wheel.record import Digests, asked_algorithms, verify_record
@@ -71,7 +71,7 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class WheelFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A wheel that was read whole and accepted.
+    """A wheel that was read whole, in which every reader sees the same files.
 
     Attributes:
         path: where it was read from.
@@ -81,6 +81,7 @@ class WheelFile(msgspec.Struct, frozen=True, kw_only=True):
         entries: accepted files by their path in the archive, in its order.
         dist_info: name of the `.dist-info` folder.
         texts: METADATA, WHEEL and others of that folder, and what Python reads when it starts, by path.
+        faults: what is wrong with it that an installer may pass over; none in a sound wheel.
     """
 
     path: Path
@@ -90,11 +91,12 @@ class WheelFile(msgspec.Struct, frozen=True, kw_only=True):
     entries: dict[str, Entry]
     dist_info: str
     texts: dict[str, str]
+    faults: tuple[Fault, ...] = ()
 
     @property
     def metadata(self) -> Message:
-        """Return METADATA as an email message."""
-        return HeaderParser().parsestr(self.texts[f"{self.dist_info}/METADATA"])
+        """Return METADATA as an email message; an empty one where it is missing."""
+        return HeaderParser().parsestr(self.texts.get(f"{self.dist_info}/METADATA", ""))
 
     @property
     def installed_size(self) -> int:
@@ -129,6 +131,25 @@ def read_wheel(path: Path, *, stream: BinaryIO | None = None) -> WheelFile:
 
     Raises:
         MalformedWheelError: it is not accepted.
+        CheckError: it is no regular file, or cannot be opened.
+    """
+    wheel = read_unsound(path, stream=stream)
+    if wheel.faults:
+        raise MalformedWheelError(path, wheel.faults)
+    return wheel
+
+
+def read_unsound(path: Path, *, stream: BinaryIO | None = None) -> WheelFile:
+    """Read a wheel whole, with the faults that it has where these leave no doubt what its files are.
+
+    An installer may take such a wheel, so there is something to judge besides its faults.
+
+    Args:
+        path: its path; the file name is a part of a wheel.
+        stream: the open file, when somebody else opened it.
+
+    Raises:
+        MalformedWheelError: what its files are depends on who reads it, or cannot be told.
         CheckError: it is no regular file, or cannot be opened.
     """
     if stream is not None:
@@ -210,26 +231,26 @@ def _changed() -> Fault:
 
 
 def _read(path: Path, stream: BinaryIO) -> WheelFile:
-    before = _state(os.fstat(stream.fileno()))
+    before = _state(_status(stream))
     try:
         name = parse_wheel_name(path.name)
     except CheckError as error:
         raise MalformedWheelError(path, [Fault("IDENTITY-FILE", "", error.message)]) from error
     try:
-        sha256, size = hash_stream(stream)
-        raws = read_members(stream, size)
-        names = _accept_names(raws, name)
-        wheel, faults = _accept_content(path, name, stream, names, (sha256, size))
+        of_file = hash_stream(stream)
+        named, faults = _accept_names(read_members(stream, of_file[1]), name)
+        wheel, more = _accept_content(path, name, stream, named, of_file)
     except RefusedError as error:
-        faults = list(error.faults)
-        wheel = None
+        raise MalformedWheelError(path, error.faults if _state(_status(stream)) == before else [_changed()]) from error
     except OSError as error:
         raise CheckError(f"cannot read {path}: {error.strerror or error}", hint="check the disk") from error
-    if _state(os.fstat(stream.fileno())) != before:
-        faults = [_changed()]
-    if faults or wheel is None:
-        raise MalformedWheelError(path, faults)
-    return wheel
+    if _state(_status(stream)) != before:
+        raise MalformedWheelError(path, [_changed()])
+    return msgspec.structs.replace(wheel, faults=(*faults, *more)[:_MAX_FAULTS])
+
+
+def _status(stream: BinaryIO) -> os.stat_result:
+    return os.fstat(stream.fileno())
 
 
 def _state(status: os.stat_result) -> tuple[int, int, int]:
@@ -237,8 +258,8 @@ def _state(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _accept_names(raws: list[RawMember], wheel: WheelName) -> list[tuple[str, RawMember]]:
-    """Return the members of an archive by name, folders with them."""
+def _accept_names(raws: list[RawMember], wheel: WheelName) -> tuple[list[tuple[str, RawMember]], list[Fault]]:
+    """Return the members of an archive by name, folders with them, and what is wrong with names that can be told."""
     windows = any(platform.startswith("win") for platform in wheel.platforms)
     named = [(_decode(raw), raw) for raw in raws]
     for name, raw in named:
@@ -249,7 +270,8 @@ def _accept_names(raws: list[RawMember], wheel: WheelName) -> list[tuple[str, Ra
         if reason:
             raise RefusedError(Fault("ARCHIVE-KIND", name, reason))
     _refuse_doubles([name for name, _ in named])
-    return named
+    faults = [Fault("ARCHIVE-KIND", name, "it would run with its owner's rights") for name, raw in named if _lends(raw)]
+    return named, [*faults, *_list_collisions([name for name, _ in named])]
 
 
 def _decode(raw: RawMember) -> str:
@@ -292,35 +314,40 @@ def _odd_kind(name: str, raw: RawMember) -> str:
         return "it is a link, a device, a pipe or a socket"
     if kind and (kind == stat.S_IFDIR) != folder:
         return "its name and its mode disagree about whether it is a folder"
-    if raw.mode & (stat.S_ISUID | stat.S_ISGID) and not folder:
-        return "it would run with its owner's rights"
     if folder and (raw.size or raw.compressed > _EMPTY_DEFLATED):
         return "it is a folder that has content"
     return ""
 
 
+def _lends(raw: RawMember) -> bool:
+    """Tell whether a file would run with its owner's rights; installers give it none."""
+    return bool(raw.mode & (stat.S_ISUID | stat.S_ISGID)) and not raw.raw_name.endswith(b"/")
+
+
 def _refuse_doubles(names: list[str]) -> None:
-    """Let no two members be one file, on any file system."""
-    seen: dict[str, str] = {}
+    """Let no two members have one name."""
     exact: set[str] = set()
     for name in names:
         plain = name.removesuffix("/")
         if plain in exact:
             raise RefusedError(Fault("ARCHIVE-TWICE", name, "two members have this name"))
         exact.add(plain)
-        folded = fold(plain)
-        if folded in seen:
-            other = seen[folded]
-            reason = f"on some file systems it is the same as {other!r}"
-            raise RefusedError(Fault("ARCHIVE-COLLISION", name, reason))
-        seen[folded] = name
     files = {name for name in names if not name.endswith("/")}
-    folded_files = {fold(name) for name in files}
-    for parent in {parent for name in names for parent in _parents(name)}:
-        if parent in files:
-            raise RefusedError(Fault("ARCHIVE-TWICE", parent, "it is a file and a folder"))
-        if fold(parent) in folded_files:
-            raise RefusedError(Fault("ARCHIVE-COLLISION", parent, "on some file systems it is a file and a folder"))
+    for parent in {parent for name in names for parent in _parents(name)} & files:
+        raise RefusedError(Fault("ARCHIVE-TWICE", parent, "it is a file and a folder"))
+
+
+def _list_collisions(names: list[str]) -> Iterator[Fault]:
+    """Yield the members that are one file on some file systems, though not on those of Linux."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(fold(name.removesuffix("/")), name)
+        if other != name:
+            yield Fault("ARCHIVE-COLLISION", name, f"on some file systems it is the same as {other!r}")
+    files = {fold(name) for name in names if not name.endswith("/")}
+    for parent in sorted({parent for name in names for parent in _parents(name)}):
+        if fold(parent) in files:
+            yield Fault("ARCHIVE-COLLISION", parent, "on some file systems it is a file and a folder")
 
 
 def _parents(name: str) -> Iterator[str]:
@@ -340,20 +367,14 @@ def _accept_content(
             for _ in content(stream, raw):
                 pass
     named = [(member, raw) for member, raw in named if not member.endswith("/")]
-    dist_info = find_dist_info(paths, name)
-    if not dist_info:
-        raise RefusedError(explain_dist_info(paths, name))
-    record = f"{dist_info}/RECORD"
+    dist_info, faults = find_dist_info(paths, name)
     raws = dict(named)
-    if record not in raws:
-        raise RefusedError(Fault("RECORD-MISSING", record, "it is not there"))
-    if raws[record].size > _MAX_RECORD:
-        raise RefusedError(Fault("ARCHIVE-LIMIT", record, f"it has {raws[record].size} bytes"))
-    for text in ("METADATA", "WHEEL"):
-        if (large := raws.get(f"{dist_info}/{text}")) is not None and large.size > _MAX_TEXT:
+    for text, limit in (("RECORD", _MAX_RECORD), ("METADATA", _MAX_TEXT), ("WHEEL", _MAX_TEXT)):
+        if (large := raws.get(f"{dist_info}/{text}")) is not None and large.size > limit:
             raise RefusedError(Fault("ARCHIVE-LIMIT", f"{dist_info}/{text}", f"it has {large.size} bytes"))
-    record_data = b"".join(content(stream, raws[record]))
-    asked = asked_algorithms(record_data)
+    record = f"{dist_info}/RECORD"
+    record_data = b"".join(content(stream, raws[record])) if record in raws else None
+    asked = asked_algorithms(record_data or b"")
     kept = {f"{dist_info}/{text}" for text in _TEXTS}
     entries: dict[str, Entry] = {}
     files: dict[str, Digests] = {}
@@ -365,7 +386,8 @@ def _accept_content(
         entries[member] = Entry(digests.size, digests.sha256, bool(raw.mode & 0o111), kind_of(first), raw.compressed)
         if keep:
             texts[member] = data
-    faults = [*verify_record(record_data, record, files), *check_identity(paths, dist_info, texts, name)]
+    faults += verify_record(record_data, record, files)
+    faults += check_identity(paths, dist_info, texts, name)
     wheel = WheelFile(
         path=path,
         name=name,

@@ -10,26 +10,26 @@ from packaging.tags import Tag, parse_tag
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from truewheel.wheel.container import Fault
+from truewheel.wheel.container import Fault, RefusedError
 from truewheel.wheel.name import MAX_TAGS, WheelName, expansion
 
 _SUFFIX = ".dist-info"
 
 
-def find_dist_info(paths: Iterable[str], name: WheelName) -> str:
-    """Return the `.dist-info` folder of a wheel; empty when there is none or more than one that fits the name."""
-    folders = sorted({path.split("/", 1)[0] for path in paths if path.split("/", 1)[0].endswith(_SUFFIX)})
-    return folders[0] if len(folders) == 1 and _fits(folders[0].removesuffix(_SUFFIX), name) else ""
+def find_dist_info(paths: Iterable[str], name: WheelName) -> tuple[str, list[Fault]]:
+    """Return the `.dist-info` folder of a wheel, and what is wrong with it.
 
-
-def explain_dist_info(paths: Iterable[str], name: WheelName) -> Fault:
-    """Say why there is no `.dist-info` folder to go by."""
+    Raises:
+        RefusedError: there is none, or more than one: nothing says which files the wheel goes by.
+    """
     folders = sorted({path.split("/", 1)[0] for path in paths if path.split("/", 1)[0].endswith(_SUFFIX)})
     if not folders:
-        return Fault("IDENTITY-FOLDER", "", "it has no .dist-info folder")
+        raise RefusedError(Fault("IDENTITY-FOLDER", "", "it has no .dist-info folder"))
     if len(folders) > 1:
-        return Fault("IDENTITY-FOLDER", folders[1], f"it has {len(folders)} .dist-info folders")
-    return Fault("IDENTITY-FOLDER", folders[0], f"the file name says {name.distribution} {name.version}")
+        raise RefusedError(Fault("IDENTITY-FOLDER", folders[1], f"it has {len(folders)} .dist-info folders"))
+    if _fits(folders[0].removesuffix(_SUFFIX), name):
+        return folders[0], []
+    return folders[0], [Fault("IDENTITY-FOLDER", folders[0], f"the file name says {name.distribution} {name.version}")]
 
 
 def check_identity(

@@ -51,14 +51,17 @@ def asked_algorithms(data: bytes) -> dict[str, str]:
     return {row[0]: row[1].partition("=")[0] for row in rows if len(row) == _FIELDS}
 
 
-def verify_record(data: bytes, record: str, files: Mapping[str, Digests]) -> Iterator[Fault]:
+def verify_record(data: bytes | None, record: str, files: Mapping[str, Digests]) -> Iterator[Fault]:
     """Yield every way in which RECORD and the archive's files disagree.
 
     Args:
-        data: RECORD's bytes.
+        data: RECORD's bytes; None where there is none.
         record: its path.
         files: what each file of the archive is, RECORD among them.
     """
+    if data is None:
+        yield Fault("RECORD-MISSING", record, "it is not there")
+        return
     try:
         rows = list(_rows(data))
     except (UnicodeDecodeError, csv.Error) as error:

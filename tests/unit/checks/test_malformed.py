@@ -32,7 +32,7 @@ from malformed import (
 )
 
 from truewheel.errors import CheckError
-from truewheel.wheel.archive import MalformedWheelError, WheelFile, read_wheel
+from truewheel.wheel.archive import MalformedWheelError, WheelFile, read_unsound, read_wheel
 
 CODES = {kind.code for kind in KINDS.values()}
 
@@ -91,6 +91,34 @@ def test_a_malformed_wheel_is_refused_with_its_code(title, tmp_path):
     assert all(fault.code in CODES and fault.message for fault in faults)
     if kind.code.startswith("ARCHIVE-"):
         assert len(faults) == 1
+
+
+PASSED_OVER = ("RECORD-", "IDENTITY-", "ARCHIVE-COLLISION")
+DECISIVE = {
+    "no dist-info folder",
+    "two dist-info folders",
+    "two dist-info folders, one of them empty",
+    "file of a dist-info folder's name",
+    "archive without members",
+    "set-user-id program",
+    "set-group-id program",
+}
+"""Kinds that are not as the others of their code: those of which it cannot be told what their files are, or can."""
+
+
+@pytest.mark.parametrize("title", KINDS)
+def test_what_an_installer_passes_over_is_told_with_the_wheel(title, tmp_path):
+    kind = KINDS[title]
+    passed_over = kind.code.startswith(PASSED_OVER) and kind.code != "IDENTITY-FILE"
+    path = kind.build(tmp_path)
+    if passed_over == (title in DECISIVE):
+        with pytest.raises(MalformedWheelError):
+            read_unsound(path)
+        return
+    wheel = read_unsound(path)
+    assert wheel.faults[0].code == kind.code
+    assert wheel.entries
+    assert wheel.metadata is not None
 
 
 def test_a_refusal_is_told_as_a_failed_check(tmp_path):

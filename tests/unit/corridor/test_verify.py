@@ -8,10 +8,12 @@ from factories import DIST_INFO, LIBRARY, wheel_members
 from malformed import KINDS
 
 from truewheel.checks import check_wheel
+from truewheel.checks.policy import Policy
 from truewheel.cli import run
 from truewheel.errors import CheckError
+from truewheel.examine.examine import examine
 from truewheel.report import Report
-from truewheel.wheel.archive import Member
+from truewheel.wheel.archive import MalformedWheelError, Member, read_wheel
 from truewheel.wheel.writer import write_wheel
 
 FILENAME = "toy_engine-1.2.3-py3-none-linux_x86_64.whl"
@@ -33,8 +35,17 @@ def wheel(tmp_path):
 
 @pytest.fixture
 def malformed(tmp_path):
-    kind = next(kind for kind in KINDS.values() if kind.code == "RECORD-HASH")
+    kind = next(kind for kind in KINDS.values() if kind.code == "ARCHIVE-STACKED")
     return kind.build(tmp_path)
+
+
+@pytest.fixture
+def renamed(tmp_path):
+    """A wheel with a library that lacks another, and that was given a promise by renaming it."""
+    written = tmp_path / "toy_engine-1.2.3-py3-none-linux_x86_64.whl"
+    library = Member(build_elf(needed=("libabsent.so.9",)), executable=True)
+    write_wheel(written, wheel_members(**{LIBRARY: library}), DIST_INFO)
+    return written.rename(tmp_path / "toy_engine-1.2.3-py3-none-manylinux_2_17_x86_64.whl")
 
 
 @pytest.fixture
@@ -67,9 +78,49 @@ def test_a_malformed_wheel_gives_an_account_too(malformed):
     report = check_wheel(malformed)
     assert report.verdict == "malformed"
     assert not report.passed
-    assert report.findings[0].code == "RECORD-HASH"
+    assert report.findings[0].code == "ARCHIVE-STACKED"
     assert report.libraries == ()
     assert "nothing in a file that is not accepted is looked at" in report.unchecked[0]
+
+
+def test_a_wheel_that_is_not_sound_is_judged_all_the_same(renamed):
+    report = check_wheel(renamed)
+    assert report.verdict == "malformed"
+    assert {"IDENTITY-TAGS", "LINK-MISSING"} <= {finding.code for finding in report.errors}
+    assert [library.path for library in report.libraries] == [LIBRARY]
+    assert report.isa is not None
+    assert report.space is not None
+    assert not any("nothing in a file" in sentence for sentence in report.unchecked)
+
+
+def test_a_wheel_that_is_not_sound_is_not_run(renamed, monkeypatch):
+    monkeypatch.setattr("truewheel.examine.runs.load_libraries", lambda _facts: pytest.fail("it was run"))
+    report = check_wheel(renamed, run=True)
+    assert report.told == ()
+    assert any("a wheel that is not sound is not run" in sentence for sentence in report.unchecked)
+
+
+def test_no_policy_makes_a_wheel_sound(renamed):
+    mild = Policy(schema=1, severity={"*": "info"})
+    report = check_wheel(renamed, policy=mild)
+    assert report.verdict == "malformed"
+    assert {finding.code for finding in report.errors} == {"IDENTITY-TAGS"}
+
+
+def test_every_other_door_refuses_a_wheel_that_is_not_sound(renamed):
+    with pytest.raises(MalformedWheelError, match="IDENTITY-TAGS"):
+        examine(renamed)
+    with pytest.raises(MalformedWheelError, match="IDENTITY-TAGS"):
+        read_wheel(renamed)
+
+
+def test_the_command_says_both(command, renamed):
+    code, out, _ = command("check", renamed)
+    assert code == 7
+    assert out.startswith("malformed: ")
+    assert "IDENTITY-TAGS" in out
+    assert "LINK-MISSING" in out
+    assert "it needs" in out
 
 
 def test_a_wheel_that_is_not_there(tmp_path):
@@ -81,7 +132,7 @@ def test_the_command_prints_an_account_and_leaves_by_the_verdict(command, malfor
     code, out, _ = command("check", malformed)
     assert code == 7
     assert "malformed" in out
-    assert "RECORD-HASH" in out
+    assert "ARCHIVE-STACKED" in out
 
 
 def test_the_command_prints_data(command, wheel):
