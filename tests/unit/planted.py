@@ -26,6 +26,7 @@ from planted_isa import PLANTED_ISA
 from planted_linkage import PLANTED_LINKAGE
 from planted_metadata import planted as planted_metadata
 
+from truewheel.binary.loads import LoadFacts
 from truewheel.build.evidence import CompileUnit, CrateUnit, Evidence
 from truewheel.child.smoke import SmokeRecord, judge, unproven
 from truewheel.child.system_info import SystemInfo
@@ -36,6 +37,11 @@ from truewheel.wheel.archive import Member
 
 def _library(**changes):
     return make_facts(libraries={LIBRARY: make_elf(**changes)})
+
+
+def _for_another():
+    other = make_elf(loads=LoadFacts(machine=3, bits=32), soname="libtoy-i386.so")
+    return make_facts(libraries={LIBRARY: make_elf(), "toy_engine/lib/libtoy-i386.so": other})
 
 
 def _unit(*march, features=(), file="src/kernels/dot.c"):
@@ -140,6 +146,11 @@ PLANTED = {
     **PLANTED_LINKAGE,
     **planted_metadata(make_facts),
     **planted_installed(make_facts),
+    "LOAD-KIND": lambda: _library(loads=LoadFacts(kind="object")),
+    "LOAD-MACHINE": lambda: _library(loads=LoadFacts(machine=183)),
+    "LOAD-MACHINE-OTHER": _for_another,
+    "LOAD-SEGMENTS": lambda: _library(loads=LoadFacts(faults=("load command 1 is not page-aligned",))),
+    "LOAD-INIT": lambda: make_facts(libraries={"toy_engine/ext.abi3.so": make_elf(init=("PyInit_other",))}),
     "CHECK-UNLOCKED": lambda: make_facts(locked=False),
     "SIZE-DOUBLED": _doubled,
     "SIZE-DEBUG": lambda: _library(debug_sections=(".symtab", ".debug_info"), debug_bytes=1 << 20),

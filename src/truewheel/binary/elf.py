@@ -11,12 +11,14 @@ from typing import Any
 import msgspec
 
 from truewheel.binary.image import MAX_ENTRIES, ElfImage, Symbol
+from truewheel.binary.loads import LoadFacts, find_inits, read_loads
 
 ISA_1_LEVELS = ("x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4")
 _ISA_1_NEEDED, _FEATURE_1_AND = 0xC0008002, 0xC0000002
 _IBT, _SHSTK = 1, 2
 _NT_GNU_PROPERTY_TYPE_0 = 5
 _MASK_BYTES = 4
+_WIDE_AND_LITTLE = b"\2\1"
 _PF_X, _PF_W = 1, 2
 _DF_TEXTREL, _DF_BIND_NOW, _DF_1_NOW = 4, 8, 1
 _STB_WEAK, _STT_FUNC, _STT_OBJECT, _STT_TLS, _STT_IFUNC = 2, 2, 1, 6, 10
@@ -88,7 +90,8 @@ class ElfFacts(msgspec.Struct, frozen=True, kw_only=True):
         source_paths: absolute paths of other source files, as compilers and containers have them, a few.
         source_path_count: how many different ones.
         python_modules: modules that its code imports by name, as far as they are looked for.
-        init: whether the loader can run it as an extension module: names of `PyInit_` functions.
+        loads: what kind of file it is, and whether its segments can be mapped.
+        init: names of the functions by which Python could make an extension module of it.
     """
 
     machine: str
@@ -117,6 +120,7 @@ class ElfFacts(msgspec.Struct, frozen=True, kw_only=True):
     source_path_count: int = 0
     python_modules: tuple[str, ...] = ()
     init: tuple[str, ...] = ()
+    loads: LoadFacts = LoadFacts()
 
 
 def read_elf(data: bytes) -> ElfFacts:
@@ -178,7 +182,17 @@ def _facts(image: ElfImage) -> ElfFacts:
         source_paths=tuple(paths[:_MAX_PATHS]),
         source_path_count=len(paths),
         python_modules=("_cffi_backend",) if b"\0_cffi_backend\0" in image.data else (),
-        init=tuple(sorted(symbol.name for symbol in symbols if symbol.defined and symbol.name.startswith("PyInit_"))),
+        loads=read_loads(image.data),
+        init=_inits(image, symbols),
+    )
+
+
+def _inits(image: ElfImage, symbols: list[Symbol]) -> tuple[str, ...]:
+    """Return the functions that make extension modules."""
+    if image.data[4:6] != _WIDE_AND_LITTLE:
+        return find_inits(image.data)
+    return tuple(
+        sorted({symbol.name for symbol in symbols if _is_offered(symbol) and symbol.name.startswith("PyInit")})
     )
 
 
