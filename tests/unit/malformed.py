@@ -961,6 +961,12 @@ _HEADERS = {
     **{f"flag bit {bit}: {title}": Kind(_first(flags=1 << bit), "ARCHIVE-METHOD") for title, bit in _FLAGS.items()},
 }
 
+_HEADERS |= {
+    "version needed that pip does not read": Kind(_first(both={"version": 64}), "ARCHIVE-METHOD"),
+    "version needed that pip does not read, in the directory": Kind(_first(central={"version": 255}), "ARCHIVE-METHOD"),
+    "version needed that pip does not read, in the local header": Kind(_first(local={"version": 64}), "ARCHIVE-METHOD"),
+}
+
 _WINDOWS = "toy_engine-1.2.3-py3-none-win_amd64.whl"
 _DEVICES = ("con", "NUL.py", "aux.tar.gz", "Com1.txt", "lpt9", "prn/a.py")
 
@@ -1213,6 +1219,8 @@ _IDENTITY = {
     ),
     "WHEEL of a version that is no number": Kind(_texts(wheel=wheel_text(version="one")), "IDENTITY-FORMAT"),
     "WHEEL of version 2": Kind(_texts(wheel=wheel_text(version="2.0")), "IDENTITY-FORMAT"),
+    "WHEEL of two roots": Kind(_texts(wheel=wheel_text(more="Root-Is-Purelib: false\n")), "IDENTITY-FORMAT"),
+    "WHEEL of a root that is neither": Kind(_texts(wheel=wheel_text().replace(b"true", b"perhaps")), "IDENTITY-FORMAT"),
     "WHEEL of version 0": Kind(_texts(wheel=wheel_text(version="0.9")), "IDENTITY-FORMAT"),
 }
 
@@ -1339,6 +1347,10 @@ SOUND: dict[str, Callable[[Path], Path]] = {
     "compressed tags": _texts(
         "toy_engine-1.2.3-py2.py3-none-any.whl", wheel=wheel_text("py3-none-any", "py2-none-any")
     ),
+    "WHEEL that does not tell its root": _texts(wheel=wheel_text().replace(b"Root-Is-Purelib: true\n", b"")),
+    "WHEEL of a root in capitals": _texts(wheel=wheel_text().replace(b"true", b"True")),
+    "version needed of the newest that pip reads": _each(both={"version": 63}),
+    "version needed with the system that wrote it": _each(both={"version": 0x0314}),
     "WHEEL of version 1.9": _texts(wheel=wheel_text(version="1.9")),
     "WHEEL and METADATA with CRLF": _texts(
         wheel=wheel_text().replace(b"\n", b"\r\n"), metadata=metadata().replace(b"\n", b"\r\n")

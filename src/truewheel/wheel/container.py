@@ -19,6 +19,8 @@ MAX_RATIO = 200
 """An archive may unpack to `FREE_BYTES` and `MAX_RATIO` times its own size, and to no more than `MAX_TOTAL_BYTES`."""
 
 STORED, DEFLATED = 0, 8
+_NEWEST_VERSION = 63
+"""The version needed to extract that Python's zipfile still reads, times ten."""
 
 _LOCAL, _CENTRAL, _END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
 _END64, _LOCATOR, _DESCRIPTOR = b"PK\x06\x06", b"PK\x06\x07", b"PK\x07\x08"
@@ -272,6 +274,7 @@ def _central_entries(stream: BinaryIO, directory: _Directory) -> Iterator[_Centr
         if comments:
             _refuse("ARCHIVE-HIDDEN", "a comment hides in the directory", _shown(raw))
         _check_method(raw, flags, method)
+        _check_version(raw, header[2])
         wide = {"size": size, "compressed": compressed, "offset": offset}
         extra = _read_extra(data[start + names : start + names + extras], raw)
         values = _zip64_values(extra, wide, raw)
@@ -294,6 +297,13 @@ def _check_method(raw: bytes, flags: int, method: int) -> None:
             f"it is compressed by method {method}; a wheel's files are stored or deflated",
             _shown(raw),
         )
+
+
+def _check_version(raw: bytes, version: int) -> None:
+    # The upper byte is for the system that wrote it; pip's reader goes by the lower one alone.
+    if version & 0xFF > _NEWEST_VERSION:
+        newest = f"{_NEWEST_VERSION // 10}.{_NEWEST_VERSION % 10}"
+        _refuse("ARCHIVE-METHOD", f"it needs a newer ZIP than {newest}, which installers do not read", _shown(raw))
 
 
 def _read_extra(data: bytes, raw: bytes) -> dict[int, bytes]:
@@ -337,9 +347,10 @@ def _read_local(stream: BinaryIO, entry: _Central, limit: int) -> tuple[RawMembe
     if entry.offset + _LOCAL_HEADER.size > limit:
         _refuse("ARCHIVE-OVERLAP", "it begins behind the archive's members", where)
     header = _LOCAL_HEADER.unpack(_take(stream, entry.offset, _LOCAL_HEADER.size))
-    signature, _, flags, method, time, date, crc, compressed, size, names, extras = header
+    signature, version, flags, method, time, date, crc, compressed, size, names, extras = header
     if signature != _LOCAL:
         _refuse("ARCHIVE-HEADER", f"no member begins at {entry.offset}, where the directory says", where)
+    _check_version(entry.raw_name, version)
     data = entry.offset + _LOCAL_HEADER.size + names + extras
     end = data + entry.compressed
     if end > limit:

@@ -106,6 +106,9 @@ def _wheel(path: str, message: Message, name: WheelName) -> Iterator[Fault]:
     if parts[0] != "1":
         yield Fault("IDENTITY-FORMAT", path, f"its format is version {'.'.join(parts)[:20]}; only 1 is known")
         return
+    roots = [str(value).strip().lower() for value in message.get_all("Root-Is-Purelib", [])]
+    if roots and roots not in (["true"], ["false"]):
+        yield Fault("IDENTITY-FORMAT", path, "its Root-Is-Purelib is neither true nor false, or is there twice")
     tags = _read_tags([str(text).strip() for text in message.get_all("Tag", [])])
     if tags != name.tag_set:
         odd = sorted(str(tag) for tag in tags ^ name.tag_set)
