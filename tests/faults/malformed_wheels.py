@@ -95,7 +95,7 @@ def _tell(record: str, field: str, change: Callable[[int], int]) -> Callable[[An
 def _with(files: dict[str, bytes], *, filename: str = FILENAME, wheel: bytes | None = None) -> Maker:
     """Return the maker of a wheel with further files, whose RECORD is right."""
     changes = {} if wheel is None else {"wheel": wheel}
-    return lambda folder: sound_archive({**files, **sound_files(**changes)}).save(folder / filename)
+    return lambda folder: sound_archive({**sound_files(**changes), **files}).save(folder / filename)
 
 
 def _refuses(code: str) -> bool:
@@ -194,8 +194,8 @@ def _names() -> Iterator[tuple[str, Maker]]:
 
 def _named(name: str) -> Maker:
     def make(folder: Path) -> Path:
-        archive = sound_archive({name: b"1\n", **sound_files()})
-        archive.entries[0] = make_entry(name, b"1\n")
+        archive = sound_archive({**sound_files(), name: b"1\n"})
+        archive.entries[-2] = make_entry(name, b"1\n")
         return archive.save(folder / FILENAME)
 
     return make

@@ -33,6 +33,7 @@ from truewheel.child.system_info import SystemInfo
 from truewheel.cpu.features import engine_names
 from truewheel.models.models import find_model
 from truewheel.wheel.archive import Member
+from truewheel.wheel.sources import SourceFacts
 
 
 def _library(**changes):
@@ -150,6 +151,9 @@ PLANTED = {
     "LOAD-MACHINE": lambda: _library(loads=LoadFacts(machine=183)),
     "LOAD-MACHINE-OTHER": _for_another,
     "LOAD-SEGMENTS": lambda: _library(loads=LoadFacts(faults=("load command 1 is not page-aligned",))),
+    "LOAD-INIT-PLAIN": lambda: make_facts(
+        libraries={"toy_engine/ext.abi3.so": make_elf()}, sources=SourceFacts(loads=True)
+    ),
     "LOAD-INIT": lambda: make_facts(libraries={"toy_engine/ext.abi3.so": make_elf(init=("PyInit_other",))}),
     "CHECK-UNLOCKED": lambda: make_facts(locked=False),
     "SIZE-DOUBLED": _doubled,

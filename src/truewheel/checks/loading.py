@@ -24,6 +24,8 @@ CODES = {
     "LOAD-SEGMENTS": "A library's segments cannot be mapped: the loader refuses it, or the process dies of a fault.",
     "LOAD-INIT": "A file is named as an extension module and has no function of that name that Python could call: its "
     "import fails.",
+    "LOAD-INIT-PLAIN": "A file is named as an extension module and knows nothing of Python: code of the wheel must "
+    "load it by other means.",
 }
 """What each code means."""
 
@@ -160,5 +162,15 @@ def _inits(facts: Facts) -> Iterator[Finding]:
         name = folders[-1] if folders and found["name"] == "__init__" else found["name"]
         # A name that is not ASCII is spelled in Punycode, behind another beginning.
         wanted = f"PyInit_{name}" if name.isascii() else "PyInitU_"
-        if not any(symbol == wanted or (not name.isascii() and symbol.startswith(wanted)) for symbol in elf.init):
-            yield _say("LOAD-INIT", path, f"offers no {wanted}", "call it as its source calls the module")
+        if any(symbol == wanted or (not name.isascii() and symbol.startswith(wanted)) for symbol in elf.init):
+            continue
+        plain = not elf.init and not any(symbol.name.startswith(("Py", "_Py")) for symbol in elf.undefined)
+        code = "LOAD-INIT-PLAIN" if plain and _may_load(facts) else "LOAD-INIT"
+        yield _say(code, path, f"offers no {wanted}", "call it as its source calls the module")
+
+
+def _may_load(facts: Facts) -> bool:
+    """Tell whether the wheel's Python files may load libraries that are no modules, as by ctypes."""
+    if facts.sources is None:
+        return any(path.endswith(".py") for path in facts.wheel.entries)
+    return facts.sources.loads

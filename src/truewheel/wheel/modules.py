@@ -52,6 +52,7 @@ class Source(msgspec.Struct, frozen=True):
         names: names that are bound at its top level; "*" when others may be.
         namespace: whether it declares a namespace package, which other wheels share.
         alters_path: whether it has to do with `sys.path`.
+        loads: whether it has to do with loading libraries.
         reason: why it could not be read; empty when it could.
     """
 
@@ -59,6 +60,7 @@ class Source(msgspec.Struct, frozen=True):
     names: tuple[str, ...] = ()
     namespace: bool = False
     alters_path: bool = False
+    loads: bool = False
     reason: str = ""
 
 

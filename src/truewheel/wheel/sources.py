@@ -40,6 +40,7 @@ _MAX_CHAIN, _MAX_OPERATORS = 1000, 50_000
 _NAMESPACE = ("extend_path(", "declare_namespace(")
 _BINDS_UNSEEN = ("globals()", "vars()", "locals()", "sys.modules[__name__]", "exec(")
 _ALTERS_PATH = ("sys.path", "addsitedir")
+_LOADS = ("ctypes", "cffi", "dlopen", "load_library")
 _GUARD = re.compile(r"import|optional|suppress", re.IGNORECASE)
 _CATCH_ALL = frozenset(("ImportError", "ModuleNotFoundError", "Exception", "BaseException"))
 _TYPE_CHECKING = frozenset(("TYPE_CHECKING", "MYPY_CHECK_RUNNING"))
@@ -61,6 +62,7 @@ class SourceFacts(msgspec.Struct, frozen=True):
         defined: names that each file binds at its top level; "*" when it may bind others.
         reached: files that run when the wheel's packages and modules are imported.
         namespaces: packages with an `__init__.py` that other wheels share nevertheless.
+        loads: whether a file has to do with loading libraries by other means than importing them.
     """
 
     imports: tuple[Import, ...] = ()
@@ -68,6 +70,7 @@ class SourceFacts(msgspec.Struct, frozen=True):
     defined: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     reached: tuple[str, ...] = ()
     namespaces: tuple[str, ...] = ()
+    loads: bool = False
 
 
 class _Place(NamedTuple):
@@ -112,6 +115,7 @@ def scan_sources(files: Iterable[tuple[str, bytes]]) -> SourceFacts:
         defined={path: scan.names for path, scan in scans.items() if not scan.reason and not stands_aside(path)},
         reached=tuple(path for path in scans if path in reached),
         namespaces=tuple(sorted(tree.namespaces)),
+        loads=any(scan.loads for scan in scans.values()),
     )
 
 
@@ -139,6 +143,7 @@ def scan_source(path: str, data: bytes) -> Source:
         names=tuple(sorted(names)) if len(names) <= _MAX_NAMES_A_FILE else ("*",),
         namespace=path.endswith("__init__.py") and _has_any(text, _NAMESPACE),
         alters_path=_has_any(text, _ALTERS_PATH),
+        loads=_has_any(text, _LOADS),
     )
 
 

@@ -1,7 +1,7 @@
 """The check of what loaders take, from files to findings, on every machine that a tag can name."""
 
 import pytest
-from factories import DIST_INFO, wheel_members
+from factories import DIST_INFO, make_facts, wheel_members
 from plain_elf import MACHINES, plain_elf
 
 from truewheel.checks.loading import CODES, check
@@ -9,6 +9,7 @@ from truewheel.examine.child import read_library
 from truewheel.examine.facts import facts_of
 from truewheel.examine.reading import WheelFacts
 from truewheel.wheel.archive import Member, read_unsound
+from truewheel.wheel.sources import scan_sources
 from truewheel.wheel.writer import write_wheel
 
 MODULE = "toy_engine/ext.abi3.so"
@@ -22,7 +23,7 @@ def found(folder, files, platform="linux_x86_64"):
     write_wheel(path, {**own, **{name: Member(data) for name, data in files.items()}}, DIST_INFO)
     wheel = read_unsound(path)
     libraries = {name: read_library(files[name], {}) for name in wheel.shared_objects() if name in files}
-    facts = facts_of(WheelFacts(wheel=wheel, libraries=libraries, sources=None, policy=None, locked=True))
+    facts = facts_of(WheelFacts(wheel=wheel, libraries=libraries, sources=scan_sources([]), policy=None, locked=True))
     findings = list(check(facts))
     assert all(finding.code in CODES and finding.message and finding.hint for finding in findings)
     return [(finding.code, finding.where) for finding in findings]
@@ -125,6 +126,22 @@ def test_what_is_brought_for_others_on_purpose_is_told_apart(path, code, tmp_pat
         path: plain_elf("i686", symbols=("PyInit_ext" if "ext" in path else "toy",)),
     }
     assert found(tmp_path, files) == [(code, path)]
+
+
+@pytest.mark.parametrize(
+    ("symbols", "source", "code"),
+    [
+        (("answer",), "import ctypes\n", "LOAD-INIT-PLAIN"),
+        (("answer",), "from cffi import FFI\n", "LOAD-INIT-PLAIN"),
+        (("answer",), "from . import ext\n", "LOAD-INIT"),
+        (("PyInit_other",), "import ctypes\n", "LOAD-INIT"),
+    ],
+)
+def test_a_library_that_python_files_load_is_told_apart_from_a_broken_module(symbols, source, code):
+    library = read_library(plain_elf(symbols=symbols), {})
+    sources = scan_sources([("toy_engine/__init__.py", source.encode())])
+    facts = make_facts(plan=None, libraries={MODULE: library.elf}, sources=sources)
+    assert [finding.code for finding in check(facts)] == [code]
 
 
 def test_code_for_other_processors_and_for_debuggers_is_no_library(tmp_path):
