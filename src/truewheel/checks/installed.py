@@ -6,7 +6,6 @@ is called.
 
 from __future__ import annotations
 
-import configparser
 import functools
 import itertools
 import re
@@ -19,9 +18,10 @@ import msgspec
 from truewheel.checks.finding import Finding
 from truewheel.checks.python_tags import show_value
 from truewheel.examine.facts import Facts
-from truewheel.wheel.entry_points import EntryPoint, read_entry_points
-from truewheel.wheel.installed import DATA, Destination, InstalledTree, fold, is_pth
+from truewheel.wheel.entry_points import EntryPoint
+from truewheel.wheel.installed import DATA, InstalledTree, fold, is_pth
 from truewheel.wheel.modules import find_module_name
+from truewheel.wheel.takeover import find_takeovers, is_interpreter, list_programs
 
 CODES = {
     "INSTALL-STRAY": "A file of a .data folder lies in none of its known parts, or the folder is not called as the "
@@ -49,7 +49,6 @@ CODES = {
 }
 """What each code means."""
 
-_PROGRAMS = ("console_scripts", "gui_scripts")
 _ENDINGS = re.compile(r"(\.exe|\.bat|\.cmd|\.py|\.pyw|-script\.pyw?|\.ps1|\.sh)+$")
 _ODD_NAME = re.compile(r"[\\/\0-\x1f\x7f]|^\.|^-|^$|^\s|\s$|[. ]$")
 _RUNS = re.compile(r"import[ \t]")
@@ -69,11 +68,6 @@ class _Owned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """`installed.toml`, where each field is explained."""
 
-    startup: frozenset[str]
-    core: frozenset[str]
-    interpreter_programs: tuple[str, ...]
-    interpreter_files: tuple[str, ...]
-    library_files: tuple[str, ...]
     written: frozenset[str]
     commands: frozenset[str]
     common_commands: frozenset[str]
@@ -90,12 +84,13 @@ def _rules() -> _Rules:
 def check(facts: Facts) -> Iterator[Finding]:
     """Yield what an installer would make of the wheel that nobody expects."""
     tree = InstalledTree(facts.wheel.entries)
-    programs = _read_programs(facts)
+    programs = list_programs(facts.wheel)
     parts: tuple[Iterable[Finding], ...] = (
         _stray(facts, tree),
         _twice(tree),
         _metadata(facts, tree),
-        *(_judge(facts, member, place) for member, place in tree.places.items()),
+        _takeovers(facts),
+        _files_of_programs(facts, tree),
         _modules(facts, tree),
         _pth(facts),
         _entries(facts, programs),
@@ -145,26 +140,15 @@ def _metadata(facts: Facts, tree: InstalledTree) -> Iterator[Finding]:
             yield _say("INSTALL-WRITTEN", member, "is for the installer to write", _OURS)
 
 
-def _judge(facts: Facts, member: str, place: Destination) -> Iterator[Finding]:
-    """Yield what is wrong with the place of a single file."""
-    rules, name = _rules(), fold(place.path)
-    if place.root == "bin":
-        yield from _program(facts, member, place.path)
-    elif place.root == "prefix":
-        if _fits(rules.interpreter_files, name):
-            yield _say("INSTALL-INTERPRETER", member, f"is installed as {place.shown}")
-        elif _fits(rules.library_files, name) or _standard(name):
-            yield _say("INSTALL-LIBRARY", member, f"is installed as {place.shown}")
-    elif place.root == "site" and name == "pyvenv.cfg":
-        yield _say("INSTALL-INTERPRETER", member, f"is installed as {place.shown}")
-    elif place.root == "site" and f"{DATA}/data/" in member and member != place.path:
-        yield _say("INSTALL-LIBRARY", member, f"reaches past the installer into {place.shown}", _OURS)
+def _takeovers(facts: Facts) -> Iterator[Finding]:
+    for found in find_takeovers(facts.wheel.entries):
+        yield _say(f"INSTALL-{found.kind.upper()}", found.member, found.message)
 
 
-def _standard(name: str) -> bool:
-    """Tell whether a path below the environment is one of the standard library where that is simply `Lib`."""
-    folder, _, rest = name.partition("/")
-    return folder == "lib" and rest.partition("/")[0].removesuffix(".py") in sys.stdlib_module_names
+def _files_of_programs(facts: Facts, tree: InstalledTree) -> Iterator[Finding]:
+    for member, place in tree.places.items():
+        if place.root == "bin" and not is_interpreter(place.path):
+            yield from _program(facts, member, place.path)
 
 
 def _fits(patterns: Iterable[str], name: str) -> bool:
@@ -176,9 +160,7 @@ def _program(facts: Facts, where: str, name: str) -> Iterator[Finding]:
     rules, folded = _rules(), fold(name)
     plain, project = _ENDINGS.sub("", folded), facts.wheel.name.project
     owner = next((owner for owner, owned in rules.owners.items() if _fits(owned.programs, folded)), project)
-    if _fits(rules.interpreter_programs, folded):
-        yield _say("INSTALL-INTERPRETER", where, f"is installed as bin/{name}")
-    elif owner != project:
+    if owner != project:
         yield _say("INSTALL-OWNED", where, f"is installed as bin/{name}, which is {owner}'s")
     elif plain in rules.commands:
         yield _say("INSTALL-COMMAND", where, f"is installed as bin/{name}")
@@ -196,13 +178,9 @@ def _modules(facts: Facts, tree: InstalledTree) -> Iterator[Finding]:
             told.setdefault(name, member)
     for name, member in told.items():
         owner = next((owner for owner, owned in rules.owners.items() if name in owned.modules), project)
-        if name in rules.startup:
-            yield _say("INSTALL-STARTUP", member, f"Python imports {name} whenever it starts")
-        elif owner != project:
+        if owner != project:
             yield _say("INSTALL-OWNED", member, f"{name} is {owner}'s")
-        elif name in rules.core:
-            yield _say("INSTALL-STARTUP", member, f"{name} is a module that every start of Python needs")
-        elif name in sys.stdlib_module_names:
+        elif name in sys.stdlib_module_names and not any(find_takeovers([member])):
             yield _say("INSTALL-STDLIB", member, f"{name} is a module of the standard library", _OURS)
 
 
@@ -231,14 +209,6 @@ def _leads_out(line: str) -> bool:
     return path.startswith("/") or ".." in path.split("/") or path[1:2] == ":"
 
 
-def _read_programs(facts: Facts) -> list[EntryPoint]:
-    try:
-        entries = read_entry_points(facts.wheel.texts.get(f"{facts.wheel.dist_info}/entry_points.txt", ""))
-    except configparser.Error:
-        return []  # the check of metadata says so
-    return [entry for entry in entries if entry.group in _PROGRAMS]
-
-
 def _entries(facts: Facts, programs: list[EntryPoint]) -> Iterator[Finding]:
     where = f"{facts.wheel.dist_info}/entry_points.txt"
     seen: dict[str, str] = {}
@@ -247,7 +217,9 @@ def _entries(facts: Facts, programs: list[EntryPoint]) -> Iterator[Finding]:
         if _ODD_NAME.search(name):
             yield _say("INSTALL-ENTRY", where, f"makes a program of the name {show_value(name)}", _OURS)
             continue
-        yield from (msgspec.structs.replace(found, where=where) for found in _program(facts, where, name))
+        if is_interpreter(name):
+            yield _say("INSTALL-INTERPRETER", where, f"makes a program bin/{name}")
+        yield from _program(facts, where, name)
         if fold(name) in seen and seen[fold(name)] != entry.value:
             yield _say("INSTALL-TWICE", where, f"makes two programs of the name {show_value(name)}", _OURS)
         seen.setdefault(fold(name), entry.value)

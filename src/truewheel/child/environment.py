@@ -20,6 +20,7 @@ from truewheel.errors import CheckError
 from truewheel.files import replacing_folder
 from truewheel.machine import index
 from truewheel.wheel.archive import WheelFile
+from truewheel.wheel.takeover import explain_takeover
 
 
 class InstallError(CheckError):
@@ -49,6 +50,11 @@ def fresh_environment(wheel: WheelFile, log: Path | None = None) -> Iterator[Env
         CheckError: its METADATA cannot be followed.
         FetchError: a dependency cannot be had.
     """
+    if reason := explain_takeover(wheel):
+        raise InstallError(
+            f"{wheel.path.name} is not installed: {reason}",
+            hint="`truewheel check` says more; do not install it anywhere",
+        )
     dependencies = fetch_wheels(declared_requirements(wheel))
     with open_environment([str(wheel.path.absolute())], dependencies, wheel.path.name, log) as environment:
         yield environment
