@@ -188,7 +188,11 @@ def _pth(facts: Facts) -> Iterator[Finding]:
     for member in filter(is_pth, facts.wheel.entries):
         text = facts.wheel.texts.get(member)
         if text is None:
-            yield _say("INSTALL-PTH-HIDDEN", member, "is too large to be read, and Python reads it whenever it starts")
+            yield _say(
+                "INSTALL-PTH-HIDDEN",
+                member,
+                "is too large to be read, or one of too many, and Python reads it whenever it starts",
+            )
             continue
         lines = text.removeprefix("\ufeff").splitlines()
         runs = [line for line in lines if _RUNS.match(line)]

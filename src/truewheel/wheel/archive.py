@@ -22,7 +22,7 @@ from truewheel.wheel.name import WheelName, parse_wheel_name
 from truewheel.wheel.record import Digests, asked_algorithms, verify_record
 
 _MAX_TEXT = 4 << 20
-_MAX_PTH = 64 << 10
+_MAX_PTH, _MAX_PTHS = 64 << 10, 100
 _MAX_RECORD = 32 << 20
 _MAX_NAME, _MAX_PART = 1024, 255
 _TEXTS = ("METADATA", "WHEEL", "entry_points.txt", "truewheel.json")
@@ -376,11 +376,12 @@ def _accept_content(
     record_data = b"".join(content(stream, raws[record])) if record in raws else None
     asked = asked_algorithms(record_data or b"")
     kept = {f"{dist_info}/{text}" for text in _TEXTS}
+    kept.update([member for member, raw in named if is_pth(member) and raw.size <= _MAX_PTH][:_MAX_PTHS])
     entries: dict[str, Entry] = {}
     files: dict[str, Digests] = {}
     texts: dict[str, bytes] = {}
     for member, raw in named:
-        keep = raw.size <= _MAX_TEXT if member in kept else is_pth(member) and raw.size <= _MAX_PTH
+        keep = member in kept and raw.size <= _MAX_TEXT
         digests, first, data = _digest(content(stream, raw), asked.get(member, ""), keep=keep)
         files[member] = digests
         entries[member] = Entry(digests.size, digests.sha256, bool(raw.mode & 0o111), kind_of(first), raw.compressed)

@@ -43,6 +43,11 @@ class Destination(NamedTuple):
         return f"{_SHOWN[self.root]}{self.path}"
 
     @property
+    def above(self) -> Destination:
+        """Return the folder that it lies in; one without a path for what lies in its root."""
+        return Destination(self.root, self.path.rpartition("/")[0])
+
+    @property
     def folded(self) -> Destination:
         """Return what is the same for every place that is the same file on some file system."""
         return Destination(self.root, fold(self.path))
@@ -110,10 +115,13 @@ class InstalledTree:
         """Return members whose place is the folder of another's, each with that one."""
         files = {place.folded: member for member, place in self.places.items() if place.root != "nowhere"}
         found: dict[str, str] = {}
-        for member, place in self.places.items():
-            folder = place.folded
-            while "/" in folder.path:
-                folder = Destination(folder.root, folder.path.rpartition("/")[0])
+        seen: set[Destination] = set()
+        for place, member in files.items():
+            folder = place.above
+            # Those above one that was seen were seen too.
+            while folder.path and folder not in seen:
+                seen.add(folder)
                 if folder in files:
                     found.setdefault(files[folder], member)
+                folder = folder.above
         return list(found.items())

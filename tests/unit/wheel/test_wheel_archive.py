@@ -6,6 +6,7 @@ import os
 import threading
 import zipfile
 
+import malformed
 import pytest
 from factories import DIST_INFO, LIBRARY, record_of, wheel_members
 from hypothesis import given
@@ -203,3 +204,15 @@ def test_record_line_hash_is_what_the_format_says():
 )
 def test_a_files_first_bytes_say_what_kind_of_library_it_is(data, kind):
     assert kind_of(data) == kind
+
+
+def test_what_python_reads_at_its_start_is_kept_as_far_as_it_is_short(tmp_path):
+    data = "toy_engine-1.2.3.data/purelib"
+    texts = {"toy.pth": b"import toy\n", f"{data}/other.pth": b"toy\n", "toy_engine/inner.pth": b"toy\n"}
+    large = {"large.pth": bytes(70_000)}
+    path = malformed.sound_archive({**malformed.sound_files(), **texts, **large}).save(tmp_path / malformed.FILENAME)
+    read = read_wheel(path).texts
+    assert {name for name in read if name.endswith(".pth")} == {"toy.pth", f"{data}/other.pth"}
+    many = {f"toy{number}.pth": b"import toy\n" for number in range(150)}
+    path = malformed.sound_archive({**malformed.sound_files(), **many}).save(tmp_path / malformed.FILENAME)
+    assert sum(name.endswith(".pth") for name in read_wheel(path).texts) == 100
