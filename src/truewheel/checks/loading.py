@@ -30,6 +30,7 @@ CODES = {
 """What each code means."""
 
 _LIBRARY = re.compile(r".+\.so(?:\.\d+)*")
+_ENDINGS = {".pyd": "pe", ".dll": "pe", ".dylib": "macho"}
 _EXTENSION = re.compile(
     r"(?P<name>[^.]+)\.(?:cpython-3\d+[a-z]*|abi3t?|pypy3\d*-pp\d+|graalpy\d+-3\d+-native)(?:-[\w-]+)?\.so"
 )
@@ -83,14 +84,23 @@ def _kinds(facts: Facts) -> Iterator[Finding]:
     platforms = facts.wheel.name.platforms
     found = {_format_of(platform) for platform in platforms}
     for path, entry in facts.wheel.entries.items():
-        if not _LIBRARY.fullmatch(PurePosixPath(path).name) or "" in found:
+        wanted = _wanted(PurePosixPath(path).name, found)
+        if not wanted or "" in found:
             continue
         elf = facts.libraries.get(path)
-        if entry.kind not in found:
+        if entry.kind not in wanted:
             reason = _FORMATS.get(entry.kind, "is empty" if not entry.size else "is no library")
             yield _say("LOAD-KIND", path, f"{reason}, and the tags name {', '.join(platforms[:3])}")
         elif elf is not None and elf.loads.kind in _KINDS:
             yield _say("LOAD-KIND", path, _KINDS[elf.loads.kind])
+
+
+def _wanted(file: str, found: set[str]) -> set[str]:
+    """Return the kinds that a file of a name may be where the platforms load some kinds; none for no library."""
+    if _LIBRARY.fullmatch(file):
+        return found
+    # A library that is called as another system's is for that one: it is there on purpose.
+    return found & {_ENDINGS.get(PurePosixPath(file).suffix, "")}
 
 
 def _format_of(platform: str) -> str:

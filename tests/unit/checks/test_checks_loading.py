@@ -164,3 +164,18 @@ def test_a_tag_that_names_no_platform_promises_no_loader(platform, tmp_path):
 def test_other_systems_take_their_own_alone(platform, good, tmp_path):
     assert found(tmp_path, {"toy_engine/plain.so": good + bytes(60)}, platform) == []
     assert found(tmp_path, {"toy_engine/plain.so": plain_elf()}, platform) == [("LOAD-KIND", "toy_engine/plain.so")]
+
+
+@pytest.mark.parametrize(
+    ("platform", "name", "good"),
+    [
+        ("win_amd64", "toy_engine/ext.pyd", b"MZ"),
+        ("win32", "toy_engine/toy.dll", b"MZ"),
+        ("macosx_11_0_arm64", "toy_engine/libtoy.dylib", b"\xcf\xfa\xed\xfe"),
+    ],
+)
+def test_libraries_of_other_endings_are_asked_for_on_their_own_system(platform, name, good, tmp_path):
+    assert found(tmp_path, {name: good + bytes(60)}, platform) == []
+    assert found(tmp_path, {name: b""}, platform) == [("LOAD-KIND", name)]
+    assert found(tmp_path, {name: plain_elf()}, platform) == [("LOAD-KIND", name)]
+    assert found(tmp_path, {name: b""}, "linux_x86_64") == []
