@@ -1,14 +1,26 @@
-"""Files and folders that are there whole or not at all: written beside their place, synced, renamed; and their hash."""
+"""The door to files: written beside their place, synced, renamed; opened without waiting, and read within bounds."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+from truewheel.text import size_words
+
+WHOLE = 4 << 30
+"""The most that is read of a file at once where it may be as large as a wheel, bytes."""
+
+_MANY = 64
+"""Files of a folder above which the whole file system is synced at once: one by one takes milliseconds each."""
 
 
 @contextlib.contextmanager
@@ -30,11 +42,11 @@ def replacing(path: Path, *, mode: int | None = None, locked: bool = False) -> I
     beside = path.with_name(f".{path.name}{writer}.part")
     try:
         yield beside
-        with beside.open("rb") as stream:
-            os.fsync(stream.fileno())
         if mode is not None:
             beside.chmod(mode)
+        sync(beside)
         beside.replace(path)
+        sync(path.parent)
     finally:
         beside.unlink(missing_ok=True)
 
@@ -58,8 +70,10 @@ def write_file(path: Path, data: bytes, *, mode: int | None = None) -> None:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield a new folder beside a folder; it takes that one's place, whole, when the block ends without an error.
 
+    All that is in it is synced before.
+
     Args:
-        path: the folder; the one above must exist, and no other process may write it now.
+        path: the folder, or whatever else lies there; the one above must exist, and no other process may write it now.
 
     Raises:
         OSError: it cannot be written.
@@ -67,21 +81,125 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         yield beside
-        if path.exists():
-            shutil.rmtree(path)
+        sync_tree(beside)
+        remove(path)
         beside.replace(path)
+        sync(path.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file, hexadecimal.
+def remove(path: Path) -> None:
+    """Remove whatever lies there: a file, a pipe, a link (and not what it points to), or a folder with all in it.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be removed.
+    """
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    # Not by shutil, which calls itself for each level: what lies in a cache may be deeper than the stack.
+    folders = [path]
+    for folder in folders:
+        for each in folder.iterdir():
+            if each.is_symlink() or not each.is_dir():
+                each.unlink()
+            else:
+                folders.append(each)
+    for folder in reversed(folders):
+        folder.rmdir()
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the list of what is in a folder, is on the disk.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until a folder with all that is in it is on the disk.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    found = [folder, *(path for path in folder.rglob("*") if not path.is_symlink())]
+    if len(found) > _MANY and _sync_file_system(folder):
+        return
+    for path in found:
+        if path.is_file() or path.is_dir():
+            sync(path)
+
+
+def _sync_file_system(folder: Path) -> bool:
+    """Sync all of the file system that a folder is on; return whether the system has a call for that.
+
+    Raises:
+        OSError: something cannot be written.
+    """
+    call = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if call is None:
+        return False
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        failed = call(descriptor)
+    finally:
+        os.close(descriptor)
+    if failed and ctypes.get_errno() not in (errno.ENOSYS, errno.EPERM):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(folder))
+    return not failed
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a regular file to read; what would keep us waiting, or never end, is refused.
+
+    Raises:
+        OSError: it is not there, cannot be read, or is a pipe, a socket, a device or a folder.
+    """
+    try:
+        # A pipe without a writer would keep us waiting.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except ValueError as error:
+        raise OSError(errno.EINVAL, str(error), repr(str(path))) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_file(path: Path, most: int = WHOLE) -> bytes:
+    """Return the content of a regular file.
+
+    Args:
+        path: the file.
+        most: bytes that it may have.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or is larger.
+    """
+    with open_file(path) as stream:
+        # What it is said to have is not always what it has: files of /proc are said to be empty.
+        size = os.fstat(stream.fileno()).st_size
+        data = stream.read(most + 1) if size <= most else b""
+    if size > most or len(data) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {size_words(most)}", str(path))
+    return data
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a regular file, hexadecimal.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
     """
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with open_file(path) as stream:
         while chunk := stream.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()

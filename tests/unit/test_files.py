@@ -52,7 +52,7 @@ def test_a_file_is_synced_before_it_is_renamed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(files.os, "fsync", record)
     write_file(path, b"new")
-    assert steps == [False]
+    assert steps == [False, True], "the file before it is renamed, the folder after it"
 
 
 def test_a_mode_is_set_before_the_file_is_there(tmp_path):
