@@ -13,6 +13,7 @@ ROOMS = [
     "process",
     "stages",
     "files",
+    "kept",
     "carried",
     "cpu",
     "config",

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from truewheel import process
 from truewheel.cpu.host import Host
+from truewheel.kept.entry import growing
 from truewheel.machine.tools import Say, Tool, fetch_tool, on_machine
 
 _MAX_SIZE = "5G"
@@ -50,7 +51,7 @@ def find_cache_tool(kind: str, say: Say) -> Tool:
 
 @contextlib.contextmanager
 def open_cache(tool: Tool, folder: Path, host: Host, log: Path) -> Iterator[CompileCache]:
-    """Run the compile cache for the length of a build.
+    """Run the compile cache for the length of a build; what it keeps is looked at before, and sealed behind.
 
     `-march=native` says the same on every CPU and means something else on each, so this CPU's
     features are made part of every key: a cache folder that two machines share stays right.
@@ -61,7 +62,13 @@ def open_cache(tool: Tool, folder: Path, host: Host, log: Path) -> Iterator[Comp
         host: the machine.
         log: gets what the cache's server says.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    # zig finds what it made by a list of its own, and does not bear that a file of it is missing.
+    with growing(folder, piecemeal=tool.name != "ziglang"), _run_cache(tool, folder, host, log) as cache:
+        yield cache
+
+
+@contextlib.contextmanager
+def _run_cache(tool: Tool, folder: Path, host: Host, log: Path) -> Iterator[CompileCache]:
     salt = hashlib.sha256("\0".join((host.model, *host.features)).encode()).hexdigest()[:16]
     if tool.name == "ziglang":
         yield CompileCache(tool, "", {"ZIG_LOCAL_CACHE_DIR": str(folder / salt)})

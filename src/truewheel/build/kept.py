@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import shutil
 from pathlib import Path
 
 import msgspec
@@ -14,6 +12,7 @@ from truewheel.build.evidence import CompileUnit, CrateUnit, Evidence
 from truewheel.build.product import BuiltWheel
 from truewheel.fetch.source import SourceTree
 from truewheel.files import replacing_folder
+from truewheel.kept.entry import SUFFIX, discard, is_kept, keep
 from truewheel.plan.plan import Plan
 
 _MOST = 24
@@ -23,7 +22,6 @@ _RECORD, _CPUID = "build.json", "cpuid.so"
 
 class _Record(msgspec.Struct, frozen=True):
     wheel: str
-    sha256: dict[str, str]
     compiler: str
     cmake_cache: dict[str, str]
     units: tuple[CompileUnit, ...]
@@ -48,7 +46,6 @@ def keep_build(built: BuiltWheel, folder: Path) -> None:
             evidence = built.evidence
             record = _Record(
                 wheel=built.path.name,
-                sha256={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
                 compiler=built.compiler,
                 cmake_cache=evidence.cmake_cache,
                 units=evidence.units,
@@ -56,9 +53,10 @@ def keep_build(built: BuiltWheel, folder: Path) -> None:
                 licences=dict(built.licences),
             )
             (scratch / _RECORD).write_bytes(msgspec.json.encode(record))
-        kept = sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=_age, reverse=True)
-        for path in kept[_MOST:]:
-            shutil.rmtree(path, ignore_errors=True)
+        keep(target)
+        kept = [path for path in folder.iterdir() if not path.name.startswith(".") and path.suffix != SUFFIX]
+        for path in sorted(kept, key=_age, reverse=True)[_MOST:]:
+            discard(path)
 
 
 def find_build(plan: Plan, source: SourceTree, base: BuiltWheel | None, folder: Path) -> BuiltWheel | None:
@@ -71,13 +69,13 @@ def find_build(plan: Plan, source: SourceTree, base: BuiltWheel | None, folder: 
         folder: where builds are kept.
     """
     kept = folder / plan.digest[:24]
+    if not is_kept(kept, always=True):
+        return None
     try:
         record = msgspec.json.decode((kept / _RECORD).read_bytes(), type=_Record)
         files = {name: (kept / name).read_bytes() for name in (record.wheel, _CPUID)}
         os.utime(kept)
     except (OSError, msgspec.DecodeError):
-        return None
-    if any(hashlib.sha256(data).hexdigest() != record.sha256.get(name) for name, data in files.items()):
         return None
     evidence = Evidence(record.cmake_cache, record.units, record.crates)
     wheel = kept / record.wheel

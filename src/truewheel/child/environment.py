@@ -18,6 +18,7 @@ from truewheel import process
 from truewheel.config.locations import cache_root
 from truewheel.errors import CheckError
 from truewheel.files import replacing_folder
+from truewheel.kept.entry import is_kept, keep
 from truewheel.machine import index
 from truewheel.wheel.archive import WheelFile
 
@@ -134,9 +135,10 @@ def fetch_wheels(requirements: Sequence[str], what: str = "the wheel's dependenc
     folder = cache_root() / "dependencies" / f"{version}-{identity}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.parent / ".lock"):
-        if folder.is_dir():
+        if is_kept(folder):
             return folder
         with replacing_folder(folder) as beside:
             if requirements:
                 index.run_pip(["download", "--only-binary", ":all:", "-d", str(beside), *requirements], what=what)
+        keep(folder)
     return folder

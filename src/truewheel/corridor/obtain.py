@@ -16,6 +16,8 @@ from truewheel.console import Console
 from truewheel.corridor.prepare import Order, Prepared
 from truewheel.errors import BuildError, FetchError
 from truewheel.fetch.source import fetch_source
+from truewheel.kept.entry import growing
+from truewheel.machine.probe import running
 from truewheel.machine.tools import find_tool, search_path
 from truewheel.stages import stage
 
@@ -83,6 +85,9 @@ def obtain_build(order: Order, ready: Prepared, place: Place) -> BuiltWheel:
         stage(place.console, place.seconds, BuildError, "build", what),
         contextlib.ExitStack() as stack,
     ):
+        stack.enter_context(running(ready.toolchain, say))
+        if job.kept is not None and rustc:
+            stack.enter_context(growing(job.kept, piecemeal=False))
         compile_cache = None
         if cache_tool is not None:
             cache_log = place.cache / "logs" / "compile-cache.log"

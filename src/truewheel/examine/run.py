@@ -20,7 +20,7 @@ from truewheel.cpu.host import detect_host
 from truewheel.errors import CheckError
 from truewheel.examine.child import AnswerLine, ReadRequest
 from truewheel.examine.reading import LibraryFacts, WheelFacts, decode, encode
-from truewheel.files import write_file
+from truewheel.kept.record import read_record, write_record
 from truewheel.plan.identity import prover_hash
 from truewheel.wheel.archive import MalformedWheelError, WheelFile, open_wheel
 from truewheel.wheel.container import Fault, hash_stream
@@ -233,13 +233,14 @@ def _cache_path(path: Path, sha256: str, needles: Mapping[str, tuple[str, ...]])
     key = f"{prover_hash()}\0{tools}\0{sha256}\0{path.name}\0".encode() + msgspec.json.encode(
         dict(sorted(needles.items()))
     )
-    return cache_root() / "facts" / f"{hashlib.sha256(key).hexdigest()}.json"
+    return cache_root() / "facts" / hashlib.sha256(key).hexdigest()
 
 
 def _recall(path: Path) -> WheelFacts | None:
+    data = read_record(path)
     try:
-        known: WheelFacts = decode(path.read_bytes(), WheelFacts)
-    except (OSError, msgspec.DecodeError):
+        known: WheelFacts | None = decode(data, WheelFacts) if data is not None else None
+    except msgspec.DecodeError:
         return None
     return known
 
@@ -247,5 +248,4 @@ def _recall(path: Path) -> WheelFacts | None:
 def _remember(path: Path, facts: WheelFacts) -> None:
     """Keep facts for the next time; that they cannot be kept is no reason to fail."""
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, encode(facts))
+        write_record(path, encode(facts))

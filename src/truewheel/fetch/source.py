@@ -18,13 +18,14 @@ from filelock import FileLock
 from truewheel.config.load import LoadedRecipe
 from truewheel.config.tables import PathSource
 from truewheel.errors import FetchError, LoadError
-from truewheel.files import hash_file, replacing_folder
+from truewheel.files import hash_file, remove, replacing_folder
+from truewheel.kept.entry import is_kept, keep
+from truewheel.kept.record import refuse_kept
 from truewheel.machine import index
 from truewheel.plan.make import Changes
 from truewheel.plan.plan import PlannedSource
 
 _CHUNK = 1 << 20
-_MARKER = ".truewheel-source.json"
 _MAX_BYTES = 4 << 30
 _PRUNED = ("__pycache__", ".git")
 
@@ -117,7 +118,7 @@ def fetch_source(
     identity = hashlib.sha256(msgspec.json.encode(source, order="deterministic")).hexdigest()
     tree = folder / f"{source.name}-{source.version}-{identity[:12]}"
     with FileLock(folder / f".{tree.name}.lock"):
-        if (tree / _MARKER).is_file():
+        if is_kept(tree, always=True):
             return SourceTree(tree, source, fresh=False)
         with replacing_folder(tree) as scratch:
             if isinstance(loaded.recipe.source, PathSource):
@@ -129,7 +130,7 @@ def fetch_source(
             for name, data in changes.added.items():
                 _add(name, data, scratch)
             _refuse_empty(source, scratch)
-            (scratch / _MARKER).write_bytes(msgspec.json.encode(source))
+        keep(tree)
     return SourceTree(tree, source, fresh=True)
 
 
@@ -138,6 +139,9 @@ def _archive(source: PlannedSource, folder: Path, search_path: str) -> Path:
     target = folder / f"{source.name}-{source.version}-{source.sha256[:12]}.tar.gz"
     if target.is_file() and hash_file(target) == source.sha256:
         return target
+    if os.path.lexists(target):
+        refuse_kept(target, "its content is not what was kept")
+        remove(target)
     downloaded = index.download_source(source.name, source.version, source.sha256, folder, search_path=search_path)
     actual = hash_file(downloaded)
     if actual != source.sha256:

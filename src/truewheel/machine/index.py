@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from truewheel import process
 from truewheel.errors import FetchError
+from truewheel.files import replacing_folder
 
 _NETWORK_SIGNS = (
     "NewConnectionError",
@@ -120,20 +120,13 @@ def download_wheel(name: str, version: str, sha256: str, folder: Path) -> Path:
 
 
 def install_tool(name: str, version: str, sha256: str, folder: Path) -> None:
-    """Install one tool from its wheel into `folder`, whole or not at all.
+    """Install one tool from its wheel into `folder`, whole or not at all; nobody else may do so now.
 
     Raises:
         FetchError: it cannot be had, or has another hash.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        requirements = scratch / "requirements.txt"
+    with tempfile.TemporaryDirectory() as scratch, replacing_folder(folder) as target:
+        requirements = Path(scratch) / "requirements.txt"
         requirements.write_text(f"{name}=={version} --hash=sha256:{sha256}\n")
-        target = scratch / "tool"
         arguments = ["install", "--no-deps", "--no-compile", "--only-binary", ":all:", "--require-hashes"]
         run_pip([*arguments, "--target", str(target), "-r", str(requirements)], what=f"{name} {version}")
-        if not folder.exists():
-            target.replace(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

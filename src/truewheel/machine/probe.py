@@ -27,7 +27,9 @@ from truewheel.cpu.features import features_of_macros
 from truewheel.cpu.host import Host
 from truewheel.cpu.levels import level_features
 from truewheel.errors import FetchError
-from truewheel.files import write_file
+from truewheel.files import read_file, remove, write_file
+from truewheel.kept.entry import growing
+from truewheel.kept.record import read_record, write_record
 from truewheel.machine import tools
 from truewheel.targets.targets import zig_target
 
@@ -99,7 +101,7 @@ def find_toolchain(
         kind, _ = split_wish(wish)
         if kind == "zig" and fetch and missing is None:
             try:
-                tools.fetch_tool("ziglang", say)
+                tools.in_cache("ziglang") or tools.fetch_tool("ziglang", say)
             except FetchError as error:
                 missing = error
                 passed.append(_unfetched(error))
@@ -150,14 +152,14 @@ def candidates(kind: str) -> Iterator[Toolchain]:
 
 def try_toolchain(candidate: Toolchain, host: Host, say: tools.Say, *, native: bool = True) -> Toolchain:
     """Compile and run the probes; the result is remembered until the compiler or the CPU changes."""
-    record = cache_root() / "probes" / f"{_trial_key(candidate, host, native=native)}.json"
-    try:
-        return msgspec.json.decode(record.read_bytes(), type=Toolchain)
-    except (OSError, msgspec.DecodeError):
-        pass
+    record = cache_root() / "probes" / _trial_key(candidate, host, native=native)
+    if data := read_record(record):
+        with contextlib.suppress(msgspec.DecodeError):
+            return msgspec.json.decode(data, type=Toolchain)
     first = "; its first time takes a minute, it builds its C++ library" if candidate.kind == "zig" else ""
     say(f"         trying {candidate.kind} {candidate.version} on this CPU{first}")
-    result = _try_now(candidate, host) if native else _try_portable(candidate)
+    with running(candidate, say):
+        result = _try_now(candidate, host) if native else _try_portable(candidate)
     _remember(record, msgspec.json.encode(result))
     return result
 
@@ -197,7 +199,8 @@ def _zig(tool: tools.Tool) -> Toolchain:
             f'exec {shlex.quote(str(tool.path))} {command}{target} "$@"\n'
         )
         path = folder / f"zig-{command}"
-        if not path.is_file() or path.read_text() != text:
+        if not _is_script(path, text.encode()):
+            remove(path)
             write_file(path, text.encode(), mode=0o755)
         paths[command] = str(path)
     return Toolchain(
@@ -211,13 +214,38 @@ def _zig(tool: tools.Tool) -> Toolchain:
     )
 
 
+def _is_script(path: Path, text: bytes) -> bool:
+    try:
+        return os.access(path, os.X_OK) and not path.is_symlink() and read_file(path) == text
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def running(toolchain: Toolchain, say: tools.Say) -> Iterator[None]:
+    """Make a compiler that was fetched ready to be run: it and what it keeps must be what they were.
+
+    Args:
+        toolchain: any compiler; those of the machine are the machine's affair.
+        say: is told what takes a while.
+
+    Raises:
+        FetchError: it was not what it was, and cannot be fetched again.
+        OSError: its folders cannot be written to.
+    """
+    with contextlib.ExitStack() as stack:
+        if toolchain.kind == "zig":
+            tools.fetch_tool("ziglang", say)
+            for name in ("global", "local"):
+                stack.enter_context(growing(cache_root() / "zig" / name, piecemeal=False))
+        yield
+
+
 def _version(path: str) -> str:
     """Return a compiler's version; it is asked once, until the program changes."""
     record = cache_root() / "probes" / f"version-{_digest(_stamp(path))}"
-    try:
-        return record.read_text()
-    except OSError:
-        pass
+    if data := read_record(record):
+        return data.decode()
     done = _run([path, "-dumpfullversion", "-dumpversion"], timeout=20)
     match = re.search(r"\d+(\.\d+)*", done.output)
     version = match[0] if done.returncode == 0 and match else "0"
@@ -238,8 +266,7 @@ def _digest(parts: list[str]) -> str:
 def _remember(record: Path, data: bytes) -> None:
     """Keep a result; where nothing can be kept, it is found out anew each time."""
     with contextlib.suppress(OSError):
-        record.parent.mkdir(parents=True, exist_ok=True)
-        write_file(record, data)
+        write_record(record, data)
 
 
 def _trial_key(candidate: Toolchain, host: Host, *, native: bool) -> str:

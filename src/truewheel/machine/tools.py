@@ -18,6 +18,7 @@ from packaging.version import Version
 from truewheel import process
 from truewheel.config.locations import cache_root
 from truewheel.errors import FetchError
+from truewheel.kept.entry import is_kept, is_sealed, keep
 from truewheel.machine import index
 
 Say = Callable[[str], None]
@@ -95,14 +96,15 @@ def on_machine(name: str) -> Tool | None:
 
 
 def in_cache(name: str) -> Tool | None:
-    """Return a tool that was fetched before."""
+    """Return a tool that was fetched before; before it is run, `fetch_tool` looks whether it still is what it was."""
     pin = tool_pins()[name]
     path = _folder(name) / pin.program
-    return Tool(name, path, pin.version, "package index") if pin.program and path.is_file() else None
+    there = pin.program and is_sealed(_folder(name)) and path.is_file()
+    return Tool(name, path, pin.version, "package index") if there else None
 
 
 def fetch_tool(name: str, say: Say) -> Tool:
-    """Return a tool from the cache, fetching it from the package index when it is not there.
+    """Return a tool from the cache, fetching it from the package index when it is not there or no longer what it was.
 
     Args:
         name: a tool of `tools.toml`.
@@ -111,16 +113,33 @@ def fetch_tool(name: str, say: Say) -> Tool:
     Raises:
         FetchError: it cannot be had.
     """
-    if tool := in_cache(name):
-        return tool
     pin = tool_pins()[name]
     if not pin.program:
         raise FetchError(f"{name} is not on this machine, and no package provides it")
-    say(f"         fetching {name} {pin.version} ({pin.mebibytes} MiB) from the package index")
-    index.install_tool(name, pin.version, pin.sha256, _folder(name))
-    program = _folder(name) / pin.program
-    program.chmod(program.stat().st_mode | 0o755)
-    return Tool(name, program, pin.version, "package index")
+    folder = _folder(name)
+    if folder not in _looked_at:
+        _obtain(name, folder, say)
+        _looked_at.add(folder)
+    return Tool(name, folder / pin.program, pin.version, "package index")
+
+
+_looked_at: set[Path] = set()
+"""Folders of tools that this process has looked at: zig alone has 20,000 files."""
+
+
+def _obtain(name: str, folder: Path, say: Say) -> None:
+    from filelock import FileLock
+
+    pin = tool_pins()[name]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.parent / ".lock"):
+        if is_kept(folder):
+            return
+        say(f"         fetching {name} {pin.version} ({pin.mebibytes} MiB) from the package index")
+        index.install_tool(name, pin.version, pin.sha256, folder)
+        program = folder / pin.program
+        program.chmod(program.stat().st_mode | 0o755)
+        keep(folder)
 
 
 def find_tool(name: str, say: Say) -> Tool:

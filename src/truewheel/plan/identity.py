@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 WRITERS = (
-    "files.py", "process.py", "carried/", "cpu/", "config/dialects", "targets/", "plan/", "fetch/", "build/", "repair/",
+    "files.py", "kept/entry.py", "kept/parts.py", "kept/record.py", "process.py", "carried/",
+    "cpu/", "config/dialects", "targets/", "plan/", "fetch/", "build/", "repair/",
     "corridor/obtain.py", "machine/index.py", "machine/probe", "machine/rust.py", "machine/tools.", "binary/rename.py",
     "wheel/archive.py", "wheel/container.py", "wheel/identity.py", "wheel/name.py", "wheel/record.py",
     "wheel/writer.py",

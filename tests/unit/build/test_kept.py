@@ -1,7 +1,5 @@
 """Builds that are kept: found again whole, or not at all."""
 
-import json
-
 import pytest
 from factories import make_plan_of
 
@@ -28,6 +26,10 @@ def folder(tmp_path):
     return tmp_path / "built"
 
 
+def kept_of(folder):
+    return next(path for path in folder.iterdir() if path.is_dir())
+
+
 def test_a_build_is_found_again_when_its_work_folder_is_gone(built, folder):
     keep_build(built, folder)
     built.path.unlink()
@@ -44,13 +46,13 @@ def test_another_plan_is_not_found(built, folder):
 @pytest.mark.parametrize("lost", ["build.json", "cpuid.so", "toy-1.0-py3-none-any.whl"])
 def test_what_is_not_whole_is_not_found(built, folder, lost):
     keep_build(built, folder)
-    (next(folder.iterdir()) / lost).unlink()
+    (kept_of(folder) / lost).unlink()
     assert find_build(built.plan, built.source, None, folder) is None
 
 
 def test_a_damaged_record_is_not_found(built, folder):
     keep_build(built, folder)
-    (next(folder.iterdir()) / "build.json").write_text("{}")
+    (kept_of(folder) / "build.json").write_text("{}")
     assert find_build(built.plan, built.source, None, folder) is None
 
 
@@ -58,21 +60,25 @@ def test_a_damaged_record_is_not_found(built, folder):
 @pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data[:-1] + b"?", lambda data: data * 2])
 def test_what_is_not_what_was_kept_is_not_found(built, folder, name, damage):
     keep_build(built, folder)
-    path = next(folder.iterdir()) / name
+    path = kept_of(folder) / name
     path.write_bytes(damage(path.read_bytes()))
     assert find_build(built.plan, built.source, None, folder) is None
     keep_build(built, folder)
     assert find_build(built.plan, built.source, None, folder).path.read_bytes() == b"a wheel"
 
 
-@pytest.mark.parametrize("change", [lambda record: record.pop("sha256"), lambda record: record["sha256"].clear()])
-def test_what_was_kept_without_its_hash_is_not_found(built, folder, change):
+def test_what_was_kept_without_a_seal_is_not_found(built, folder):
     keep_build(built, folder)
-    path = next(folder.iterdir()) / "build.json"
-    record = json.loads(path.read_text())
-    change(record)
-    path.write_text(json.dumps(record))
+    next(folder.glob("*.seal")).unlink()
     assert find_build(built.plan, built.source, None, folder) is None
+
+
+def test_a_build_that_is_another_plans_is_not_found(built, folder):
+    other = make_plan_of(code="c" * 64)
+    keep_build(built, folder)
+    for path in (*folder.glob("*.seal"), kept_of(folder)):
+        path.rename(path.with_name(other.digest[:24] + path.suffix))
+    assert find_build(other, built.source, None, folder) is None
 
 
 def test_the_oldest_is_forgotten(built, folder, monkeypatch):
@@ -82,7 +88,7 @@ def test_the_oldest_is_forgotten(built, folder, monkeypatch):
         keep_build(built._replace(plan=plan), folder)
     found = [find_build(plan, built.source, None, folder) is not None for plan in plans]
     assert found == [False, True, True]
-    assert len(list(folder.iterdir())) == 2
+    assert len(list(folder.iterdir())) == 2 * 2
 
 
 def test_where_nothing_can_be_kept_the_build_goes_on(built, tmp_path):

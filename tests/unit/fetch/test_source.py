@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import hashlib
 import io
+import shutil
 import tarfile
 import zlib
 
@@ -99,17 +100,43 @@ def listing(path):
 def test_an_archive_is_unpacked_without_its_top_folder(fetch):
     found = fetch(archive_of(sound_members()))
     assert found.fresh
-    assert listing(found.path) == [".truewheel-source.json", *sorted(FILES)]
+    assert listing(found.path) == sorted(FILES)
     assert (found.path / "src/toy.c").read_text() == FILES["src/toy.c"]
 
 
-def test_the_same_source_is_found_again_and_kept_as_it_is(fetch):
+def test_the_same_source_is_found_again(fetch):
     data = archive_of(sound_members())
     first = fetch(data)
-    (first.path / "built").touch()
     second = fetch(data)
     assert (second.path, second.fresh) == (first.path, False)
-    assert (second.path / "built").exists()
+
+
+def test_a_header_that_was_put_into_a_tree_is_not_compiled(fetch, capsys):
+    data = archive_of(sound_members())
+    first = fetch(data)
+    (first.path / "src" / "stdio.h").touch()
+    assert fetch(data).fresh
+    assert listing(first.path) == sorted(FILES)
+    assert "src/stdio.h was put there" in capsys.readouterr().err
+    assert not fetch(data).fresh
+
+
+def test_an_archive_that_is_not_what_was_kept_is_fetched_again(fetch, tmp_path, monkeypatch):
+    data = archive_of(sound_members())
+    first = fetch(data)
+    shutil.rmtree(first.path)
+    (archive,) = (tmp_path / "cache" / "sources").glob("*.tar.gz")
+    archive.write_bytes(data[:-1] + b"?")
+
+    def download(_name, _version, _sha256, folder, *, search_path):
+        assert search_path
+        (folder / "new.tar.gz").write_bytes(data)
+        return folder / "new.tar.gz"
+
+    monkeypatch.setattr(source.index, "download_source", download)
+    planned = first.source
+    found = fetch_source(LoadedRecipe(make_recipe(), tmp_path), planned, Changes({}, {}), tmp_path / "cache", "/bin")
+    assert (found.fresh, archive.read_bytes()) == (True, data)
 
 
 def test_another_patch_or_exclusion_makes_another_tree(fetch):
@@ -121,7 +148,7 @@ def test_another_patch_or_exclusion_makes_another_tree(fetch):
 def test_a_half_made_tree_is_made_anew(fetch):
     data = archive_of(sound_members())
     first = fetch(data)
-    (first.path / ".truewheel-source.json").unlink()
+    first.path.with_name(f"{first.path.name}.seal").unlink()
     (first.path / "stray").touch()
     again = fetch(data)
     assert again.fresh
@@ -130,7 +157,7 @@ def test_a_half_made_tree_is_made_anew(fetch):
 
 def test_what_is_excluded_is_left_in_the_archive(fetch):
     found = fetch(archive_of(sound_members()), exclude=("docs/*", "*.txt"))
-    assert listing(found.path) == [".truewheel-source.json", "src/toy.c"]
+    assert listing(found.path) == ["src/toy.c"]
 
 
 def test_everything_excluded_is_an_error(refusal):
@@ -160,7 +187,7 @@ def test_links_and_devices_are_passed_over(fetch):
         member("t/device", kind=tarfile.CHRTYPE),
         member("t/folder", kind=tarfile.DIRTYPE),
     ]
-    assert listing(fetch(archive_of(members)).path) == [".truewheel-source.json", *sorted(FILES)]
+    assert listing(fetch(archive_of(members)).path) == sorted(FILES)
 
 
 def test_nothing_is_written_through_a_link(fetch, tmp_path):
@@ -317,7 +344,7 @@ def test_a_path_source_is_copied_without_what_is_excluded_or_pruned(tree, tmp_pa
     (tmp_path / "tree" / "link").symlink_to("/etc/passwd")
     planned = planned_source(tree.recipe, Changes({}, {}), tree_hash(tree))
     found = fetch_source(tree, planned, Changes({"p": PATCH}, {}), tmp_path / "cache", "/bin")
-    assert listing(found.path) == [".truewheel-source.json", "CMakeLists.txt", "src/toy.c"]
+    assert listing(found.path) == ["CMakeLists.txt", "src/toy.c"]
     assert "return 2;" in (found.path / "src/toy.c").read_text()
     assert "return 1;" in (tmp_path / "tree" / "src/toy.c").read_text()
 
