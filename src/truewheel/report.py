@@ -16,6 +16,7 @@ from truewheel.child.system_info import SystemInfo
 from truewheel.config.schema import SCHEMA_DIALECT
 from truewheel.examine.facts import Facts
 from truewheel.examine.isa_account import IsaAccount, account_of
+from truewheel.kept.sealed import KEY, seal_json
 from truewheel.plan.plan import Plan
 from truewheel.wheel.container import hash_stream
 
@@ -211,8 +212,8 @@ def _unchecked(facts: Facts) -> list[str]:
 
 
 def to_json(report: Report) -> bytes:
-    """Return the report as indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n"
+    """Return the report as indented JSON, sealed with the hash of its text."""
+    return seal_json(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
 
 
 def read_report(data: bytes) -> Report:
@@ -232,4 +233,7 @@ def read_report(data: bytes) -> Report:
 
 def report_schema() -> dict[str, Any]:
     """Return the JSON Schema of a report."""
-    return {"$schema": SCHEMA_DIALECT, "title": "truewheel report", **msgspec.json.schema(Report)}
+    schema = msgspec.json.schema(Report)
+    said = "SHA-256 of the text without this key; the last one, and in the report that lies beside a wheel alone"
+    schema["$defs"]["Report"]["properties"][KEY] = {"type": "string", "description": said}
+    return {"$schema": SCHEMA_DIALECT, "title": "truewheel report", **schema}

@@ -148,7 +148,9 @@ def test_every_report_survives_being_stored(code):
     facts = PLANTED[code]()
     report = make_report(facts, run_checks(facts), {})
     assert msgspec.json.decode(to_json(report), type=Report) == report
-    assert json.loads(to_json(report)) == json.loads(msgspec.json.encode(report))
+    stored = json.loads(to_json(report))
+    del stored["seal"]
+    assert stored == json.loads(msgspec.json.encode(report))
 
 
 @pytest.mark.parametrize("code", sorted(PLANTED))

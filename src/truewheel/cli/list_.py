@@ -16,6 +16,9 @@ from truewheel.cli.common import Output, account_options, wheelhouse_option
 def command(wheelhouse: Path | None, output: Output) -> None:
     """List the wheels of the wheelhouse, proven and rejected: verdict, size, level, time.
 
+    Beside the verdicts of reports there are: damaged (the wheel or its report is not what was stored), lost (the wheel
+    is gone), unknown (it has no report) and unsealed (another version of truewheel wrote the report).
+
     \b
     Examples:
       truewheel list

@@ -16,6 +16,7 @@ from truewheel.errors import CheckError
 from truewheel.examine.examine import examine
 from truewheel.examine.facts import Facts
 from truewheel.examine.isa_account import IsaAccount, account_of
+from truewheel.kept.sealed import is_sealed_json
 from truewheel.pick.candidate import Candidate
 from truewheel.pick.target import TargetPython, explain_tags
 from truewheel.report import read_report
@@ -104,6 +105,8 @@ def _compare_report(candidate: Candidate, sha256: str) -> tuple[Candidate, str]:
     if proof.verdict not in ("passed", "unproven"):
         return replace(candidate, proven=cut(clean(proof.verdict))), f"its report says {cut(proof.verdict)}"
     doubt = "unproven: so says its report" if proof.verdict == "unproven" else ""
+    if not is_sealed_json(data):
+        doubt = "unproven: its report was changed, or another version of truewheel wrote it"
     try:
         read_report(data)
     except _UNREADABLE:

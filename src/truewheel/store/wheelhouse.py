@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from truewheel.config.locations import cache_root
 from truewheel.errors import StoreError
-from truewheel.files import hash_file, replacing, write_file
+from truewheel.files import hash_file, read_file, replacing, write_file
+from truewheel.kept.hashes import hash_files
+from truewheel.kept.sealed import is_sealed_json
 
 if TYPE_CHECKING:
     from truewheel.report import Report
 
 _LOCK_SECONDS = 60.0
+_WHEEL, _REPORT = ".whl", ".report.json"
+_MOST = 256 << 20
+"""Bytes of the largest report."""
 
 
 class Stored(NamedTuple):
@@ -37,14 +44,12 @@ class Outline(msgspec.Struct, frozen=True):
     """What is read of a report to list its wheel: reading all of it needs every room that has a part in it."""
 
     verdict: str
-    size: int
-    level: str
-    created: str
-    digest: str
-    findings: tuple[CodeOutline, ...]
-
-
-_Read = TypeVar("_Read", "Report", Outline)
+    size: int = 0
+    level: str = ""
+    created: str = ""
+    digest: str = ""
+    sha256: str = ""
+    findings: tuple[CodeOutline, ...] = ()
 
 
 class Wheelhouse:
@@ -92,19 +97,36 @@ class Wheelhouse:
             answered = answered or (report.verdict == "unproven" and not provable)
             answered = answered and (not emulated or bool(report.emulation))
             same = (report.digest, report.proof) == (digest, proof)
-            if same and report.sound and answered and hash_file(stored.path) == report.sha256:
+            if same and report.sound and answered and _has(stored.path, report.sha256):
                 return stored
         return None
 
     def outlines(self) -> list[tuple[Path, Outline]]:
-        """Return an outline of the proven wheels, then of the rejected ones, each newest first."""
-        return [*_read(_read_outline, self.root), *_read(_read_outline, self.rejected)]
+        """Return an outline of the proven wheels, then of the rejected ones, each newest first.
+
+        The verdict is that of the report where wheel and report are what they were. Else it is `damaged` where one of
+        them is not, `lost` where the wheel is gone, `unsealed` where the report has no hash of its own, as those of
+        older versions have none, and `unknown` where no report lies beside the wheel.
+        """
+        return [*self._outline(self.root), *self._outline(self.rejected)]
+
+    def _outline(self, folder: Path) -> Iterator[tuple[Path, Outline]]:
+        reports = {path.with_name(path.name.removesuffix(_REPORT)) for path in folder.glob(f"*{_WHEEL}{_REPORT}")}
+        wheels = set(folder.glob(f"*{_WHEEL}"))
+        place = hashlib.sha256(os.fsencode(folder)).hexdigest()[:24]
+        hashes = hash_files(sorted(wheels), cache_root() / "seen" / place)
+        found = [(wheel, _outline(wheel, hashes.get(wheel, ""))) for wheel in reports | wheels]
+        found.sort(key=lambda each: (each[1].created, each[0].name), reverse=True)
+        yield from found
 
     def list(self, *, rejected: bool = False) -> list[Stored]:
-        """Return what is stored, newest first; reports that cannot be read are passed over."""
-        from truewheel.report import read_report
+        """Return what is stored, newest first; reports that are not what was stored are passed over.
 
-        return [Stored(*each) for each in _read(read_report, self.rejected if rejected else self.root)]
+        Whoever takes a wheel of it must compare its hash.
+        """
+        folder = self.rejected if rejected else self.root
+        found = [stored for path in folder.glob(f"*{_WHEEL}{_REPORT}") if (stored := _read(path)) is not None]
+        return sorted(found, key=lambda stored: stored.report.created, reverse=True)
 
     def add(self, wheel: Path, report: Report) -> Stored:
         """Store a wheel and its report: among the proven, or among the rejected as the verdict says.
@@ -124,7 +146,7 @@ class Wheelhouse:
         with self._guard(), self._locked():
             folder.mkdir(parents=True, exist_ok=True)
             target = folder / wheel.name
-            write_file(target.with_name(f"{target.name}.report.json"), to_json(report))
+            write_file(target.with_name(f"{target.name}{_REPORT}"), to_json(report))
             write_file(target.with_name(f"{target.name}.report.md"), to_markdown(describe_wheel(report)).encode())
             with replacing(target) as beside:
                 shutil.copyfile(wheel, beside)
@@ -132,10 +154,11 @@ class Wheelhouse:
         return Stored(target, report)
 
     def _forget(self, name: str, report: Report) -> None:
-        for stored in self.list(rejected=report.sound):
-            if stored.path.name == name and (report.sound or stored.report.proof != report.proof):
-                for suffix in ("", ".report.json", ".report.md"):
-                    stored.path.with_name(f"{name}{suffix}").unlink(missing_ok=True)
+        other = (self.rejected if report.sound else self.root) / name
+        stored = _read(other.with_name(f"{name}{_REPORT}"))
+        if report.sound or stored is None or stored.report.proof != report.proof:
+            for suffix in ("", _REPORT, ".report.md"):
+                other.with_name(f"{name}{suffix}").unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:
@@ -162,19 +185,52 @@ class Wheelhouse:
             yield
 
 
-def _read(read: Callable[[bytes], _Read], folder: Path) -> list[tuple[Path, _Read]]:
-    """Return the wheels of a folder with what is wanted of their reports, newest first."""
-    found = []
-    for report_path in folder.glob("*.whl.report.json"):
-        wheel = report_path.with_name(report_path.name.removesuffix(".report.json"))
-        try:
-            report = read(report_path.read_bytes())
-        except (OSError, msgspec.DecodeError):
-            continue
-        if wheel.is_file():
-            found.append((wheel, report))
-    return sorted(found, key=lambda each: each[1].created, reverse=True)
+def _read(path: Path) -> Stored | None:
+    """Return the wheel of a report with it; None where either is not there, or the report not what was stored."""
+    from truewheel.report import read_report
+
+    wheel = path.with_name(path.name.removesuffix(_REPORT))
+    try:
+        data = read_file(path, _MOST)
+        report = read_report(data) if is_sealed_json(data) and wheel.is_file() else None
+    except (OSError, msgspec.DecodeError):
+        return None
+    return Stored(wheel, report) if report is not None else None
 
 
-def _read_outline(text: bytes) -> Outline:
-    return msgspec.json.decode(text, type=Outline)
+def _outline(wheel: Path, sha256: str) -> Outline:
+    """Return what is to be said of a wheel.
+
+    Args:
+        wheel: where it is, or should be.
+        sha256: its hash; empty where there is no such file.
+    """
+    try:
+        data = read_file(wheel.with_name(f"{wheel.name}{_REPORT}"), _MOST)
+        outline = msgspec.json.decode(data, type=Outline)
+    except FileNotFoundError:
+        return Outline("unknown", _size(wheel))
+    except (OSError, msgspec.DecodeError):
+        return Outline("damaged", _size(wheel))
+    doubt = ""
+    if not os.path.lexists(wheel):
+        doubt = "lost"
+    elif sha256 != outline.sha256:
+        doubt = "damaged"
+    elif not is_sealed_json(data):
+        doubt = "damaged" if b'"seal"' in data else "unsealed"
+    return msgspec.structs.replace(outline, verdict=doubt) if doubt else outline
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
+
+
+def _has(path: Path, sha256: str) -> bool:
+    try:
+        return hash_file(path) == sha256
+    except OSError:
+        return False

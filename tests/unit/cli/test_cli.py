@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from factories import DIST_INFO, make_dispatch_plan, make_facts, make_stored_report, make_toolchain, wheel_members
 
@@ -22,6 +23,7 @@ from truewheel.checks.run import run_checks
 from truewheel.child.smoke import unproven
 from truewheel.cli import VERBS, cli, run
 from truewheel.errors import FAMILIES, LoadError, TruewheelError
+from truewheel.files import hash_file
 from truewheel.models.models import find_model
 from truewheel.report import make_report
 from truewheel.store.wheelhouse import Wheelhouse
@@ -252,10 +254,14 @@ def test_an_empty_wheelhouse_lists_nothing(command, tmp_path):
     assert "is empty; `truewheel build` makes a wheel" in err
 
 
+def about(wheel, report):
+    return msgspec.structs.replace(report, sha256=hash_file(wheel))
+
+
 def test_the_wheelhouse_is_listed_as_data(command, tmp_path, monkeypatch):
     wheel = tmp_path / "toy_engine-1.2.3-1_native-py3-none-linux_x86_64.whl"
     write_wheel(wheel, wheel_members(), DIST_INFO)
-    stored = Wheelhouse(tmp_path / "house").add(wheel, make_stored_report())
+    stored = Wheelhouse(tmp_path / "house").add(wheel, about(wheel, make_stored_report()))
     monkeypatch.setenv("TRUEWHEEL_WHEELHOUSE", str(tmp_path / "house"))
     code, out, err = command("list", "--json")
     (row,) = json.loads(out)
@@ -277,7 +283,7 @@ def unproven_report():
 def test_an_unproven_wheel_is_listed_as_such(command, tmp_path):
     wheel = tmp_path / "toy_engine-1.2.3-1_native-py3-none-linux_x86_64.whl"
     write_wheel(wheel, wheel_members(), DIST_INFO)
-    Wheelhouse(tmp_path / "house").add(wheel, unproven_report())
+    Wheelhouse(tmp_path / "house").add(wheel, about(wheel, unproven_report()))
     code, out, _ = command("list", "--wheelhouse", str(tmp_path / "house"))
     assert (code, out.splitlines()[1].split()[0]) == (0, "unproven")
     (row,) = json.loads(command("list", "--json", "--wheelhouse", str(tmp_path / "house"))[1])

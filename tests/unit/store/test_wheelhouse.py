@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ from filelock import FileLock
 from truewheel import files
 from truewheel.checks.finding import Finding
 from truewheel.errors import StoreError
+from truewheel.kept import parts
 from truewheel.report import Report
 from truewheel.store import wheelhouse as store
 from truewheel.store.wheelhouse import Wheelhouse
@@ -201,21 +203,64 @@ def test_a_report_that_cannot_be_read_is_passed_over(house, wheel, data):
     assert house.find(report_of(wheel).digest, report_of(wheel).proof, "tiny") is None
 
 
-def test_a_report_that_was_made_before_is_listed_and_is_no_proof_of_today(house, wheel):
+def test_a_report_that_was_made_before_is_listed_as_unsealed_and_is_no_proof(house, wheel):
     report = report_of(wheel)
     house.add(wheel, report)
     path = house.root / f"{NAME}.report.json"
     table = json.loads(path.read_bytes())
-    del table["proof"]
+    del table["proof"], table["seal"]
     path.write_text(json.dumps({**table, "schema": 2, "plan": {"engine": "toy-engine", "level": "x86-64-v3"}}))
-    (stored,) = house.list()
-    assert (stored.report.digest, stored.report.plan, stored.report.sound) == (report.digest, None, True)
+    ((found, outline),) = house.outlines()
+    assert (found.name, outline.verdict, outline.digest) == (NAME, "unsealed", report.digest)
+    assert house.list() == []
     assert house.find(report.digest, report.proof, "tiny") is None
 
 
 def test_a_report_without_its_wheel_is_passed_over(house, wheel):
     house.add(wheel, report_of(wheel)).path.unlink()
     assert house.list() == []
+
+
+def verdicts(house):
+    return [outline.verdict for _, outline in house.outlines()]
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: b"?" + data[1:], lambda data: data + b"x"])
+def test_a_damaged_wheel_is_listed_as_damaged(house, wheel, damage):
+    stored = house.add(wheel, report_of(wheel))
+    assert verdicts(house) == ["passed"]
+    status = stored.path.stat()
+    stored.path.write_bytes(damage(stored.path.read_bytes()))
+    os.utime(stored.path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert verdicts(house) == ["damaged"]
+
+
+def test_a_report_that_was_changed_is_listed_as_damaged_and_is_no_proof(house, wheel):
+    report = report_of(wheel)
+    path = house.add(wheel, report).path.with_name(f"{NAME}.report.json")
+    path.write_bytes(path.read_bytes().replace(b'"2026', b'"2025', 1))
+    assert verdicts(house) == ["damaged"]
+    assert house.find(report.digest, report.proof, "tiny") is None
+
+
+def test_a_wheel_without_a_report_and_a_report_without_a_wheel_are_listed_as_such(house, wheel):
+    stored = house.add(wheel, report_of(wheel))
+    (house.root / "other-1.0-py3-none-any.whl").write_bytes(b"x")
+    stored.path.unlink()
+    assert sorted(verdicts(house)) == ["lost", "unknown"]
+
+
+def test_hashes_of_wheels_are_remembered_and_not_believed_when_the_file_changes(house, wheel, monkeypatch):
+    stored = house.add(wheel, report_of(wheel))
+    hashed = []
+    real = parts._hash
+    monkeypatch.setattr(parts, "_hash", lambda path, size: hashed.append(path) or real(path, size))
+    monkeypatch.setattr(parts, "_MOMENT", -1)
+    assert [*verdicts(house), *verdicts(house)] == ["passed", "passed"]
+    assert hashed == [stored.path]
+    stored.path.touch()
+    assert verdicts(house) == ["passed"]
+    assert len(hashed) == 2
 
 
 def test_a_folder_that_is_called_like_a_report_is_passed_over(house, wheel):
