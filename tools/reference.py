@@ -127,8 +127,8 @@ def _tables(title: str, what: str, tables: tuple[tuple[str, type[TomlTable]], ..
 def _report() -> str:
     what = (
         "What `truewheel check --json` and `truewheel smoke --json` print, and what lies beside each wheel of the "
-        "wheelhouse. There its last key is `seal`, the SHA-256 of the text without that key: a report that was changed is not "
-        "believed. `truewheel schema report` gives the JSON Schema."
+        "wheelhouse. There its last key is `seal`, the SHA-256 of the text without that key: a report that was changed "
+        "is not believed. `truewheel schema report` gives the JSON Schema."
     )
     tables = tuple((kind.__name__, kind) for kind in _REPORT_TABLES)
     return "\n".join([_NOTE, "# Report", "", what, *_rows(tables)]) + "\n"
