@@ -14,10 +14,13 @@ from truewheel.child.emulated_run import EmulatedRun
 from truewheel.child.smoke import SmokeRecord
 from truewheel.child.system_info import SystemInfo
 from truewheel.config.schema import SCHEMA_DIALECT
+from truewheel.errors import LoadError
 from truewheel.examine.facts import Facts
 from truewheel.examine.isa_account import IsaAccount, account_of
-from truewheel.kept.sealed import KEY, seal_json
+from truewheel.files import read_file
+from truewheel.kept.sealed import KEY, is_sealed_json, seal_json
 from truewheel.plan.plan import Plan
+from truewheel.text import clean
 from truewheel.wheel.container import hash_stream
 
 
@@ -229,6 +232,28 @@ def read_report(data: bytes) -> Report:
         if not isinstance(table, dict) or table.get("schema") != 2:  # noqa: PLR2004
             raise
         return msgspec.convert({**table, "plan": None}, Report)
+
+
+def refuse_other(wheel: Path, sha256: str) -> None:
+    """Refuse a wheel that is not the one which the report beside it is about; one without a report is nobody's word.
+
+    Args:
+        wheel: the wheel.
+        sha256: its hash.
+
+    Raises:
+        LoadError: it is another one.
+    """
+    try:
+        data = read_file(wheel.with_name(f"{wheel.name}.report.json"))
+        proven = read_report(data).sha256 if is_sealed_json(data) else sha256
+    except (OSError, msgspec.DecodeError):
+        return
+    if proven != sha256:
+        raise LoadError(
+            f"{clean(wheel.name)} is not the wheel that the report beside it is about: it was changed since",
+            hint="`truewheel list` shows what is damaged; `truewheel build` makes it anew",
+        )
 
 
 def report_schema() -> dict[str, Any]:

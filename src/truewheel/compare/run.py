@@ -28,6 +28,7 @@ from truewheel.examine.examine import examine
 from truewheel.examine.facts import Facts
 from truewheel.examine.isa_account import account_of, place
 from truewheel.models.models import Model, find_model
+from truewheel.report import refuse_other
 from truewheel.text import clean, join_words
 from truewheel.wheel.archive import WheelFile
 
@@ -106,14 +107,16 @@ def compare_wheels(
         engine: how all of them are driven; None for what the recipe of each wheel's project says.
 
     Raises:
-        LoadError: the wheels hold one variant alone, no driver knows an engine, the model is no sound GGUF, or no
-            variant that can run here has the label.
+        LoadError: a wheel is not what its report is about, the wheels hold one variant alone, no driver knows an
+            engine, the model is no sound GGUF, or no variant that can run here has the label.
         CheckError: a wheel cannot be read or followed, or nothing gave logits that others could be compared with.
         FetchError: a dependency or the model cannot be had.
     """
     host = detect_host()
     with console.stage("check", f"{len(paths)} wheels"):
         read = [examine(path) for path in paths]
+        for facts in read:
+            refuse_other(facts.wheel.path, facts.wheel.sha256)
         engines = [engine or engine_for(facts.wheel.name.project) for facts in read]
         told = zip(read, label_wheels(read), engines, strict=True)
         variants = [variant for each in told for variant in find_variants(*each)]

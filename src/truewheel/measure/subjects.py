@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from pathlib import Path
@@ -13,6 +14,8 @@ from packaging.version import InvalidVersion, Version
 from truewheel.child.registry import EngineEntry, known_engines
 from truewheel.config.presets import Settings
 from truewheel.errors import LoadError
+from truewheel.files import hash_file
+from truewheel.report import refuse_other
 from truewheel.wheel.name import parse_wheel_name
 
 _INDEX = "pypi:"
@@ -64,6 +67,8 @@ def parse_subject(text: str) -> Asked:
         if not path.is_file():
             raise LoadError(f"there is no wheel {name}", hint=_HINT)
         wheel = parse_wheel_name(path.name)
+        with contextlib.suppress(OSError):  # what cannot be read is told where it is installed
+            refuse_other(path, hash_file(path))
         return Asked(text, "wheel", _known(wheel.project), wheel.version, path, preset, settings)
     if path.is_dir():
         return Asked(text, "environment", find_project(path), "", path, preset, settings)

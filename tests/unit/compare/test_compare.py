@@ -268,6 +268,15 @@ class TestComparison:
 
 
 class TestRefusals:
+    def test_a_wheel_that_was_changed_since_its_report_was_made(self, bench, monkeypatch):
+        def refuse(path, sha256):
+            raise LoadError(f"{path.name} is another one than {sha256[:1]}")
+
+        monkeypatch.setattr(compare, "refuse_other", refuse)
+        bench.wheels = [facts_of("1_a", plan_text("a"))]
+        with pytest.raises(LoadError, match="is another one"):
+            bench.compare()
+
     def test_one_variant_alone(self, bench):
         bench.wheels = [facts_of("1_a", plan_text("a"))]
         with pytest.raises(LoadError, match="nothing to compare: a is the only variant"):

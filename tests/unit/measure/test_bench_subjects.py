@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
+from factories import make_stored_report
 
 from truewheel.child.registry import known_engines
 from truewheel.cli.bench_ import refuse_unwritable
 from truewheel.errors import LoadError, StoreError
+from truewheel.files import hash_file
 from truewheel.measure.subjects import find_project, label_subjects, parse_subject
+from truewheel.report import to_json
 
 OURS = "llama_cpp_python-0.3.36-1_native_zen3_0123abcd-py3-none-linux_x86_64.whl"
 OTHER = "llama_cpp_python-0.3.36-1_native_zen3_deadbeef-py3-none-linux_x86_64.whl"
@@ -37,6 +41,21 @@ def test_a_wheel_gets_as_many_threads_as_cores_where_nothing_is_said(wheels):
     assert (found.kind, found.project, found.version) == ("wheel", "llama-cpp-python", "0.3.36")
     assert (found.preset, found.settings) == ("cores", None)
     assert found.engine.driver == "llama_cpp"
+
+
+def test_a_wheel_that_was_changed_since_its_report_was_made_is_refused(wheels):
+    report = msgspec.structs.replace(make_stored_report(), sha256=hash_file(wheels / OURS))
+    (wheels / f"{OURS}.report.json").write_bytes(to_json(report))
+    assert parse_subject(str(wheels / OURS)).kind == "wheel"
+    (wheels / OURS).write_bytes(b"changed")
+    with pytest.raises(LoadError, match="is not the wheel that the report beside it is about"):
+        parse_subject(str(wheels / OURS))
+
+
+def test_a_report_that_was_changed_too_says_nothing(wheels):
+    text = to_json(make_stored_report())
+    (wheels / f"{OURS}.report.json").write_bytes(text.replace(b"passed", b"basted", 1))
+    assert parse_subject(str(wheels / OURS)).kind == "wheel"
 
 
 def test_defaults_leave_everything_to_the_engine(wheels):

@@ -365,6 +365,13 @@ def test_what_a_report_leaves_open_is_said(house, changes, doubt):
     assert (best.proven, best.doubts) == ("unproven", (doubt,))
 
 
+def test_a_report_that_was_changed_proves_nothing(house):
+    report = prove(plant(house))
+    report.write_bytes(report.read_bytes().replace(b"toy", b"boy", 1))
+    doubt = "unproven: its report was changed, or another version of truewheel wrote it"
+    assert pick_one(house).best.doubts == (doubt,)
+
+
 @pytest.mark.parametrize("data", [b"", b"[" * 100_000, b"{}", b"\xff", b'{"sha256": 1, "verdict": "passed"}'])
 def test_a_report_that_cannot_be_read_proves_nothing(house, data):
     wheel = plant(house)
