@@ -71,6 +71,10 @@ class Keeper(ABC):
     def prepare(self, patch: pytest.MonkeyPatch) -> None:
         """Put the makers in their place."""
 
+    def is_used(self, path: Path) -> bool:  # noqa: ARG002
+        """Return whether `use` looks at a file in the folder."""
+        return True
+
     @abstractmethod
     def use(self) -> Any:
         """Use what is kept, made anew where it must be, and return all that came of it."""
@@ -164,6 +168,9 @@ class Sources(Keeper):
             index, "download_source", lambda *args, **_: Path(shutil.copy(self.archive, args[3] / "downloaded"))
         )
 
+    def is_used(self, path: Path) -> bool:
+        return path.suffix != ".gz"
+
     def use(self) -> Any:
         loaded, planned = LoadedRecipe(make_recipe(), self.scratch), make_source(sha256=hash_file(self.archive))
         changes = Changes({}, {"src/added.c": b"int added;\n"})
@@ -175,6 +182,9 @@ class Archives(Sources):
     """The archive of a source whose tree is gone."""
 
     name = "archives"
+
+    def is_used(self, path: Path) -> bool:
+        return path.suffix == ".gz"
 
     def use(self) -> Any:
         for path in (cache_root() / "sources").glob("*"):

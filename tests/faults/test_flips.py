@@ -132,7 +132,7 @@ def cases(keeper: Keeper, sound: Any) -> Iterator[Case]:
     keeper.use()
     seen = cache_root() / "seen"
     for path in sorted([*keeper.root.rglob("*"), *seen.rglob("*")]):
-        if path.is_file() and not path.name.endswith((".lock", ".md")):
+        if path.is_file() and keeper.is_used(path) and not path.name.endswith((".lock", ".md")):
             name = path.relative_to(cache_root())
             for what, damage in damages().items():
                 yield Case(f"{name}: {what}", partial(try_damage, keeper, sound, name, damage))

@@ -140,7 +140,7 @@ def _settle(folder: Path, *, piecemeal: bool) -> dict[bytes, KeptPart]:
     except (OSError, DamagedError) as error:
         if os.path.lexists(folder):
             refuse_kept(folder, str(error) if isinstance(error, DamagedError) else "it was not finished")
-        remove(folder)
+        discard(folder)
         return {}
     return {part.path: part for part in found.parts}
 

@@ -23,6 +23,7 @@ PLANTED = {
     "a mode": lambda tree: (tree / "a.c").chmod(0o755),
     "a name": lambda tree: (tree / "a.c").rename(tree / os.fsdecode(b"\xff.c")),
     "a seal": lambda tree: flip(tree.with_name("tree.seal")),
+    "a folder for a seal": lambda tree: tree.with_name("tree.seal").unlink() or tree.with_name("tree.seal").mkdir(),
     "no seal": lambda tree: tree.with_name("tree.seal").unlink(),
     "all": lambda tree: shutil.rmtree(tree) or tree.write_text(""),
     "all a link": lambda tree: tree.rename(tree.with_name("x")) and tree.symlink_to("x"),
