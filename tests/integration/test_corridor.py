@@ -148,10 +148,8 @@ def test_a_compiler_error_is_shown_with_the_log(truewheel, engine):
 def test_a_folder_with_spaces_and_umlauts_is_no_trouble(truewheel, engine, tmp_path):
     home = tmp_path / "mein größtes Häuschen"
     moved = home / "engine dir"
-    tools = home / "caché dir" / "tools"
-    tools.mkdir(parents=True)
-    for folder in (cache_root() / "tools").glob("ziglang-*"):
-        (tools / folder.name).symlink_to(folder)
+    (home / "caché dir").mkdir(parents=True)
+    (home / "caché dir" / "tools").symlink_to(cache_root() / "tools")
     engine.parent.rename(moved)
     result = truewheel(
         "build",
