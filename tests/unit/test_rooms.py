@@ -9,6 +9,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "truewheel"
 ROOMS = [
     "errors",
     "text",
+    "allowance",
     "console",
     "process",
     "stages",

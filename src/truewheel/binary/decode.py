@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from truewheel.binary.image import ElfImage, Range, is_function, is_label
+from truewheel.binary.image import ElfImage, is_function, is_label
+from truewheel.binary.places import Range
 
 _PADDING = b"\x00\x90\xcc\x66\x2e\x0f\x1f\x84\x40\x80\x44"
 """What functions are aligned with: zeros, breakpoints, and the bytes of long no-operations."""

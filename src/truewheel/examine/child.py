@@ -31,10 +31,7 @@ from truewheel.wheel.sources import scan_sources
 
 _OUTPUT_BYTES = 1 << 30
 _PRELOADED = (
-    "elftools.elf.dynamic",
-    "elftools.elf.elffile",
-    "elftools.elf.gnuversions",
-    "elftools.elf.segments",
+    "elftools.elf.enums",
     "iced_x86",
     "packaging.tags",
 )
