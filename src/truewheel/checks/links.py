@@ -124,7 +124,7 @@ class Links:
 
 def _required(facts: Facts) -> list[str]:
     """Return the names of the projects that are always installed with the wheel."""
-    lines = (str(line).partition(";") for line in facts.wheel.metadata.get_all("Requires-Dist") or ())
+    lines = (line.partition(";") for line in facts.wheel.metadata.get_all("Requires-Dist"))
     found = (re.match(r"[\w.-]+", line.strip()) for line, _, marker in lines if "extra" not in marker)
     return [project[0] for project in found if project]
 

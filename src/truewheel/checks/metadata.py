@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import configparser
 import functools
 import itertools
 import re
 from collections.abc import Iterator
-from email.parser import HeaderParser
 from importlib import resources
 
 import msgspec
@@ -16,9 +14,10 @@ from packaging.tags import Tag
 from packaging.utils import canonicalize_name
 
 from truewheel.checks.finding import Finding
-from truewheel.checks.python_tags import MAX_VALUE, compare_abis, compare_pythons, read_pythons, show_value
+from truewheel.checks.python_tags import compare_abis, compare_pythons, read_pythons, show_value
 from truewheel.examine.facts import Facts
 from truewheel.wheel.modules import MAX_DEPTH, ModuleTree, find_module_name, is_vendored, list_prefixes, stands_aside
+from truewheel.wheel.told import MAX_VALUE
 
 CODES = {
     "META-DEPENDENCY": "Code that runs when the wheel is imported needs a project that METADATA does not require. "
@@ -82,7 +81,7 @@ def check(facts: Facts) -> Iterator[Finding]:
 
 
 def _values(facts: Facts, key: str) -> list[str]:
-    return [str(value) for value in facts.wheel.metadata.get_all(key, [])[:_MAX_VALUES]]
+    return facts.wheel.metadata.get_all(key)[:_MAX_VALUES]
 
 
 def _read_requirements(values: list[str], where: str) -> tuple[dict[str, bool], list[Finding]]:
@@ -159,11 +158,7 @@ def _is_beside(path: str) -> bool:
 def _list_hosts(facts: Facts, tree: ModuleTree) -> dict[str, set[str]]:
     """Return by plug-in the programs that load it, as pytest does for the group `pytest11`; they are there then."""
     hosts: dict[str, set[str]] = {}
-    try:
-        entries = _read_entry_points(facts)
-    except configparser.Error:
-        return {}
-    for group, _, value in entries:
+    for group, _, value in facts.wheel.entry_points.found:
         path = tree.files.get(value.partition(":")[0].strip(), "")
         hosts.setdefault(path, set()).add((re.match(r"[A-Za-z_]*", group) or [""])[0])
     return hosts
@@ -204,8 +199,7 @@ def _purity(facts: Facts) -> Iterator[Finding]:
         told = "the platform tag says any" if len(kinds) == 1 else ""
     else:
         libraries = [path for path in libraries if ".data/" not in path]
-        text = facts.wheel.texts.get(f"{facts.wheel.dist_info}/WHEEL", "")
-        pure = str(HeaderParser().parsestr(text).get("Root-Is-Purelib", "")).strip().lower()
+        pure = facts.wheel.wheel_fields.get("Root-Is-Purelib").strip().lower()
         told = "Root-Is-Purelib is true" if pure == "true" else ""
     if libraries and told:
         yield Finding(
@@ -249,22 +243,11 @@ def _is_license(path: str) -> bool:
     return _LICENSE.search(file) is not None or any(folder.lower() in ("licenses", "licences") for folder in folders)
 
 
-def _read_entry_points(facts: Facts) -> list[tuple[str, str, str]]:
-    """Return group, name and value of each entry point."""
-    text = facts.wheel.texts.get(f"{facts.wheel.dist_info}/entry_points.txt", "")
-    parser = configparser.RawConfigParser(delimiters=("=",), strict=False, default_section="")
-    parser.optionxform = str  # type: ignore[method-assign,assignment]
-    # Readers of entry points strip every line; a configparser would take an indented one for a continuation.
-    parser.read_string("\n".join(line.strip() for line in text.splitlines()))
-    return [(group, name, value) for group in parser.sections() for name, value in parser.items(group)]
-
-
 def _entry_points(facts: Facts, tree: ModuleTree) -> Iterator[Finding]:
     where = f"{facts.wheel.dist_info}/entry_points.txt"
-    try:
-        entries = _read_entry_points(facts)
-    except configparser.Error as error:
-        message = f"cannot be read: {show_value(' '.join(str(error).split()))}"
+    entries = facts.wheel.entry_points.found
+    if facts.wheel.entry_points.fault:
+        message = f"cannot be read: {show_value(facts.wheel.entry_points.fault)}"
         yield Finding(code="META-ENTRY", where=where, message=message, hint="write it as an INI file of name = value")
         return
     # Any folder can be imported, as a namespace; pkg-config's entry points lead to folders without a module.

@@ -11,9 +11,7 @@ from packaging.tags import Tag
 from truewheel.checks.finding import Finding
 from truewheel.examine.facts import Facts
 from truewheel.wheel.modules import find_module_name
-
-MAX_VALUE = 500
-"""Characters of a value in METADATA; a longer one is not read."""
+from truewheel.wheel.told import MAX_VALUE
 
 _PYTHONS = ((2, 7), *((3, minor) for minor in range(2, 21)))
 _PATCHES = (0, 99, *range(1, 30))

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import stat
 import unicodedata
 from collections.abc import Iterable, Iterator
-from email.message import Message
-from email.parser import HeaderParser
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import msgspec
 
+from truewheel.allowance import Allowance, OverworkedError
 from truewheel.errors import CheckError
 from truewheel.wheel.container import Fault, RawMember, RefusedError, content, hash_stream, printable, read_members
 from truewheel.wheel.identity import check_identity, explain_dist_info, find_dist_info
 from truewheel.wheel.name import WheelName, parse_wheel_name
 from truewheel.wheel.record import Digests, asked_algorithms, verify_record
+from truewheel.wheel.told import EntryPoints, HeaderFields, read_texts
 
-_MAX_TEXT = 4 << 20
-_MAX_RECORD = 32 << 20
+_MAX_RECORD, _RECORD_FREE, _RECORD_LINE = 32 << 20, 256 << 10, 256
+_NAME_COST = 100
 _MAX_NAME, _MAX_PART = 1024, 255
-_TEXTS = ("METADATA", "WHEEL", "entry_points.txt", "truewheel.json")
+_TEXTS = {"METADATA": 1 << 20, "WHEEL": 256 << 10, "entry_points.txt": 256 << 10, "truewheel.json": 1 << 20}
+"""Texts of the `.dist-info` folder that are read, with the bytes that each may have: many times what any has."""
+
 _BIDI = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c")
 _WINDOWS_DEVICES = frozenset(
     ("con", "prn", "aux", "nul", *(f"{device}{number}" for device in ("com", "lpt") for number in range(1, 10)))
@@ -79,6 +82,9 @@ class WheelFile(msgspec.Struct, frozen=True, kw_only=True):
         entries: accepted files by their path in the archive, in its order.
         dist_info: name of the `.dist-info` folder.
         texts: METADATA, WHEEL and others of that folder, by path.
+        metadata: what METADATA says.
+        wheel_fields: what WHEEL says.
+        entry_points: what `entry_points.txt` says.
     """
 
     path: Path
@@ -88,11 +94,9 @@ class WheelFile(msgspec.Struct, frozen=True, kw_only=True):
     entries: dict[str, Entry]
     dist_info: str
     texts: dict[str, str]
-
-    @property
-    def metadata(self) -> Message:
-        """Return METADATA as an email message."""
-        return HeaderParser().parsestr(self.texts[f"{self.dist_info}/METADATA"])
+    metadata: HeaderFields = HeaderFields()
+    wheel_fields: HeaderFields = HeaderFields()
+    entry_points: EntryPoints = EntryPoints()
 
     @property
     def installed_size(self) -> int:
@@ -216,7 +220,7 @@ def _read(path: Path, stream: BinaryIO) -> WheelFile:
     try:
         sha256, size = hash_stream(stream)
         raws = read_members(stream, size)
-        names = _accept_names(raws, name)
+        names = _accept_names(raws, name, Allowance(size))
         wheel, faults = _accept_content(path, name, stream, names, (sha256, size))
     except RefusedError as error:
         faults = list(error.faults)
@@ -235,7 +239,7 @@ def _state(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _accept_names(raws: list[RawMember], wheel: WheelName) -> list[tuple[str, RawMember]]:
+def _accept_names(raws: list[RawMember], wheel: WheelName, allowance: Allowance) -> list[tuple[str, RawMember]]:
     """Return the members of an archive by name, folders with them."""
     windows = any(platform.startswith("win") for platform in wheel.platforms)
     named = [(_decode(raw), raw) for raw in raws]
@@ -246,7 +250,10 @@ def _accept_names(raws: list[RawMember], wheel: WheelName) -> list[tuple[str, Ra
         reason = _odd_kind(name, raw)
         if reason:
             raise RefusedError(Fault("ARCHIVE-KIND", name, reason))
-    _refuse_doubles([name for name, _ in named])
+    try:
+        _refuse_doubles([name for name, _ in named], allowance)
+    except OverworkedError as error:
+        raise RefusedError(Fault("ARCHIVE-LIMIT", "", "its names hold more folders than its size allows")) from error
     return named
 
 
@@ -297,7 +304,7 @@ def _odd_kind(name: str, raw: RawMember) -> str:
     return ""
 
 
-def _refuse_doubles(names: list[str]) -> None:
+def _refuse_doubles(names: list[str], allowance: Allowance) -> None:
     """Let no two members be one file, on any file system."""
     seen: dict[str, str] = {}
     exact: set[str] = set()
@@ -307,6 +314,7 @@ def _refuse_doubles(names: list[str]) -> None:
             raise RefusedError(Fault("ARCHIVE-TWICE", name, "two members have this name"))
         exact.add(plain)
         folded = _fold(plain)
+        allowance.spend(_NAME_COST + len(folded))
         if folded in seen:
             other = seen[folded]
             reason = f"on some file systems it is the same as {other!r}"
@@ -314,7 +322,7 @@ def _refuse_doubles(names: list[str]) -> None:
         seen[folded] = name
     files = {name for name in names if not name.endswith("/")}
     folded_files = {_fold(name) for name in files}
-    for parent in {parent for name in names for parent in _parents(name)}:
+    for parent in _list_parents(names, allowance):
         if parent in files:
             raise RefusedError(Fault("ARCHIVE-TWICE", parent, "it is a file and a folder"))
         if _fold(parent) in folded_files:
@@ -325,11 +333,17 @@ def _fold(name: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
-def _parents(name: str) -> Iterator[str]:
-    parent = name.removesuffix("/")
-    while "/" in parent:
-        parent = parent.rpartition("/")[0]
-        yield parent
+def _list_parents(names: list[str], allowance: Allowance) -> set[str]:
+    """Return every folder that a name lies in."""
+    found: set[str] = set()
+    for name in names:
+        parent = name.removesuffix("/").rpartition("/")[0]
+        # Those above one that is known are known too.
+        while parent and parent not in found:
+            allowance.spend(_NAME_COST + 2 * len(parent))
+            found.add(parent)
+            parent = parent.rpartition("/")[0]
+    return found
 
 
 def _accept_content(
@@ -349,25 +363,22 @@ def _accept_content(
     raws = dict(named)
     if record not in raws:
         raise RefusedError(Fault("RECORD-MISSING", record, "it is not there"))
-    if raws[record].size > _MAX_RECORD:
-        raise RefusedError(Fault("ARCHIVE-LIMIT", record, f"it has {raws[record].size} bytes"))
-    for text in ("METADATA", "WHEEL"):
-        if (large := raws.get(f"{dist_info}/{text}")) is not None and large.size > _MAX_TEXT:
-            raise RefusedError(Fault("ARCHIVE-LIMIT", f"{dist_info}/{text}", f"it has {large.size} bytes"))
+    kept = _refuse_long_texts(raws, dist_info)
     record_data = b"".join(content(stream, raws[record]))
     asked = asked_algorithms(record_data)
-    kept = {f"{dist_info}/{text}" for text in _TEXTS}
     entries: dict[str, Entry] = {}
     files: dict[str, Digests] = {}
     texts: dict[str, bytes] = {}
     for member, raw in named:
-        keep = member in kept and raw.size <= _MAX_TEXT
+        keep = member in kept
         digests, first, data = _digest(content(stream, raw), asked.get(member, ""), keep=keep)
         files[member] = digests
         entries[member] = Entry(digests.size, digests.sha256, bool(raw.mode & 0o111), kind_of(first), raw.compressed)
         if keep:
             texts[member] = data
-    faults = [*verify_record(record_data, record, files), *check_identity(paths, dist_info, texts, name)]
+    faults = list(itertools.islice(verify_record(record_data, record, files), _MAX_FAULTS))
+    faults += itertools.islice(check_identity(paths, dist_info, texts, name), _MAX_FAULTS)
+    decoded = {member: data.decode("utf-8", "replace") for member, data in texts.items()}
     wheel = WheelFile(
         path=path,
         name=name,
@@ -375,9 +386,24 @@ def _accept_content(
         size=of_file[1],
         entries=entries,
         dist_info=dist_info,
-        texts={member: data.decode("utf-8", "replace") for member, data in texts.items()},
+        texts=decoded,
+        **read_texts(decoded, dist_info),
     )
     return wheel, faults
+
+
+def _refuse_long_texts(raws: dict[str, RawMember], dist_info: str) -> set[str]:
+    """Return the texts that are to be read, and refuse what is longer than any wheel's.
+
+    Raises:
+        RefusedError: one of them, or RECORD, is.
+    """
+    longest = {f"{dist_info}/{text}": most for text, most in _TEXTS.items()}
+    lines = sum(2 * len(member) + _RECORD_LINE for member in raws)
+    for member, most in {**longest, f"{dist_info}/RECORD": min(_MAX_RECORD, _RECORD_FREE + lines)}.items():
+        if member in raws and raws[member].size > most:
+            raise RefusedError(Fault("ARCHIVE-LIMIT", member, f"it has {raws[member].size} bytes of at most {most}"))
+    return set(longest)
 
 
 def _digest(pieces: Iterator[bytes], algorithm: str, *, keep: bool) -> tuple[Digests, bytes, bytes]:
