@@ -21,6 +21,7 @@ _PF_X, _PF_W = 1, 2
 _ET_REL = 1
 _DF_TEXTREL, _DF_BIND_NOW, _DF_1_NOW = 4, 8, 1
 _STB_WEAK, _STT_FUNC, _STT_OBJECT, _STT_TLS, _STT_IFUNC = 2, 2, 1, 6, 10
+_MAX_SYMBOLS, _SYMBOLS_A_NEED = 600_000, 600
 _MAX_PATHS, _MAX_PATH_COUNT = 8, 100_000
 # The slash comes first so that the search looks at slashes alone: ten times as fast as looking behind everywhere.
 # Parts and their number are bounded: in `=/a=/a=/a` each slash begins a path that would else reach to the end.
@@ -149,6 +150,9 @@ def _facts(image: ElfImage) -> ElfFacts:
     versions, by_index = _versions(image)
     symbols = image.symbols(dynamic=True)
     undefined = tuple(_undefined(image, symbols, by_index))
+    needed = image.dynamic_texts(headers.DT_NEEDED)
+    if max(len(symbols), len(needed) * _SYMBOLS_A_NEED) > _MAX_SYMBOLS:
+        raise ValueError(f"it has {len(symbols)} symbols and needs {len(needed)} libraries, more than any has")
     names = {symbol.name for symbol in undefined}
     flags = {name: values[0] for name, values in image.dynamic_tags().items()}
     properties = _properties(image)
@@ -156,7 +160,7 @@ def _facts(image: ElfImage) -> ElfFacts:
     return ElfFacts(
         machine=image.headers.machine,
         soname=next(iter(image.dynamic_texts(headers.DT_SONAME)), ""),
-        needed=tuple(image.dynamic_texts(headers.DT_NEEDED)),
+        needed=tuple(needed),
         runpath=tuple(_runpath(image)),
         versions=versions,
         isa_level=_level(properties.get(_ISA_1_NEEDED, 0)),

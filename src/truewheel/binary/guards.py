@@ -23,6 +23,7 @@ _RELATIVE, _IRELATIVE = 8, 37
 _BY_SYMBOL = (1, 6, 7)
 _PF_W = 2
 _SMALL_FUNCTION = 256
+_CODE_COST = 8
 _STUB_STEP = 8
 _FEW = 24
 _TABLE_BYTES = 1 << 16
@@ -60,6 +61,7 @@ def collect_references(image: ElfImage, stretches: list[Stretch]) -> References:
     result = References([], [], [], [])
     for stretch, following in zip(stretches, [*stretches[1:], None], strict=True):
         start, end = stretch.start, stretch.end
+        image.allowance.spend(_CODE_COST * (end - start))
         kind = 0
         code: set[int] = set()
         data: set[int] = set()

@@ -54,6 +54,7 @@ class ElfImage:
 
     Args:
         data: the file's bytes.
+        weight: bytes that it counts for; as many as it has by itself.
 
     Attributes:
         allowance: what reading it may still take.
@@ -67,10 +68,10 @@ class ElfImage:
         ValueError: it is no ELF file, or even its segments cannot be read.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, weight: int | None = None) -> None:
         self.data = data
         self.damage = ""
-        self.allowance = Allowance(len(data))
+        self.allowance = Allowance(len(data) if weight is None else weight)
         self._symbols: dict[bool, list[Symbol]] = {}
         self._ranges: list[Range] | None = None
         self._tags: dict[int, list[int]] | None = None

@@ -98,9 +98,13 @@ class Links:
     def reach(self, paths: Iterable[str]) -> tuple[set[str], set[str]]:
         """Return what loading some libraries loads: paths in the wheel, and names that others provide."""
         inside, outside, waiting = set(paths), set[str](), list(paths)
+        asked: set[tuple[str, str]] = set()
         while waiting:
             elf = self.facts.libraries[waiting.pop()]
-            for name in elf.needed:
+            for name in set(elf.needed):
+                if (elf.machine, name) in asked:
+                    continue
+                asked.add((elf.machine, name))
                 found = self._providers.get((elf.machine, name))
                 if found is None:
                     outside.add(name)

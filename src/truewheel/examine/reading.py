@@ -52,7 +52,7 @@ def encode(value: Any) -> bytes:
     return msgspec.json.encode(value, enc_hook=_encode_path)
 
 
-def decode(data: bytes, kind: Any) -> Any:
+def decode(data: bytes | memoryview, kind: Any) -> Any:
     """Read facts back; whatever does not have their shape is refused.
 
     Raises:
