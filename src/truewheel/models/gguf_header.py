@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from truewheel.allowance import Allowance, OverworkedError
 from truewheel.errors import LoadError
 from truewheel.models.gguf_types import TENSOR_TYPES
 
@@ -20,11 +21,16 @@ _MAX_TENSORS = 100_000
 _MAX_KEYS = 100_000
 _MAX_STRING = 16 << 20
 _MAX_ARRAY = 4 << 20
+_MAX_STRINGS = 2 << 20
+"""Texts in all arrays together: vocabulary and merges of the largest models are less than half of that."""
+_MAX_NAME = 512
+_ROW_COST = 64
 _MAX_HEADER = 512 << 20
 _MAX_LIST = 4096
 _MAX_LISTS = 64
 _MAX_WEIGHTS = 1 << 56
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+_KEPT_TEXTS = ("general.architecture", "general.name")
 _WIDE_INTEGERS = {4, 5, 10, 11}
 _STRING, _ARRAY = 8, 9
 _MAX_DIMENSIONS = 4
@@ -127,7 +133,8 @@ class _Reader:
         self._stream = stream
         self._size = size
         self._path = path
-        self._read = 0
+        self._read = self._strings = 0
+        self._allowance = Allowance(min(size, _MAX_HEADER))
         self._numbers: dict[str, int | float] = {}
         self._lists: dict[str, tuple[int, ...]] = {}
         self._texts: dict[str, str] = {}
@@ -142,12 +149,20 @@ class _Reader:
         tensors, keys = self._integer("<Q"), self._integer("<Q")
         if tensors > _MAX_TENSORS or keys > _MAX_KEYS:
             raise self._damaged(f"it claims {tensors} tensors and {keys} keys")
+        try:
+            return self._tables(version, tensors, keys)
+        except OverworkedError as error:
+            raise self._damaged(str(error)) from error
+
+    def _tables(self, version: int, tensors: int, keys: int) -> GgufContents:
         for _ in range(keys):
+            self._allowance.spend(_ROW_COST)
             self._key()
         if self._alignment <= 0 or self._alignment % 8 or self._alignment > 1 << 20:
             raise self._damaged(f"alignment {self._alignment} makes no sense")
         found, end = [], 0
         for _ in range(tensors):
+            self._allowance.spend(_ROW_COST)
             tensor, offset = self._tensor()
             found.append(tensor)
             end = max(end, offset + (tensor.size or 0))
@@ -186,12 +201,20 @@ class _Reader:
             raise self._damaged(f"a text of {length} bytes")
         return self._take(length).decode("utf-8", "replace")
 
+    def _name(self) -> str:
+        name = self._string()
+        if len(name) > _MAX_NAME:
+            raise self._damaged(f"a name of {len(name)} letters")
+        return name
+
     def _key(self) -> None:
         """Read one key with its value, and keep the value where it is a text, a number or a short list of integers."""
-        name = self._string()
+        name = self._name()
         kind = self._integer("<I")
         if kind == _STRING:
-            self._texts[name] = self._string()
+            text = self._string()
+            if name in _KEPT_TEXTS:
+                self._texts[name] = text[:_MAX_NAME]
         elif kind in _SCALARS:
             number = self._number(_SCALARS[kind])
             if not isinstance(number, bool):
@@ -212,14 +235,28 @@ class _Reader:
             if inner in _WIDE_INTEGERS and count <= _MAX_LIST and len(self._lists) < _MAX_LISTS:
                 self._lists[name] = struct.unpack(f"<{count}{_SCALARS[inner][1]}", data)
         elif inner == _STRING:
-            for _ in range(count):
-                self._string()
+            self._pass_strings(count)
         else:
             raise self._damaged(f"{name} is an array of type {inner}")
 
+    def _pass_strings(self, count: int) -> None:
+        """Pass over texts without making any: a vocabulary has hundreds of thousands."""
+        self._strings += count
+        if self._strings > _MAX_STRINGS:
+            raise self._damaged(f"its arrays hold {self._strings} texts")
+        if self._read + 8 * count > self._size:
+            raise self._damaged("an array is longer than the file")
+        for _ in range(count):
+            self._pass(self._integer("<Q"))
+
+    def _pass(self, count: int) -> None:
+        if count > _MAX_STRING:
+            raise self._damaged(f"a text of {count} bytes")
+        self._take(count)
+
     def _tensor(self) -> tuple[GgufTensor, int]:
         """Read one tensor's entry and return it with where its data starts, relative to the data's start."""
-        name = self._string()
+        name = self._name()
         count = self._integer("<I")
         if count > _MAX_DIMENSIONS:
             raise self._damaged(f"tensor {name} has {count} dimensions")
