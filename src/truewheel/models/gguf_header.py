@@ -94,12 +94,13 @@ class GgufContents(msgspec.Struct, frozen=True):
 
 
 def read_gguf_header(path: Path) -> GgufHeader:
-    """Read and check the header of a model file; every length is bounded by the file's own size.
+    """Read and check the header of a model file of ours; every length is bounded by the file's own size.
 
     Raises:
         LoadError: the file cannot be read, is no GGUF, is damaged, or is cut off.
     """
-    return _read(path).header
+    with _open(path) as stream:
+        return _read(stream, path).header
 
 
 def read_gguf_contents(path: Path) -> GgufContents:
@@ -108,20 +109,43 @@ def read_gguf_contents(path: Path) -> GgufContents:
     Raises:
         LoadError: the file cannot be read, is no GGUF, is damaged, is cut off, or claims more weights than can be.
     """
-    contents = _read(path)
+    with _open(path) as stream:
+        return read_gguf_stream(stream, path)
+
+
+def read_gguf_stream(stream: BinaryIO, path: Path) -> GgufContents:
+    """Read and check the header of an open model file, as `read_gguf_contents` does.
+
+    Args:
+        stream: the file.
+        path: what it is called in errors.
+
+    Raises:
+        LoadError: likewise.
+    """
+    contents = _read(stream, path)
     for tensor in contents.tensors:
         if tensor.weights > _MAX_WEIGHTS:
             raise _damaged(path, f"tensor {tensor.name} has {tensor.weights} weights")
     return contents
 
 
-def _read(path: Path) -> GgufContents:
+def _read(stream: BinaryIO, path: Path) -> GgufContents:
     try:
-        with path.open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            return _Reader(stream, size, path).contents()
+        return _Reader(stream, os.fstat(stream.fileno()).st_size, path).contents()
     except OSError as error:
-        raise LoadError(f"cannot read the model {path}: {error.strerror or error}", hint=_HINT) from error
+        raise _unreadable(path, error) from error
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> LoadError:
+    return LoadError(f"cannot read the model {path}: {error.strerror or error}", hint=_HINT)
 
 
 def _damaged(path: Path, reason: str) -> LoadError:
