@@ -22,7 +22,7 @@ from truewheel.wheel.record import Digests, asked_algorithms, verify_record
 from truewheel.wheel.told import EntryPoints, HeaderFields, read_texts
 
 _MAX_RECORD, _RECORD_FREE, _RECORD_LINE = 32 << 20, 256 << 10, 256
-_NAME_COST = 100
+_NAME_COST, _KEPT_COST = 100, 16
 _MAX_NAME, _MAX_PART = 1024, 255
 _TEXTS = {"METADATA": 1 << 20, "WHEEL": 256 << 10, "entry_points.txt": 256 << 10, "truewheel.json": 1 << 20}
 """Texts of the `.dist-info` folder that are read, with the bytes that each may have: many times what any has."""
@@ -340,7 +340,7 @@ def _list_parents(names: list[str], allowance: Allowance) -> set[str]:
         parent = name.removesuffix("/").rpartition("/")[0]
         # Those above one that is known are known too.
         while parent and parent not in found:
-            allowance.spend(_NAME_COST + 2 * len(parent))
+            allowance.spend(_KEPT_COST * (_NAME_COST + len(parent)))
             found.add(parent)
             parent = parent.rpartition("/")[0]
     return found
