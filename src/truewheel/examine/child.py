@@ -26,13 +26,13 @@ from truewheel.child.programs import lockdown
 from truewheel.errors import CheckError
 from truewheel.examine.bounds import weight_of
 from truewheel.examine.reading import LibraryFacts, decode, encode
-from truewheel.wheel.archive import MalformedWheelError, WheelFile, WheelReader, read_wheel
+from truewheel.wheel.archive import Entry, MalformedWheelError, WheelFile, WheelReader, read_wheel
 from truewheel.wheel.container import Fault
 from truewheel.wheel.sources import scan_sources
 
 _MAX_FACTS = 32 << 20
-_ENOUGH = 1 << 20
-"""Bytes that facts of a library may have: a few times its own size, and no more than the first of these."""
+_ENOUGH, _TIMES = 1 << 20, 4
+"""Bytes that facts of a library may have: a mebibyte and four times its own size, and no more than the first."""
 
 _PRELOADED = (
     "elftools.elf.enums",
@@ -99,7 +99,7 @@ def _read_contents(request: ReadRequest, wheel: WheelFile, stream: BinaryIO) -> 
     for path in request.libraries:
         entry = wheel.entries[path]
         facts = read_library(reader.read(path), request.needles, weight_of(entry))
-        yield AnswerLine(library=path, facts=_bounded(facts, 4 * entry.size))
+        yield AnswerLine(library=path, facts=bound_facts(facts, entry))
     if request.sources:
         files = [name for name in wheel.entries if name.endswith((".py", ".pyw", ".so", ".pyd"))]
         # Of an extension module it is enough to know that it is there.
@@ -107,10 +107,10 @@ def _read_contents(request: ReadRequest, wheel: WheelFile, stream: BinaryIO) -> 
         yield AnswerLine(sources=msgspec.json.encode(scanned))
 
 
-def _bounded(facts: LibraryFacts, size: int) -> LibraryFacts:
+def bound_facts(facts: LibraryFacts, entry: Entry) -> LibraryFacts:
     """Return facts, or that they are more than a library of its size has to say."""
     said = len(encode(facts))
-    if said <= min(_MAX_FACTS, _ENOUGH + size):
+    if said <= min(_MAX_FACTS, _ENOUGH + _TIMES * entry.size):
         return facts
     return LibraryFacts(elf=None, code=None, damage=f"it says {said} bytes of itself, more than its size allows")
 
