@@ -71,6 +71,23 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="venv")
+def fuzz(session: nox.Session) -> None:
+    """Fuzz the readers of strangers' files by coverage; arguments: targets, --minutes N for each (5 by default)."""
+    install(session, "tests")
+    # It has a wheel for a few Pythons alone, so it is in no lock file that others need.
+    session.install("atheris>=3")
+    arguments = list(session.posargs)
+    minutes = "5"
+    if "--minutes" in arguments:
+        at = arguments.index("--minutes")
+        minutes = arguments[at + 1]
+        del arguments[at : at + 2]
+    environment = {"PYTHONPATH": f"{ROOT / 'tests' / 'unit'}:{ROOT}"}
+    for target in arguments or ("elf", "zip", "texts", "gguf", "toml"):
+        session.run("python", "-m", "tests.fuzz.fuzz", target, minutes, session.create_tmp(), env=environment)
+
+
+@nox.session(venv_backend="venv")
 def end_to_end(session: nox.Session) -> None:
     """Build both engines for this machine, run the smoke tests on them with a real model, then compare them."""
     install(session, "tests")

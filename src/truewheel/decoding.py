@@ -40,7 +40,9 @@ class UnreadableError(Exception):
         self.reason, self.missing, self.shape = reason, missing, shape
 
 
-def decode_json(data: bytes | str, kind: type[_T], decode_others: Callable[[type, Any], Any] | None = None) -> _T:
+def decode_json(
+    data: bytes | memoryview | str, kind: type[_T], decode_others: Callable[[type, Any], Any] | None = None
+) -> _T:
     """Return the value of a JSON text.
 
     Args:

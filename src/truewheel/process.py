@@ -388,13 +388,16 @@ class Result(NamedTuple):
     timed_out: bool
 
 
-def run_together(jobs: Sequence[Job], *, env: Mapping[str, str], timeout: float) -> list[Result]:
+def run_together(
+    jobs: Sequence[Job], *, env: Mapping[str, str], timeout: float, most: int | None = None
+) -> list[Result]:
     """Run commands side by side to their ends and return how each ended.
 
     Args:
         jobs: the commands; all start at once.
         env: the whole environment of each that has none of its own.
         timeout: seconds after which those that still run are ended, with their groups.
+        most: bytes of what each printed that are read; None for all.
     """
     deadline = time.monotonic() + timeout
     with contextlib.ExitStack() as stack:
@@ -408,11 +411,11 @@ def run_together(jobs: Sequence[Job], *, env: Mapping[str, str], timeout: float)
             started.append((stack.enter_context(begun), output, errors))
         for child, _, _ in started:
             child.wait(deadline)
-        return [_result(*each) for each in started]
+        return [_result(*each, most) for each in started]
 
 
-def _result(child: Child, output: IO[bytes], errors: IO[bytes]) -> Result:
+def _result(child: Child, output: IO[bytes], errors: IO[bytes], most: int | None) -> Result:
     output.seek(0)
     errors.seek(0)
     returncode = child.completed("").returncode
-    return Result(returncode, output.read(), errors.read(_ERROR_BYTES), child.timed_out)
+    return Result(returncode, output.read(-1 if most is None else most), errors.read(_ERROR_BYTES), child.timed_out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 import pytest
 
 from tests.faults.frame import SHORT, Case, Tally, attempt, select
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+"""The makers of small libraries and wheels are those of the unit tests."""
 
 _TALLIES = pytest.StashKey[list[Tally]]()
 _ROWS = pytest.StashKey[list[dict[str, Any]]]()

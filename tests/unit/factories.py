@@ -25,6 +25,7 @@ from truewheel.wheel.archive import Entry, Member, WheelFile
 from truewheel.wheel.name import parse_wheel_name
 from truewheel.wheel.record import record_line_hash
 from truewheel.wheel.sources import SourceFacts
+from truewheel.wheel.told import read_texts
 
 LIBRARY = "toy_engine/lib/libtoy-cpu.so"
 DIST_INFO = "toy_engine-1.2.3.dist-info"
@@ -222,6 +223,11 @@ def record_of(members, dist_info=DIST_INFO):
 def make_wheel(filename="toy_engine-1.2.3-1_native-py3-none-linux_x86_64.whl", *, members=None, size=1000):
     """Return a wheel that was never written."""
     members = wheel_members() if members is None else members
+    texts = {
+        path: member.data.decode()
+        for path, member in members.items()
+        if path.startswith(f"{DIST_INFO}/") and path.rpartition("/")[2] in TEXTS
+    }
     return WheelFile(
         path=Path(filename),
         name=parse_wheel_name(filename),
@@ -229,11 +235,8 @@ def make_wheel(filename="toy_engine-1.2.3-1_native-py3-none-linux_x86_64.whl", *
         size=size,
         entries={path: make_entry(member) for path, member in members.items()},
         dist_info=DIST_INFO,
-        texts={
-            path: member.data.decode()
-            for path, member in members.items()
-            if path.startswith(f"{DIST_INFO}/") and path.rpartition("/")[2] in TEXTS
-        },
+        texts=texts,
+        **read_texts(texts, DIST_INFO),
     )
 
 

@@ -860,7 +860,7 @@ _STRUCTURE = {
     "comment of a member": Kind(_first(central={"comment": b"hidden"}), "ARCHIVE-HIDDEN"),
     "ZIP64 record without locator": Kind(_whole(end64={}), "ARCHIVE-HIDDEN"),
     "bomb of members that quote each other": Kind(_quoted_bomb, "ARCHIVE-OVERLAP"),
-    "two names of the same bytes": Kind(_archived(_same_place), "ARCHIVE-HEADER"),
+    "two names of the same bytes": Kind(_archived(_same_place), "ARCHIVE-OVERLAP"),
     "member listed twice": Kind(_archived(_listed_twice), "ARCHIVE-OVERLAP"),
     "member within a member": Kind(_archived(_swallowing), "ARCHIVE-OVERLAP"),
     "member that reaches into the directory": Kind(_archived(_into_directory), "ARCHIVE-OVERLAP"),

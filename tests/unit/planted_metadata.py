@@ -6,6 +6,7 @@ import msgspec
 
 from truewheel.wheel.archive import Entry
 from truewheel.wheel.sources import scan_sources
+from truewheel.wheel.told import read_texts
 
 _KINDS = {".so": "elf", ".pyd": "pe", ".dll": "pe", ".dylib": "macho"}
 _IMPORTABLE = (".py", ".so", ".pyd")
@@ -33,9 +34,9 @@ def with_wheel(facts, *, tags="", files=(), without=(), metadata="", first="", w
         texts[f"{dist_info}/entry_points.txt"] = entry_points
     kept = {path: entry for path, entry in old.entries.items() if path not in without}
     entries = kept | {path: _entry(path, text) for path, text in {**texts, **files}.items()}
-    changed = msgspec.structs.replace(
-        old, name=msgspec.structs.replace(old.name, tags=tags or old.name.tags), entries=entries, texts=texts
-    )
+    name = msgspec.structs.replace(old.name, tags=tags or old.name.tags)
+    told = read_texts(texts, dist_info)
+    changed = msgspec.structs.replace(old, name=name, entries=entries, texts=texts, **told)
     sources = scan_sources((path, text.encode()) for path, text in files.items() if path.endswith(_IMPORTABLE))
     return facts._replace(wheel=changed, sources=sources)
 

@@ -10,6 +10,7 @@ ROOMS = [
     "errors",
     "text",
     "streams",
+    "allowance",
     "console",
     "process",
     "stages",

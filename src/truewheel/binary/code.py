@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import msgspec
 
+from truewheel.allowance import Allowance
+from truewheel.binary import headers
 from truewheel.binary.decode import (
     GAP,
     LABEL,
@@ -21,10 +24,12 @@ from truewheel.binary.decode import (
     without_doubt,
 )
 from truewheel.binary.guards import DETECTION_SYMBOLS, OPEN, find_standings
-from truewheel.binary.image import ElfImage, Places, is_function, is_label, is_resolver
+from truewheel.binary.image import ElfImage, is_function, is_label, is_resolver
+from truewheel.binary.places import Places
 
 MAX_KERNELS = 50_000
 _EXAMPLES = 3
+_PIECE_COST = 512
 _ENDBR = b"\xf3\x0f\x1e\xfa"
 _CANARY = re.compile(rb"\x64[\x48\x4c][\x8b\x33\x2b\x3b\x03].\x25\x28\x00\x00\x00", re.DOTALL)
 _RELATIVE = 8
@@ -93,7 +98,7 @@ class CodeFacts(msgspec.Struct, frozen=True, kw_only=True):
 def read_code(image: ElfImage) -> CodeFacts:
     """Disassemble every executable section of a 64-bit x86 library."""
     stretches = find_stretches(image)
-    pieces = list(decode_all(image, stretches))
+    pieces = list(_charged(image.allowance, decode_all(image, stretches)))
     places = [piece.stretch for piece in pieces]
     table = code_table()
     asking = {index for index, piece in enumerate(pieces) if piece.codes & table.asks}
@@ -136,6 +141,13 @@ def read_code(image: ElfImage) -> CodeFacts:
         endbr=sum(image.read(stretch.start, 4) == _ENDBR for stretch in places if stretch.origin != GAP),
         canaries=_count_canaries(image, places),
     )
+
+
+def _charged(allowance: Allowance, pieces: Iterator[Piece]) -> Iterator[Piece]:
+    """Pass pieces on, and charge each for what is kept of it: a file of nothing but returns has one a byte."""
+    for piece in pieces:
+        allowance.spend(_PIECE_COST + piece.stretch.end - piece.stretch.start)
+        yield piece
 
 
 def _resolvers(image: ElfImage) -> list[str]:
@@ -186,10 +198,10 @@ def _examples(image: ElfImage, kernels: list[Kernel], places: dict[int, Stretch]
 def _fast_math(image: ElfImage, pieces: list[Piece]) -> str:
     """Return the start-up function that loads the floating-point mode, as gcc's crtfastmath does."""
     tags = image.dynamic_tags()
-    if "DT_INIT_ARRAY" not in tags or "DT_INIT_ARRAYSZ" not in tags:
+    if headers.DT_INIT_ARRAY not in tags or headers.DT_INIT_ARRAYSZ not in tags:
         return ""
-    start = tags["DT_INIT_ARRAY"][0]
-    slots = range(start, start + min(tags["DT_INIT_ARRAYSZ"][0], 1 << 16), 8)
+    start = tags[headers.DT_INIT_ARRAY][0]
+    slots = range(start, start + min(tags[headers.DT_INIT_ARRAYSZ][0], 1 << 16), 8)
     targets = {relocation.addend for relocation in image.relocations() if relocation.slot in slots}
     mode = code_table().floating_point_mode
     places = Places([(piece.stretch.start, piece.stretch.end) for piece in pieces])

@@ -9,12 +9,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from truewheel.binary.image import ElfImage, Range, is_function, is_label
+from truewheel.binary.image import ElfImage, is_function, is_label
+from truewheel.binary.places import Range
 from truewheel.decoding import load_table
 
 _PADDING = b"\x00\x90\xcc\x66\x2e\x0f\x1f\x84\x40\x80\x44"
 """What functions are aligned with: zeros, breakpoints, and the bytes of long no-operations."""
 _ALIGNMENT = 16
+_CODE_COST = 8
+"""Units of work for a byte that is decoded."""
 _TZCNT = "bmi1?"
 """What a tzcnt counts as until the code around it tells: gcc writes it for bsf, for every CPU, with one result."""
 
@@ -249,6 +252,7 @@ def decode_all(image: ElfImage, stretches: list[Stretch]) -> Iterator[Piece]:
             current += 1
         base = offsets[current][2] - offsets[current][0]
         code = data[base + stretch.start : base + stretch.end]
+        image.allowance.spend(_CODE_COST * len(code))
         if stretch.origin == GAP and not code.translate(None, _PADDING):
             continue
         if stretch.origin == LABEL:

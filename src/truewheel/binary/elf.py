@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import struct
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
-from truewheel.binary.image import MAX_ENTRIES, ElfImage, Symbol
+from truewheel.binary import headers
+from truewheel.binary.headers import SectionHeader
+from truewheel.binary.image import ElfImage, Symbol
 from truewheel.binary.loads import LoadFacts, find_inits, read_loads
 
 ISA_1_LEVELS = ("x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4")
@@ -20,15 +20,19 @@ _NT_GNU_PROPERTY_TYPE_0 = 5
 _MASK_BYTES = 4
 _WIDE_AND_LITTLE = b"\2\1"
 _PF_X, _PF_W = 1, 2
+_ET_REL = 1
 _DF_TEXTREL, _DF_BIND_NOW, _DF_1_NOW = 4, 8, 1
 _STB_WEAK, _STT_FUNC, _STT_OBJECT, _STT_TLS, _STT_IFUNC = 2, 2, 1, 6, 10
-_MAX_PATHS = 8
+_MAX_SYMBOLS, _SYMBOLS_A_NEED = 600_000, 600
+_MAX_PATHS, _MAX_PATH_COUNT = 8, 100_000
 # The slash comes first so that the search looks at slashes alone: ten times as fast as looking behind everywhere.
+# Parts and their number are bounded: in `=/a=/a=/a` each slash begins a path that would else reach to the end.
 _SOURCE_PATH = re.compile(
-    rb"(/(?<![\w./+-]/)(?!usr/|rustc/|rust/deps/|lib/|lib64/|etc/|proc/|sys/|dev/|nix/store/)[\w.+@~-]+(?:/[\w.+@~=,-]+)+"
+    rb"(/(?<![\w./+-]/)(?!usr/|rustc/|rust/deps/|lib/|lib64/|etc/|proc/|sys/|dev/|nix/store/)[\w.+@~-]{1,255}"
+    rb"(?:/[\w.+@~=,-]{1,255}){1,40}"
     rb"\.(?:c|cc|cpp|cxx|c\+\+|h|hh|hpp|hxx|inl|inc|ipp|tcc|rs|go|s|S|asm|cu|cuh|pyx|pxd|zig|f|f90|F90|m|mm|swift))(?=[\0\s:;'\"),]|$)"
 )
-_HOME = re.compile(rb"(/(?<![\w./+-]/)(?:home|Users)/[\w.-]+/[\w./+@-]{2,200})")
+_HOME = re.compile(rb"(/(?<![\w./+-]/)(?:home|Users)/[\w.-]{1,255}/[\w./+@-]{2,200})")
 _PRIVATE = tuple(f"/{folder}/" for folder in ("home", "Users", "root", "tmp", "var/tmp", "private", "var/folders"))
 _FETCHED = ("/.cargo/registry/", "/.cargo/git/", "/.rustup/", "/go/pkg/mod/", "/.conan", "/vcpkg/")
 """Sources that a tool fetched into its own cache: the same on every machine."""
@@ -141,37 +145,38 @@ def elf_facts(image: ElfImage) -> ElfFacts:
     try:
         return _facts(image)
     except Exception as error:
-        # pyelftools raises anything on bytes that it did not expect.
+        # Hostile bytes can fail anywhere, and the finding is that they do.
         raise ValueError(f"damaged ELF file: {type(error).__name__}: {error}") from error
 
 
 def _facts(image: ElfImage) -> ElfFacts:
-    elf = image.elf
-    dynamic = list(_dynamic(image))
     debug = [section for section in image.sections if _is_debug(section)]
     versions, by_index = _versions(image)
     symbols = image.symbols(dynamic=True)
     undefined = tuple(_undefined(image, symbols, by_index))
+    needed = image.dynamic_texts(headers.DT_NEEDED)
+    if max(len(symbols), len(needed) * _SYMBOLS_A_NEED) > _MAX_SYMBOLS:
+        raise ValueError(f"it has {len(symbols)} symbols and needs {len(needed)} libraries, more than any has")
     names = {symbol.name for symbol in undefined}
     flags = {name: values[0] for name, values in image.dynamic_tags().items()}
     properties = _properties(image)
     private, paths = _build_paths(image)
     return ElfFacts(
-        machine=str(elf["e_machine"]),
-        soname=next((tag.soname for tag in dynamic if tag.entry.d_tag == "DT_SONAME"), ""),
-        needed=tuple(tag.needed for tag in dynamic if tag.entry.d_tag == "DT_NEEDED"),
-        runpath=tuple(_runpath(dynamic)),
+        machine=image.headers.machine,
+        soname=next(iter(image.dynamic_texts(headers.DT_SONAME)), ""),
+        needed=tuple(needed),
+        runpath=tuple(_runpath(image)),
         versions=versions,
         isa_level=_level(properties.get(_ISA_1_NEEDED, 0)),
         debug_sections=tuple(section.name for section in debug),
-        debug_bytes=sum(int(section["sh_size"]) for section in debug),
+        debug_bytes=sum(section.size for section in debug),
         fast_math_startup=any(symbol.name == "set_fast_math" for symbol in (*symbols, *image.symbols(dynamic=False))),
         damage=image.damage,
         undefined=undefined,
         defined=tuple(sorted({symbol.name for symbol in symbols if _is_offered(symbol)})),
         executable_stack=_executable_stack(image),
-        writable_code=any(part["p_flags"] & _PF_X and part["p_flags"] & _PF_W for part in image.segments("PT_LOAD")),
-        text_relocations="DT_TEXTREL" in flags or bool(flags.get("DT_FLAGS", 0) & _DF_TEXTREL),
+        writable_code=any(part.flags & _PF_X and part.flags & _PF_W for part in image.segments(headers.PT_LOAD)),
+        text_relocations=headers.DT_TEXTREL in flags or bool(flags.get(headers.DT_FLAGS, 0) & _DF_TEXTREL),
         relro=_relro(image, flags),
         ibt=bool(properties.get(_FEATURE_1_AND, 0) & _IBT),
         shstk=bool(properties.get(_FEATURE_1_AND, 0) & _SHSTK),
@@ -196,40 +201,28 @@ def _inits(image: ElfImage, symbols: list[Symbol]) -> tuple[str, ...]:
     )
 
 
-def _dynamic(image: ElfImage) -> Iterator[Any]:
-    for segment in image.segments("PT_DYNAMIC")[:1]:
-        yield from itertools.islice(segment.iter_tags(), MAX_ENTRIES)
-
-
-def _runpath(dynamic: list[Any]) -> Iterator[str]:
-    for tag in dynamic:
-        if tag.entry.d_tag == "DT_RUNPATH":
-            yield from tag.runpath.split(":")
-        elif tag.entry.d_tag == "DT_RPATH":
-            yield from tag.rpath.split(":")
+def _runpath(image: ElfImage) -> Iterator[str]:
+    """Yield the entries of the run paths in the order of the dynamic section."""
+    for tag in image.dynamic_tags():
+        if tag in (headers.DT_RUNPATH, headers.DT_RPATH):
+            for text in image.dynamic_texts(tag):
+                yield from text.split(":")
 
 
 def _versions(image: ElfImage) -> tuple[dict[str, tuple[str, ...]], dict[int, str]]:
     """Return the versions asked of each library, and each version's name by its index."""
-    from elftools.elf.gnuversions import GNUVerNeedSection
-
-    result: dict[str, tuple[str, ...]] = {}
+    found: dict[str, list[str]] = {}
     by_index: dict[int, str] = {}
-    entries = 0
     for section in image.sections:
-        if isinstance(section, GNUVerNeedSection):
-            for library, versions in section.iter_versions():
-                found = list(itertools.islice(versions, MAX_ENTRIES))
-                entries += max(1, len(found))
-                if entries > MAX_ENTRIES:
-                    raise ValueError(f"it claims {entries} symbol versions")
-                result[library.name] = tuple(sorted(version.name for version in found))
-                by_index |= {int(version["vna_other"]): version.name for version in found}
-    return result, by_index
+        if section.kind == headers.SHT_VERNEED:
+            for need in image.headers.needed_versions(section, image.sections[section.link]):
+                found.setdefault(need.library, []).append(need.version)
+                by_index[need.number] = need.version
+    return {library: tuple(sorted(versions)) for library, versions in found.items()}, by_index
 
 
 def _undefined(image: ElfImage, symbols: list[Symbol], by_index: dict[int, str]) -> Iterator[Undefined]:
-    address = image.dynamic_tags().get("DT_VERSYM", [0])[0]
+    address = image.dynamic_tags().get(headers.DT_VERSYM, [0])[0]
     table = image.read(address, 2 * len(symbols)) if address else b""
     indices = struct.unpack(f"<{len(table) // 2}H", table[: len(table) // 2 * 2])
     for number, symbol in enumerate(symbols):
@@ -246,16 +239,12 @@ def _is_offered(symbol: Symbol) -> bool:
 def _properties(image: ElfImage) -> dict[int, int]:
     """Return the masks of the GNU property notes."""
     found: dict[int, int] = {}
-    from elftools.elf.segments import NoteSegment
-
-    for segment in image.parts:
-        if not isinstance(segment, NoteSegment):
-            continue
-        for note in itertools.islice(segment.iter_notes(), MAX_ENTRIES):
-            if note["n_name"] != "GNU" or note["n_type"] not in ("NT_GNU_PROPERTY_TYPE_0", _NT_GNU_PROPERTY_TYPE_0):
-                continue
-            for kind, mask in _property_masks(note["n_descdata"]):
-                found.setdefault(kind, mask)
+    for segment in image.segments(headers.PT_NOTE):
+        for name, note, content in image.headers.notes(segment):
+            if name == b"GNU" and note == _NT_GNU_PROPERTY_TYPE_0:
+                image.allowance.spend(len(content))
+                for kind, mask in _property_masks(content):
+                    found.setdefault(kind, mask)
     return found
 
 
@@ -273,32 +262,33 @@ def _level(mask: int) -> str:
     return ISA_1_LEVELS[min(mask.bit_length(), len(ISA_1_LEVELS)) - 1] if mask else ""
 
 
-def _is_debug(section: Any) -> bool:
+def _is_debug(section: SectionHeader) -> bool:
     return section.name.startswith((".debug_", ".zdebug_")) or section.name in (".symtab", ".strtab")
 
 
 def _executable_stack(image: ElfImage) -> bool:
     """Tell whether loading it makes the stack executable; a library that says nothing does so too."""
-    if str(image.elf["e_type"]) == "ET_REL":
+    if image.headers.kind == _ET_REL:
         return False
-    parts = image.segments("PT_GNU_STACK")
-    return not parts or any(part["p_flags"] & _PF_X for part in parts)
+    parts = image.segments(headers.PT_GNU_STACK)
+    return not parts or any(part.flags & _PF_X for part in parts)
 
 
-def _relro(image: ElfImage, flags: dict[str, int]) -> str:
-    if not image.segments("PT_GNU_RELRO"):
+def _relro(image: ElfImage, flags: dict[int, int]) -> str:
+    if not image.segments(headers.PT_GNU_RELRO):
         return "none"
-    now = "DT_BIND_NOW" in flags or flags.get("DT_FLAGS", 0) & _DF_BIND_NOW or flags.get("DT_FLAGS_1", 0) & _DF_1_NOW
-    return "full" if now or "DT_JMPREL" not in flags else "partial"
+    told = flags.get(headers.DT_FLAGS, 0) & _DF_BIND_NOW or flags.get(headers.DT_FLAGS_1, 0) & _DF_1_NOW
+    return "full" if told or headers.DT_BIND_NOW in flags or headers.DT_JMPREL not in flags else "partial"
 
 
 def _build_paths(image: ElfImage) -> tuple[list[str], list[str]]:
     """Return the private and the other source paths in what is loaded; debug sections are the size check's."""
     found: set[bytes] = set()
-    for part in image.segments("PT_LOAD"):
-        start, end = int(part["p_offset"]), int(part["p_offset"]) + int(part["p_filesz"])
+    for start, end in image.loaded():
         for pattern in (_SOURCE_PATH, _HOME):
-            found |= {match[1] for match in pattern.finditer(image.data, start, end)}
+            for match in pattern.finditer(image.data, start, end):
+                if len(found) < _MAX_PATH_COUNT:
+                    found.add(match[1])
     paths = sorted(path.decode("utf-8", "backslashreplace") for path in found)
-    private = [path for path in paths if path.startswith(_PRIVATE) and not any(part in path for part in _FETCHED)]
-    return private, [path for path in paths if path not in set(private)]
+    private = {path for path in paths if path.startswith(_PRIVATE) and not any(part in path for part in _FETCHED)}
+    return sorted(private), [path for path in paths if path not in private]

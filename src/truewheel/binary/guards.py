@@ -12,8 +12,10 @@ import itertools
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from truewheel.binary import headers
 from truewheel.binary.decode import LABEL, Stretch, code_table
-from truewheel.binary.image import ElfImage, Places, is_function, is_object, is_resolver
+from truewheel.binary.image import ElfImage, is_function, is_object, is_resolver
+from truewheel.binary.places import Places, merge
 
 OPEN, GUARDED, UNREACHED = "open", "guarded", "unreached"
 
@@ -21,6 +23,7 @@ _RELATIVE, _IRELATIVE = 8, 37
 _BY_SYMBOL = (1, 6, 7)
 _PF_W = 2
 _SMALL_FUNCTION = 256
+_CODE_COST = 8
 _STUB_STEP = 8
 _FEW = 24
 _TABLE_BYTES = 1 << 16
@@ -58,6 +61,7 @@ def collect_references(image: ElfImage, stretches: list[Stretch]) -> References:
     result = References([], [], [], [])
     for stretch, following in zip(stretches, [*stretches[1:], None], strict=True):
         start, end = stretch.start, stretch.end
+        image.allowance.spend(_CODE_COST * (end - start))
         kind = 0
         code: set[int] = set()
         data: set[int] = set()
@@ -155,12 +159,13 @@ def _read_slots(image: ElfImage, places: Places) -> tuple[list[tuple[int, int]],
 
 
 def _writable(image: ElfImage) -> Callable[[int], bool]:
-    parts = [
-        (int(part["p_vaddr"]), int(part["p_vaddr"]) + int(part["p_memsz"]))
-        for part in image.segments("PT_LOAD")
-        if part["p_flags"] & _PF_W
-    ]
-    return lambda address: any(start <= address < end for start, end in parts)
+    parts = merge(
+        (part.address, part.address + part.memory_size)
+        for part in image.segments(headers.PT_LOAD)
+        if part.flags & _PF_W and part.memory_size
+    )
+    places = Places(parts)
+    return lambda address: places.find(address) >= 0
 
 
 def _follow_linkage_table(image: ElfImage, references: References, slots: dict[int, int]) -> None:
@@ -241,11 +246,15 @@ def _entrances(image: ElfImage, places: Places) -> tuple[set[int], list[int]]:
         elif is_object(symbol):
             objects.append(symbol.value)
     tags = image.dynamic_tags()
-    functions |= {places.find(address) for name in ("DT_INIT", "DT_FINI") for address in tags.get(name, [])}
-    for table, size in (("DT_INIT_ARRAY", "DT_INIT_ARRAYSZ"), ("DT_FINI_ARRAY", "DT_FINI_ARRAYSZ")):
+    functions |= {places.find(address) for tag in (headers.DT_INIT, headers.DT_FINI) for address in tags.get(tag, [])}
+    arrays = (
+        (headers.DT_INIT_ARRAY, headers.DT_INIT_ARRAYSZ),
+        (headers.DT_FINI_ARRAY, headers.DT_FINI_ARRAYSZ),
+    )
+    for table, size in arrays:
         if table in tags and size in tags:
             objects += range(tags[table][0], tags[table][0] + min(tags[size][0], _TABLE_BYTES), 8)
-    functions.add(places.find(int(image.elf["e_entry"])))
+    functions.add(places.find(image.headers.entry))
     return functions - {-1}, objects
 
 
@@ -253,6 +262,7 @@ def _walk(graph: _Graph, functions: Iterable[int], objects: Iterable[int], *, st
     """Return all code that is reached, through calls and through pointers in data, without entering `stop`."""
     reached: set[int] = set()
     seen: set[int] = set()
+    pointers = _Pointers(graph)
     waiting = list(functions)
     addresses = list(objects)
     while waiting or addresses:
@@ -261,7 +271,7 @@ def _walk(graph: _Graph, functions: Iterable[int], objects: Iterable[int], *, st
             if address in seen:
                 continue
             seen.add(address)
-            for target in _targets(graph, address):
+            for target in pointers.of_object(address):
                 index = graph.places.find(target)
                 if index < 0:
                     addresses.append(target)
@@ -277,10 +287,36 @@ def _walk(graph: _Graph, functions: Iterable[int], objects: Iterable[int], *, st
     return reached
 
 
-def _targets(graph: _Graph, address: int) -> list[int]:
-    """Return what the pointers point to that lie in the object at an address: up to the next object that is named."""
-    following = bisect.bisect_right(graph.bounds, address)
-    end = graph.bounds[following] if following < len(graph.bounds) else address + _TABLE_BYTES
-    first = bisect.bisect_left(graph.slots, (address, -(1 << 63)))
-    last = bisect.bisect_left(graph.slots, (min(end, address + _TABLE_BYTES), -(1 << 63)))
-    return [target for _, target in graph.slots[first:last]]
+class _Pointers:
+    """The pointers of data that a walk has not followed yet: objects can overlap, and each pointer is told once.
+
+    Args:
+        graph: what the walk goes over.
+    """
+
+    def __init__(self, graph: _Graph) -> None:
+        self._graph = graph
+        self._following = list(range(len(graph.slots) + 1))
+
+    def of_object(self, address: int) -> list[int]:
+        """Return what the fresh pointers of the object at an address point to: up to the next object that is named."""
+        bounds, slots = self._graph.bounds, self._graph.slots
+        following = bisect.bisect_right(bounds, address)
+        end = bounds[following] if following < len(bounds) else address + _TABLE_BYTES
+        index = self._fresh(bisect.bisect_left(slots, (address, -(1 << 63))))
+        last = bisect.bisect_left(slots, (min(end, address + _TABLE_BYTES), -(1 << 63)))
+        targets = []
+        while index < last:
+            targets.append(slots[index][1])
+            self._following[index] = index + 1
+            index = self._fresh(index)
+        return targets
+
+    def _fresh(self, index: int) -> int:
+        """Return the first pointer from here on that was not told; what is passed over is passed at once next time."""
+        found = index
+        while self._following[found] != found:
+            found = self._following[found]
+        while index != found:
+            self._following[index], index = found, self._following[index]
+        return found

@@ -1,39 +1,31 @@
 """An ELF file in memory: its segments, its executable ranges, symbols, frames and relocations.
 
-pyelftools reads headers, segments and notes. Tables of a hundred thousand rows are read by `struct`
-here, because one object a row would take seconds.
+Tables of a hundred thousand rows are read by `struct`, because one object a row would take seconds. No address is
+looked up by going through all segments, no byte of code is read twice, and what remains is charged to the allowance.
 """
 
 from __future__ import annotations
 
-import bisect
-import io
+import itertools
 import struct
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-MAX_ENTRIES = 10_000
-"""More sections or segments than any library has; in a damaged file their chains can be endless."""
+from truewheel.allowance import Allowance
+from truewheel.binary import headers
+from truewheel.binary.headers import LONGEST_NAME, Headers, SectionHeader, SegmentHeader
+from truewheel.binary.places import AddressMap, Range, list_besides, merge, run_twice, set_apart
+
 MAX_ROWS = 8_000_000
 
 _SYMBOL = struct.Struct("<IBBHQQ")
 _RELA = struct.Struct("<QQq")
 _STT_NOTYPE, _STT_OBJECT, _STT_FUNC, _STT_IFUNC = 0, 1, 2, 10
-_SHT_PROGBITS, _SHT_SYMTAB, _SHT_DYNSYM = 1, 2, 11
 _SHF_ALLOC, _SHF_EXECINSTR = 2, 4
 _PF_X = 1
-_HEADER_BYTES = 64
-_LONGEST_NAME = 500
 _CHUNK_WORDS = 63
-
-
-class Range(NamedTuple):
-    """A stretch of code: its section's name, address, and place in the file."""
-
-    name: str
-    address: int
-    offset: int
-    size: int
+_ROW_COST = 64
+_CHUNK_ROWS = 4096
 
 
 class Symbol(NamedTuple):
@@ -62,78 +54,64 @@ class ElfImage:
 
     Args:
         data: the file's bytes.
+        weight: bytes that it counts for; as many as it has by itself.
 
     Attributes:
-        damage: why its section table could not be read; empty when it could. The loader does not look at
-            that table, so such a library still runs.
+        allowance: what reading it may still take.
+        headers: what the file is.
+        parts: its program headers.
+        sections: its section headers.
+        damage: why its section table could not be read, or how its tables contradict each other; empty when they are
+            sound. The loader does not look at the section table, so such a library still runs.
 
     Raises:
         ValueError: it is no ELF file, or even its segments cannot be read.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, weight: int | None = None) -> None:
         self.data = data
         self.damage = ""
+        self.allowance = Allowance(len(data) if weight is None else weight)
         self._symbols: dict[bool, list[Symbol]] = {}
+        self._ranges: list[Range] | None = None
+        self._tags: dict[int, list[int]] | None = None
         try:
-            self.elf = self._open(data)
-        except Exception as error:  # noqa: BLE001 - pyelftools raises anything on bytes that it did not expect
-            self.damage = f"its section table cannot be read: {type(error).__name__}: {error}"
-            without = data[:40] + bytes(8) + data[48:58] + bytes(6) + data[_HEADER_BYTES:]
-            try:
-                self.elf = self._open(without)
-            except Exception as second:
-                raise ValueError(f"damaged ELF file: {second}") from second
-        try:
-            # Read once: each look at pyelftools' tables makes every object anew.
-            self.parts = list(self.elf.iter_segments())
-            self.sections = list(self.elf.iter_sections())
-            self._loads = [
-                (int(part["p_vaddr"]), int(part["p_offset"]), int(part["p_filesz"]))
-                for part in self.segments("PT_LOAD")
-            ]
-        except Exception as error:
+            self.headers = Headers(data, self.allowance)
+            self.parts = self.headers.segments()
+        except ValueError as error:
             raise ValueError(f"damaged ELF file: its segments cannot be read: {error}") from error
-
-    @staticmethod
-    def _open(data: bytes) -> Any:
-        from elftools.elf.elffile import ELFFile
-
-        elf = ELFFile(io.BytesIO(data))
-        if max(elf.num_sections(), elf.num_segments()) > MAX_ENTRIES:
-            raise ValueError(f"it claims {elf.num_sections()} sections and {elf.num_segments()} segments")
-        for section in elf.iter_sections():
-            if section["sh_type"] != "SHT_NOBITS" and section["sh_offset"] + section["sh_size"] > len(data):
-                raise ValueError(f"section {section.name!r} reaches beyond the file")
-        return elf
+        try:
+            self.sections = self.headers.sections()
+        except ValueError as error:
+            self.damage = f"its section table cannot be read: {error}"
+            self.sections = []
+        self._map = AddressMap(self.segments(headers.PT_LOAD))
+        self.damage = self.damage or self._contradiction()
 
     @property
     def x86_64(self) -> bool:
         """Return whether it holds 64-bit x86 code."""
-        return str(self.elf["e_machine"]) == "EM_X86_64" and self.elf.elfclass == 64  # noqa: PLR2004
+        return self.headers.machine == "EM_X86_64" and self.headers.wide
 
-    def segments(self, kind: str) -> list[Any]:
+    def segments(self, kind: int) -> list[SegmentHeader]:
         """Return the program headers of a type."""
-        return [part for part in self.parts if part["p_type"] == kind]
+        return [part for part in self.parts if part.kind == kind]
 
     def offset_of(self, address: int) -> int:
         """Return where an address lies in the file, or -1."""
-        for start, offset, size in self._loads:
-            if start <= address < start + size:
-                return offset + address - start
-        return -1
+        return self._map.offset_of(address)
 
     def read(self, address: int, size: int) -> bytes:
         """Return bytes by address; fewer, or none, where the file has none."""
-        offset = self.offset_of(address)
+        offset = self._map.offset_of(address)
         return self.data[offset : offset + size] if offset >= 0 else b""
 
     def undebugged(self) -> list[tuple[int, int]]:
         """Return the stretches of the file, by offset, that are not sections for debuggers."""
         debug = sorted(
-            (int(part["sh_offset"]), int(part["sh_offset"]) + int(part["sh_size"]))
+            (part.offset, part.offset + part.size)
             for part in self.sections
-            if part.name.startswith((".debug_", ".zdebug_")) and part["sh_type"] != "SHT_NOBITS"
+            if part.name.startswith((".debug_", ".zdebug_")) and part.kind != headers.SHT_NOBITS
         )
         kept, at = [], 0
         for start, end in debug:
@@ -142,30 +120,51 @@ class ElfImage:
             at = max(at, end)
         return [*kept, (at, len(self.data))]
 
+    def loaded(self) -> list[tuple[int, int]]:
+        """Return the stretches of the file, by offset, that the loader maps; each byte once."""
+        merged: list[tuple[int, int]] = []
+        for start, size in sorted((part.offset, part.file_size) for part in self.segments(headers.PT_LOAD)):
+            end = min(start + size, len(self.data))
+            if merged and start < merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+            elif start < end:
+                merged.append((start, end))
+        return merged
+
+    def _contradiction(self) -> str:
+        """Return how what is mapped is not one thing: no linker makes that, and a reader sees other code than runs."""
+        if self._map.overlapping:
+            return "two of its segments lie at the same address"
+        if run_twice(self.segments(headers.PT_LOAD)):
+            return "two of its segments run the same bytes of the file"
+        for part in self.sections if self._map else ():
+            if _is_code(part) and self._map.offset_of(part.address) != part.offset:
+                return f"its section {part.name!r} is not what its segments map at that address"
+        return ""
+
     def executable_ranges(self) -> list[Range]:
         """Return the executable sections, and what executable segments hold besides any section.
 
         The loader looks at segments alone: code that no section names runs all the same.
         """
-        sections = [
-            (int(part["sh_addr"]), int(part["sh_addr"]) + int(part["sh_size"]), part)
-            for part in self.sections
-            if part["sh_flags"] & _SHF_ALLOC
-        ]
-        ranges = [
-            Range(str(part.name), start, int(part["sh_offset"]), end - start)
-            for start, end, part in sections
-            if part["sh_type"] == "SHT_PROGBITS" and part["sh_flags"] & _SHF_EXECINSTR and end > start
-        ]
-        headers = int(self.elf["e_phoff"]) + int(self.elf["e_phnum"]) * int(self.elf["e_phentsize"])
-        for part in self.segments("PT_LOAD"):
-            if part["p_flags"] & _PF_X:
-                offset, address = int(part["p_offset"]), int(part["p_vaddr"])
-                size = min(int(part["p_filesz"]), len(self.data) - offset)
+        if self._ranges is None:
+            self._ranges = set_apart([*self._code_sections(), *self._code_beside()])
+        return self._ranges
+
+    def _code_sections(self) -> Iterator[Range]:
+        for part in self.sections:
+            if _is_code(part) and (not self._map or self._map.offset_of(part.address) == part.offset):
+                yield Range(part.name, part.address, part.offset, part.size)
+
+    def _code_beside(self) -> Iterator[Range]:
+        """Yield what executable segments hold besides any section."""
+        taken = merge((part.address, part.address + part.size) for part in self.sections if part.flags & _SHF_ALLOC)
+        for part in self.segments(headers.PT_LOAD):
+            if part.flags & _PF_X:
+                size = min(part.file_size, len(self.data) - part.offset)
                 # The file's own header is no code, although it is often mapped together with it.
-                at = address + max(0, headers - offset) if offset < headers else address
-                ranges += _besides(at, address + size, offset - address, [(start, end) for start, end, _ in sections])
-        return _apart(sorted(ranges, key=lambda found: found.address))
+                at = part.address + (max(0, self.headers.end - part.offset) if part.offset < self.headers.end else 0)
+                yield from list_besides(at, part.address + size, part.offset - part.address, taken)
 
     def symbols(self, *, dynamic: bool) -> list[Symbol]:
         """Return the symbols that the loader sees, or those of the full table; none where it was stripped."""
@@ -180,59 +179,77 @@ class ElfImage:
         offset, size, names_at, names_size = table
         names = self.data[names_at : names_at + names_size]
         count = min(size // _SYMBOL.size, MAX_ROWS)
-        rows = _SYMBOL.iter_unpack(self.data[offset : offset + count * _SYMBOL.size])
-        return [
-            Symbol(_name_at(names, name), value, length, info & 0xF, info >> 4, section != 0, other & 3 not in (1, 2))
-            for name, info, other, section, value, length in rows
-        ]
+        data = self.data[offset : offset + count * _SYMBOL.size]
+        rows = _SYMBOL.iter_unpack(data[: len(data) // _SYMBOL.size * _SYMBOL.size])
+        symbols: list[Symbol] = []
+        # Many rows can share one long name, so what is kept is counted.
+        while chunk := [_symbol_of(names, row) for row in itertools.islice(rows, _CHUNK_ROWS)]:
+            self.allowance.spend(sum(len(symbol.name) for symbol in chunk) * 2 + len(chunk) * _ROW_COST)
+            symbols += chunk
+        return symbols
 
     def _symbol_table(self, *, dynamic: bool) -> tuple[int, int, int, int] | None:
-        wanted = "SHT_DYNSYM" if dynamic else "SHT_SYMTAB"
+        wanted = headers.SHT_DYNSYM if dynamic else headers.SHT_SYMTAB
         for section in self.sections:
-            if section["sh_type"] == wanted:
-                names = self.elf.get_section(section["sh_link"])
-                return (
-                    int(section["sh_offset"]),
-                    int(section["sh_size"]),
-                    int(names["sh_offset"]),
-                    int(names["sh_size"]),
-                )
+            if section.kind == wanted:
+                names = self.sections[section.link]
+                return section.offset, section.size, names.offset, names.size
         return self._dynamic_table() if dynamic else None
 
     def _dynamic_table(self) -> tuple[int, int, int, int] | None:
         """Find the dynamic symbols without sections: they end where the strings begin, as linkers lay them."""
         tags = self.dynamic_tags()
-        symbols, strings, size = (tags.get(name, [0])[0] for name in ("DT_SYMTAB", "DT_STRTAB", "DT_STRSZ"))
+        wanted = (headers.DT_SYMTAB, headers.DT_STRTAB, headers.DT_STRSZ)
+        symbols, strings, size = (tags.get(tag, [0])[0] for tag in wanted)
         start, end = self.offset_of(symbols), self.offset_of(strings)
         return (start, end - start, end, size) if 0 <= start < end else None
 
-    def dynamic_tags(self) -> dict[str, list[int]]:
+    def dynamic_tags(self) -> dict[int, list[int]]:
         """Return the values of the dynamic section by tag."""
-        tags: dict[str, list[int]] = {}
-        # One is all that the loader takes.
-        for part in self.segments("PT_DYNAMIC")[:1]:
-            for number, tag in enumerate(part.iter_tags()):
-                if number > MAX_ENTRIES:
-                    break
-                tags.setdefault(str(tag.entry.d_tag), []).append(int(tag.entry.d_val))
-        return tags
+        if self._tags is None:
+            self._tags = {}
+            # One is all that the loader takes.
+            for part in self.segments(headers.PT_DYNAMIC)[:1]:
+                for tag, value in self.headers.dynamic(part):
+                    self._tags.setdefault(tag, []).append(value)
+        return self._tags
+
+    def dynamic_texts(self, tag: int) -> list[str]:
+        """Return the texts that entries of the dynamic section name, of one tag, in their order."""
+        values = self.dynamic_tags().get(tag, [])
+        start = self._dynamic_strings() if values else 0
+        return [self.headers.text_at(start + value) for value in values]
+
+    def _dynamic_strings(self) -> int:
+        """Return where the texts of the dynamic section lie in the file.
+
+        Raises:
+            ValueError: it does not say.
+        """
+        (address, *_) = self.dynamic_tags().get(headers.DT_STRTAB, [-1])
+        offset = self.offset_of(address)
+        if offset < 0:
+            raise ValueError("its dynamic section has no texts")
+        return offset
 
     def relocations(self) -> Iterator[Relocation]:
         """Yield the dynamic relocations, also those that DT_RELR packs."""
         tags = self.dynamic_tags()
-        for table, size in (("DT_RELA", "DT_RELASZ"), ("DT_JMPREL", "DT_PLTRELSZ")):
+        for table, size in ((headers.DT_RELA, headers.DT_RELASZ), (headers.DT_JMPREL, headers.DT_PLTRELSZ)):
             if table in tags and size in tags:
                 data = self.read(tags[table][0], min(tags[size][0], MAX_ROWS * _RELA.size))
+                self.allowance.spend(len(data) // _RELA.size * _ROW_COST)
                 for slot, info, addend in _RELA.iter_unpack(data[: len(data) // _RELA.size * _RELA.size]):
                     yield Relocation(slot, info & 0xFFFFFFFF, info >> 32, addend)
-        if "DT_RELR" in tags and "DT_RELRSZ" in tags:
-            yield from self._packed(self.read(tags["DT_RELR"][0], min(tags["DT_RELRSZ"][0], MAX_ROWS)))
+        if headers.DT_RELR in tags and headers.DT_RELRSZ in tags:
+            yield from self._packed(self.read(tags[headers.DT_RELR][0], min(tags[headers.DT_RELRSZ][0], MAX_ROWS)))
 
     def _packed(self, data: bytes) -> Iterator[Relocation]:
         """Unpack relative relocations: an address, then bitmaps of the 63 words that follow each."""
         base = 0
         for (word,) in struct.iter_unpack("<Q", data[: len(data) // 8 * 8]):
             slots = [word] if not word & 1 else [base + 8 * bit for bit in range(_CHUNK_WORDS) if word >> bit + 1 & 1]
+            self.allowance.spend(len(slots) * _ROW_COST)
             base = word + 8 if not word & 1 else base + 8 * _CHUNK_WORDS
             for slot in slots:
                 value = self.read(slot, 8)
@@ -244,16 +261,17 @@ class ElfImage:
 
         Format: .eh_frame_hdr of the Linux Standard Base, with the table that every linker writes.
         """
-        parts = self.segments("PT_GNU_EH_FRAME")
+        parts = self.segments(headers.PT_GNU_EH_FRAME)
         if not parts:
             return []
-        address = int(parts[0]["p_vaddr"])
+        address = parts[0].address
         head = self.read(address, 12)
         if len(head) < 12 or head[0] != 1 or head[2] != 0x03 or head[3] != 0x3B:  # noqa: PLR2004
             return []
         encoded = 4 if head[1] & 0x0F in (0x03, 0x0B) else 8
         (count,) = struct.unpack_from("<I", self.read(address + 4 + encoded, 4))
         rows = self.read(address + 8 + encoded, 8 * min(count, MAX_ROWS))
+        self.allowance.spend(len(rows) // 8 * _ROW_COST)
         result = []
         for start, frame in struct.iter_unpack("<ii", rows[: len(rows) // 8 * 8]):
             # Length, CIE pointer, then begin and size: 4 bytes each in every x86-64 compiler's output.
@@ -263,47 +281,8 @@ class ElfImage:
         return sorted(result)
 
 
-def _besides(start: int, end: int, shift: int, taken: list[tuple[int, int]]) -> list[Range]:
-    """Return the stretches of [start, end) that none of the others covers."""
-    rest = []
-    for first, last in sorted(taken):
-        if last <= start or first >= end:
-            continue
-        if first > start:
-            rest.append(Range("segment", start, start + shift, first - start))
-        start = max(start, last)
-    if start < end:
-        rest.append(Range("segment", start, start + shift, end - start))
-    return rest
-
-
-def _apart(ranges: list[Range]) -> list[Range]:
-    """Cut off what overlaps, as in a damaged file."""
-    result: list[Range] = []
-    at = 0
-    for part in ranges:
-        lost = max(0, at - part.address)
-        if part.size > lost:
-            result.append(Range(part.name, part.address + lost, part.offset + lost, part.size - lost))
-            at = part.address + part.size
-    return result
-
-
-class Places:
-    """Sorted stretches of addresses, to find which one holds an address.
-
-    Args:
-        stretches: (start, end), sorted, not overlapping.
-    """
-
-    def __init__(self, stretches: list[tuple[int, int]]) -> None:
-        self._starts = [start for start, _ in stretches]
-        self._ends = [end for _, end in stretches]
-
-    def find(self, address: int) -> int:
-        """Return the index of the stretch that holds an address, or -1."""
-        index = bisect.bisect_right(self._starts, address) - 1
-        return index if index >= 0 and address < self._ends[index] else -1
+def _is_code(part: SectionHeader) -> bool:
+    return part.kind == headers.SHT_PROGBITS and part.flags & 6 == _SHF_ALLOC | _SHF_EXECINSTR and part.size > 0
 
 
 def is_function(symbol: Symbol) -> bool:
@@ -326,6 +305,11 @@ def is_object(symbol: Symbol) -> bool:
     return symbol.defined and symbol.kind == _STT_OBJECT
 
 
+def _symbol_of(names: bytes, row: tuple[int, ...]) -> Symbol:
+    name, info, other, section, value, size = row
+    return Symbol(_name_at(names, name), value, size, info & 0xF, info >> 4, section != 0, other & 3 not in (1, 2))
+
+
 def _name_at(names: bytes, offset: int) -> str:
-    end = names.find(b"\0", offset, offset + _LONGEST_NAME)
-    return names[offset : end if end >= 0 else offset + _LONGEST_NAME].decode("utf-8", "backslashreplace")
+    end = names.find(b"\0", offset, offset + LONGEST_NAME)
+    return names[offset : end if end >= 0 else offset + LONGEST_NAME].decode("utf-8", "backslashreplace")

@@ -44,6 +44,7 @@ _LIBRARY = re.compile(r"(lib.+?)(?:-[0-9a-f]{8})*\.so(?:\.(\d+))?(?:\.|$)")
 _OPENMP = ("libgomp", "libomp", "libomp5", "libiomp5")
 _SSL = ("libssl.so", "libcrypto.so")
 _MAX_NAME = 255
+_MAX_COPIES = 100
 
 
 def check(facts: Facts) -> Iterator[Finding]:
@@ -162,9 +163,13 @@ def _twice(links: Links) -> Iterator[Finding]:
     for machine, name in sorted(needed):
         if not links.has(machine, name) and (machine, _stem(name)) in copies:
             copies[machine, _stem(name)].append(_Copy(f"the machine's {name}", frozenset((name,)), ""))
+    by_machine: dict[str, set[str]] = {}
+    for machine, name in needed:
+        by_machine.setdefault(machine, set()).add(name)
     for (machine, stem), found in copies.items():
-        names = {name for of_machine, name in needed if of_machine == machine}
-        pairs = [pair for pair in itertools.combinations(found, 2) if stem and _are_two(*pair, names)]
+        names = by_machine.get(machine, set())
+        compared = itertools.combinations(found[:_MAX_COPIES], 2)
+        pairs = [pair for pair in compared if stem and _are_two(*pair, names)]
         if pairs:
             labels = sorted({copy.label for pair in pairs for copy in pair})
             yield Finding(

@@ -99,9 +99,13 @@ class Links:
     def reach(self, paths: Iterable[str]) -> tuple[set[str], set[str]]:
         """Return what loading some libraries loads: paths in the wheel, and names that others provide."""
         inside, outside, waiting = set(paths), set[str](), list(paths)
+        asked: set[tuple[str, str]] = set()
         while waiting:
             elf = self.facts.libraries[waiting.pop()]
-            for name in elf.needed:
+            for name in set(elf.needed):
+                if (elf.machine, name) in asked:
+                    continue
+                asked.add((elf.machine, name))
                 found = self._providers.get((elf.machine, name))
                 if found is None:
                     outside.add(name)
@@ -125,7 +129,7 @@ class Links:
 
 def _required(facts: Facts) -> list[str]:
     """Return the names of the projects that are always installed with the wheel."""
-    lines = (str(line).partition(";") for line in facts.wheel.metadata.get_all("Requires-Dist") or ())
+    lines = (line.partition(";") for line in facts.wheel.metadata.get_all("Requires-Dist"))
     found = (re.match(r"[\w.-]+", line.strip()) for line, _, marker in lines if "extra" not in marker)
     return [project[0] for project in found if project]
 

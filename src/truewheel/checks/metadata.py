@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import configparser
 import functools
 import itertools
 import re
 from collections.abc import Iterator
-from email.parser import HeaderParser
 
 import msgspec
 from packaging.requirements import Requirement
@@ -15,11 +13,11 @@ from packaging.tags import Tag
 from packaging.utils import canonicalize_name
 
 from truewheel.checks.finding import Finding
-from truewheel.checks.python_tags import MAX_VALUE, compare_abis, compare_pythons, read_pythons, show_value
+from truewheel.checks.python_tags import compare_abis, compare_pythons, read_pythons, show_value
 from truewheel.decoding import load_table
 from truewheel.examine.facts import Facts
-from truewheel.wheel.entry_points import EntryPoint, read_entry_points
 from truewheel.wheel.modules import MAX_DEPTH, ModuleTree, find_module_name, is_vendored, list_prefixes, stands_aside
+from truewheel.wheel.told import MAX_VALUE
 
 CODES = {
     "META-DEPENDENCY": "Code that runs when the wheel is imported needs a project that METADATA does not require. "
@@ -85,7 +83,7 @@ def check(facts: Facts) -> Iterator[Finding]:
 
 
 def _values(facts: Facts, key: str) -> list[str]:
-    return [str(value) for value in facts.wheel.metadata.get_all(key, [])[:_MAX_VALUES]]
+    return facts.wheel.metadata.get_all(key)[:_MAX_VALUES]
 
 
 def _version(facts: Facts, where: str) -> Iterator[Finding]:
@@ -169,11 +167,7 @@ def _is_beside(path: str) -> bool:
 def _list_hosts(facts: Facts, tree: ModuleTree) -> dict[str, set[str]]:
     """Return by plug-in the programs that load it, as pytest does for the group `pytest11`; they are there then."""
     hosts: dict[str, set[str]] = {}
-    try:
-        entries = _read_entry_points(facts)
-    except configparser.Error:
-        return {}
-    for group, _, value in entries:
+    for group, _, value in facts.wheel.entry_points.found:
         path = tree.files.get(value.partition(":")[0].strip(), "")
         hosts.setdefault(path, set()).add((re.match(r"[A-Za-z_]*", group) or [""])[0])
     return hosts
@@ -214,8 +208,7 @@ def _purity(facts: Facts) -> Iterator[Finding]:
         told = "the platform tag says any" if len(kinds) == 1 else ""
     else:
         libraries = [path for path in libraries if ".data/" not in path]
-        text = facts.wheel.texts.get(f"{facts.wheel.dist_info}/WHEEL", "")
-        pure = str(HeaderParser().parsestr(text).get("Root-Is-Purelib", "")).strip().lower()
+        pure = facts.wheel.wheel_fields.get("Root-Is-Purelib").strip().lower()
         told = "Root-Is-Purelib is true" if pure == "true" else ""
     if libraries and told:
         yield Finding(
@@ -259,16 +252,11 @@ def _is_license(path: str) -> bool:
     return _LICENSE.search(file) is not None or any(folder.lower() in ("licenses", "licences") for folder in folders)
 
 
-def _read_entry_points(facts: Facts) -> list[EntryPoint]:
-    return read_entry_points(facts.wheel.texts.get(f"{facts.wheel.dist_info}/entry_points.txt", ""))
-
-
 def _entry_points(facts: Facts, tree: ModuleTree) -> Iterator[Finding]:
     where = f"{facts.wheel.dist_info}/entry_points.txt"
-    try:
-        entries = _read_entry_points(facts)
-    except configparser.Error as error:
-        message = f"cannot be read: {show_value(' '.join(str(error).split()))}"
+    entries = facts.wheel.entry_points.found
+    if facts.wheel.entry_points.fault:
+        message = f"cannot be read: {show_value(facts.wheel.entry_points.fault)}"
         yield Finding(code="META-ENTRY", where=where, message=message, hint="write it as an INI file of name = value")
         return
     # Any folder can be imported, as a namespace; pkg-config's entry points lead to folders without a module.

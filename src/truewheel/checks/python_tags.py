@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -11,11 +12,12 @@ from packaging.tags import Tag
 from truewheel.checks.finding import Finding
 from truewheel.examine.facts import Facts
 from truewheel.wheel.modules import find_module_name
-
-MAX_VALUE = 500
-"""Characters of a value in METADATA; a longer one is not read."""
+from truewheel.wheel.told import MAX_VALUE
 
 _PYTHONS = ((2, 7), *((3, minor) for minor in range(2, 21)))
+_MAX_MODULES = 5000
+"""Extension modules that are compared with each tag; no wheel has a tenth of that."""
+
 _PATCHES = (0, 99, *range(1, 30))
 _INTERPRETER = re.compile(r"([a-z]+)(\d)(\d*)(?:_\w*)?")
 _SUFFIX = re.compile(
@@ -106,7 +108,7 @@ def compare_abis(facts: Facts, tags: list[Tag], allowed: frozenset[tuple[int, in
         promised = _list_promised(tag) & allowed
         # Where the tag names no exact ABI, a narrow Requires-Python may leave just the Pythons that modules are for.
         wide = tag.abi in ("none", "abi3") and tag.interpreter.startswith(("cp", "py"))
-        for abis in modules.values() if promised else ():
+        for abis in itertools.islice(modules.values(), _MAX_MODULES) if promised else ():
             exact = {(int(match[1]), int(match[2])) for abi in abis if (match := _EXACT.fullmatch(abi))}
             if not any(_loads(abi, tag) for abi in abis) and not (wide and promised <= exact):
                 told = " and ".join(sorted(abis)[:3])

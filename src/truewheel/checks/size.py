@@ -8,6 +8,7 @@ import msgspec
 
 from truewheel.checks.finding import Finding
 from truewheel.examine.facts import Facts
+from truewheel.text import join_words
 
 CODES = {
     "SIZE-DOUBLED": "The same content is in the wheel more than once. A wheel cannot hold links, so each library's "
@@ -21,6 +22,7 @@ CODES = {
 
 _SMALL = 4096
 _LARGEST = 8
+_SHOWN = 20
 _STRAY = (".h", ".hpp", ".cmake", ".pc", ".a", ".o")
 
 
@@ -50,10 +52,11 @@ def check(facts: Facts) -> Iterator[Finding]:
 def _doubled(facts: Facts) -> Iterator[Finding]:
     for paths in _same_content(facts):
         size = facts.wheel.entries[paths[0]].size
+        others = join_words(paths[1:], _SHOWN)
         yield Finding(
             code="SIZE-DOUBLED",
             where=paths[0],
-            message=f"is there {len(paths)} times ({size / (1 << 20):.1f} MiB each): also {', '.join(paths[1:])}",
+            message=f"is there {len(paths)} times ({size / (1 << 20):.1f} MiB each): also {others}",
             hint="install each library once, without version links",
         )
 

@@ -114,9 +114,9 @@ def declared_requirements(wheel: WheelFile) -> list[str]:
         CheckError: a requirement cannot be read, or names an address instead of a project.
     """
     result = []
-    for text in wheel.metadata.get_all("Requires-Dist", []):
+    for text in wheel.metadata.get_all("Requires-Dist"):
         try:
-            requirement = Requirement(str(text))
+            requirement = Requirement(text)
         except InvalidRequirement as error:
             raise CheckError(f"{wheel.path.name}: METADATA requires {text!r}: {error}") from error
         if requirement.url is not None:

@@ -1,4 +1,8 @@
-"""Run `auditwheel show --json WHEEL` in a process that can start no other and open no socket."""
+"""Run `auditwheel show --json WHEEL` in a process that can start no other and open no socket.
+
+Run as `python -I -B audit.py WHEEL SECONDS MEMORY FILE`, with the limits of its processor time, its address space and
+of each file that it writes.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,13 @@ import runpy
 import sys
 from pathlib import Path
 
-_CPU_SECONDS = 300
-_MEMORY = 8 << 30
-_FILE = 8 << 30
-
 if __name__ == "__main__":
     drivers = str(Path(__file__).resolve().parents[1] / "child" / "programs")
     sys.path.insert(0, drivers)
     import lockdown  # type: ignore[import-not-found]
 
     sys.path.remove(drivers)
-    lockdown.limit(_CPU_SECONDS, _MEMORY, _FILE)
+    lockdown.limit(*map(int, sys.argv[2:5]))
     lockdown.forbid()
     sys.argv = ["auditwheel", "show", "--json", sys.argv[1]]
     runpy.run_module("auditwheel", run_name="__main__", alter_sys=True)

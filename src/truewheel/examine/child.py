@@ -24,17 +24,18 @@ from truewheel.binary.elf import elf_facts
 from truewheel.binary.image import ElfImage
 from truewheel.child.programs import lockdown
 from truewheel.errors import CheckError
+from truewheel.examine.bounds import weight_of
 from truewheel.examine.reading import LibraryFacts, decode, encode
-from truewheel.wheel.archive import MalformedWheelError, WheelFile, WheelReader, read_unsound
+from truewheel.wheel.archive import Entry, MalformedWheelError, WheelFile, WheelReader, read_unsound
 from truewheel.wheel.container import Fault
 from truewheel.wheel.sources import scan_sources
 
-_OUTPUT_BYTES = 1 << 30
+_MAX_FACTS = 32 << 20
+_ENOUGH, _TIMES = 1 << 20, 4
+"""Bytes that facts of a library may have: a mebibyte and four times its own size, and no more than the first."""
+
 _PRELOADED = (
-    "elftools.elf.dynamic",
-    "elftools.elf.elffile",
-    "elftools.elf.gnuversions",
-    "elftools.elf.segments",
+    "elftools.elf.enums",
     "iced_x86",
     "packaging.tags",
 )
@@ -53,6 +54,7 @@ class ReadRequest(msgspec.Struct, frozen=True, kw_only=True):
         needles: texts to look for in each library, by the rule that asks.
         memory_bytes: address space that it may use.
         cpu_seconds: processor time that it may use.
+        answer_bytes: what it may say.
     """
 
     descriptor: int
@@ -61,8 +63,9 @@ class ReadRequest(msgspec.Struct, frozen=True, kw_only=True):
     libraries: tuple[str, ...] = ()
     sources: bool = False
     needles: dict[str, tuple[str, ...]] = {}
-    memory_bytes: int = 4 << 30
-    cpu_seconds: int = 900
+    memory_bytes: int = 640 << 20
+    cpu_seconds: int = 60
+    answer_bytes: int = 64 << 20
 
 
 class AnswerLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +97,9 @@ def work(request: ReadRequest, stream: BinaryIO) -> Iterator[AnswerLine]:
 def _read_contents(request: ReadRequest, wheel: WheelFile, stream: BinaryIO) -> Iterator[AnswerLine]:
     reader = WheelReader(stream, wheel)
     for path in request.libraries:
-        yield AnswerLine(library=path, facts=read_library(reader.read(path), request.needles))
+        entry = wheel.entries[path]
+        facts = read_library(reader.read(path), request.needles, weight_of(entry))
+        yield AnswerLine(library=path, facts=bound_facts(facts, entry))
     if request.sources:
         files = [name for name in wheel.entries if name.endswith((".py", ".pyw", ".so", ".pyd"))]
         # Of an extension module it is enough to know that it is there.
@@ -102,13 +107,27 @@ def _read_contents(request: ReadRequest, wheel: WheelFile, stream: BinaryIO) -> 
         yield AnswerLine(sources=msgspec.json.encode(scanned))
 
 
-def read_library(data: bytes, needles: dict[str, tuple[str, ...]]) -> LibraryFacts:
-    """Read one library from memory; a damaged one gives the reason, as far as it could be read."""
+def bound_facts(facts: LibraryFacts, entry: Entry) -> LibraryFacts:
+    """Return facts, or that they are more than a library of its size has to say."""
+    said = len(encode(facts))
+    if said <= min(_MAX_FACTS, _ENOUGH + _TIMES * entry.size):
+        return facts
+    return LibraryFacts(elf=None, code=None, damage=f"it says {said} bytes of itself, more than its size allows")
+
+
+def read_library(data: bytes, needles: dict[str, tuple[str, ...]], weight: int | None = None) -> LibraryFacts:
+    """Read one library from memory; a damaged one gives the reason, as far as it could be read.
+
+    Args:
+        data: its bytes.
+        needles: texts to look for, by the rule that asks.
+        weight: bytes that it counts for; its own size by itself.
+    """
     try:
-        image = ElfImage(data)
+        image = ElfImage(data, weight)
         marks = _find_marks(data, image.undebugged(), needles)
         elf = elf_facts(image)
-    except ValueError as error:
+    except (ValueError, MemoryError) as error:
         marks = _find_marks(data, [(0, len(data))], needles)
         return LibraryFacts(elf=None, code=None, marks=marks, damage=str(error))
     if not image.x86_64:
@@ -135,7 +154,7 @@ def main() -> None:
         importlib.import_module(name)
     code_table()
     stream = os.fdopen(request.descriptor, "rb")
-    lockdown.limit(request.cpu_seconds, request.memory_bytes, _OUTPUT_BYTES)  # type: ignore[no-untyped-call]
+    lockdown.limit(request.cpu_seconds, request.memory_bytes, request.answer_bytes)  # type: ignore[no-untyped-call]
     reason: str = lockdown.confine()  # type: ignore[no-untyped-call]
     sink = sys.stdout.buffer
     sink.write(encode(AnswerLine(locked=reason)) + b"\n")

@@ -54,7 +54,7 @@ def encode(value: Any) -> bytes:
     return encode_json(value, _encode_path)
 
 
-def decode(data: bytes, kind: Any) -> Any:
+def decode(data: bytes | memoryview, kind: Any) -> Any:
     """Read facts back; whatever does not have their shape is refused.
 
     Raises:

@@ -19,6 +19,15 @@ from truewheel.config.locations import cache_root
 from truewheel.cpu.host import detect_host
 from truewheel.decoding import UnreadableError, decode_json
 from truewheel.errors import CheckError
+from truewheel.examine.bounds import (
+    MAX_LIBRARIES,
+    MAX_NEEDED,
+    MAX_SYMBOLS,
+    bound_archive,
+    bound_audit,
+    bound_contents,
+    weight_of,
+)
 from truewheel.examine.child import AnswerLine, ReadRequest
 from truewheel.examine.reading import LibraryFacts, WheelFacts, decode, encode
 from truewheel.kept.record import read_record, write_record
@@ -30,9 +39,10 @@ from truewheel.wheel.sources import SourceFacts
 _HERE = Path(__file__).resolve().parent
 _PACKAGE_PARENT = _HERE.parent.parent
 _WALL_SECONDS = 900.0
-_BASE_MEMORY = 2 << 30
-_MEMORY_FACTOR = 8
 _DIED = "the child that read it died: it is damaged or hostile, or needs more memory than there is"
+_MANY = "the wheel has more libraries than are looked into"
+_MUCH = "the wheel's libraries have more symbols, or need more libraries, than are compared"
+_MOST_SAID = 104 << 20
 _START_COST = 2 << 20
 """A library costs a child as much as this many bytes, however small it is."""
 
@@ -82,7 +92,8 @@ def _inspect(path: Path, stream: BinaryIO, needles: Mapping[str, tuple[str, ...]
 
 
 def _accept(path: Path, stream: BinaryIO) -> tuple[WheelFile, bool]:
-    (answers,), _ = _ask(stream, [ReadRequest(descriptor=0, path=path)])
+    bounds = bound_archive(os.fstat(stream.fileno()).st_size)
+    (answers,), _ = _ask(stream, [ReadRequest(descriptor=0, path=path, **bounds._asdict())])
     locked = next((answer.locked for answer in answers if answer.locked is not None), "it never began")
     for answer in answers:
         if answer.wheel is not None:
@@ -97,6 +108,10 @@ def _accept(path: Path, stream: BinaryIO) -> tuple[WheelFile, bool]:
     )
 
 
+def _unread(reason: str) -> LibraryFacts:
+    return LibraryFacts(elf=None, code=None, damage=reason)
+
+
 class _Reading:
     """The contents of a wheel, as far as children have read them.
 
@@ -108,13 +123,17 @@ class _Reading:
         self.wheel = wheel
         self.libraries: dict[str, LibraryFacts] = {}
         self.sources: SourceFacts | None = None
-        self.waiting = sorted(wheel.shared_objects(), key=lambda name: -wheel.entries[name].size)
+        found = wheel.shared_objects()
+        self.libraries |= {name: _unread(_MANY) for name in found[MAX_LIBRARIES:]}
+        self.waiting = sorted(found[:MAX_LIBRARIES], key=lambda name: -wheel.entries[name].size)
+        self._symbols = self._needed = 0
         self.wants_sources = any(name.endswith(".py") for name in wheel.entries)
         self.whole = True
 
     def requests(self, shares: list[list[str]], needles: Mapping[str, tuple[str, ...]]) -> list[ReadRequest]:
         """Return what each child is to read; the last one also reads the Python files."""
-        largest = [max((self.wheel.entries[name].size for name in share), default=0) for share in shares]
+        weights = [sum(weight_of(self.wheel.entries[name]) for name in share) for share in shares]
+        whole = max(1, sum(weights))
         return [
             ReadRequest(
                 descriptor=0,
@@ -123,10 +142,22 @@ class _Reading:
                 libraries=tuple(share),
                 sources=self.wants_sources and number == len(shares) - 1,
                 needles=dict(needles),
-                memory_bytes=_BASE_MEMORY + _MEMORY_FACTOR * largest[number],
+                **self._bound(share, weights[number] / whole, sources=number == len(shares) - 1),
             )
             for number, share in enumerate(shares)
         ]
+
+    def _bound(self, share: list[str], part: float, *, sources: bool) -> dict[str, int]:
+        return bound_contents(self.wheel, share, sources=sources and self.wants_sources, share=part)._asdict()
+
+    def _keep(self, name: str, facts: LibraryFacts) -> None:
+        """Keep a library's facts, unless all of them are more than a wheel's checks can compare."""
+        elf = facts.elf
+        if elf is not None:
+            self._symbols += len(elf.undefined) + len(elf.defined)
+            self._needed += len(elf.needed)
+        beyond = self._symbols > MAX_SYMBOLS or self._needed > MAX_NEEDED
+        self.libraries[name] = _unread(_MUCH) if beyond and elf is not None else facts
 
     def take(self, request: ReadRequest, answers: list[AnswerLine]) -> None:
         """Take a child's answers, as far as they are about what it was asked.
@@ -138,7 +169,7 @@ class _Reading:
             if answer.faults:
                 raise MalformedWheelError(self.wheel.path, answer.faults)
             if answer.library in request.libraries and answer.facts is not None:
-                self.libraries[str(answer.library)] = answer.facts
+                self._keep(str(answer.library), answer.facts)
             if answer.sources is not None and request.sources:
                 with contextlib.suppress(UnreadableError):
                     self.sources = decode_json(answer.sources, SourceFacts)
@@ -147,7 +178,7 @@ class _Reading:
         done = bool(answers) and answers[-1].done
         # The first that is missing is the one that it died of; the others get another child.
         for name in missed if done else missed[:1]:
-            self.libraries[name] = LibraryFacts(elf=None, code=None, damage=_DIED)
+            self.libraries[name] = _unread(_DIED)
             self.whole = False
         if request.sources and self.wants_sources and (done or not missed):
             self.wants_sources = self.whole = False
@@ -197,20 +228,23 @@ def _ask(
             data = encode(msgspec.structs.replace(request, descriptor=descriptor))
             jobs.append(process.Job(command, data, (descriptor,)))
         if audit is not None:
-            command = [sys.executable, "-I", "-B", str(_HERE / "audit.py"), str(audit.path.absolute())]
+            limits = list(map(str, bound_audit(audit)))
+            command = [sys.executable, "-I", "-B", str(_HERE / "audit.py"), str(audit.path.absolute()), *limits]
             jobs.append(process.Job(command, b""))
         environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TMPDIR": str(folder), "HOME": str(folder)}
-        results = process.run_together(jobs, env=environment, timeout=_WALL_SECONDS)
+        results = process.run_together(jobs, env=environment, timeout=_WALL_SECONDS, most=_MOST_SAID)
     answers = [list(_lines(result.stdout, AnswerLine)) for result in results[: len(requests)]]
     return answers, results[-1] if audit is not None else None
 
 
 def _lines(data: bytes, kind: type) -> Iterator[Any]:
-    for line in data.splitlines():
+    at = 0
+    while (end := data.find(b"\n", at)) >= 0:
         try:
-            yield decode(line, kind)
+            yield decode(memoryview(data)[at:end], kind)
         except UnreadableError:
             return
+        at = end + 1
 
 
 def _wants_audit(wheel: WheelFile) -> bool:

@@ -7,9 +7,10 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from truewheel.measure.result import Cost, ModelFacts
-from truewheel.models.gguf_header import GgufContents, GgufTensor, read_gguf_contents
+from truewheel.models.gguf_header import GgufContents, GgufTensor
 from truewheel.models.gguf_types import FILE_TYPES, GUESSED_FILE_TYPE, TENSOR_TYPES
 from truewheel.models.models import Model
+from truewheel.models.reading import read_model
 
 _CACHE_BYTES = 2
 _MOST = 1 << 20
@@ -38,7 +39,7 @@ def model_facts(model: Model) -> ModelFacts:
     Raises:
         LoadError: the file is no sound GGUF.
     """
-    contents = read_gguf_contents(model.path)
+    contents = read_model(model.path)
     return ModelFacts(
         name=model.name,
         architecture=contents.header.architecture,

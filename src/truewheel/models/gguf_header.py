@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from truewheel.allowance import Allowance, OverworkedError
 from truewheel.errors import LoadError
 from truewheel.files import open_file
 from truewheel.models.gguf_types import TENSOR_TYPES
@@ -21,11 +22,16 @@ _MAX_TENSORS = 100_000
 _MAX_KEYS = 100_000
 _MAX_STRING = 16 << 20
 _MAX_ARRAY = 4 << 20
+_MAX_STRINGS = 2 << 20
+"""Texts in all arrays together: vocabulary and merges of the largest models are less than half of that."""
+_MAX_NAME = 512
+_ROW_COST = 64
 _MAX_HEADER = 512 << 20
 _MAX_LIST = 4096
 _MAX_LISTS = 64
 _MAX_WEIGHTS = 1 << 56
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+_KEPT_TEXTS = ("general.architecture", "general.name")
 _WIDE_INTEGERS = {4, 5, 10, 11}
 _STRING, _ARRAY = 8, 9
 _MAX_DIMENSIONS = 4
@@ -89,12 +95,13 @@ class GgufContents(msgspec.Struct, frozen=True):
 
 
 def read_gguf_header(path: Path) -> GgufHeader:
-    """Read and check the header of a model file; every length is bounded by the file's own size.
+    """Read and check the header of a model file of ours; every length is bounded by the file's own size.
 
     Raises:
         LoadError: the file cannot be read, is no GGUF, is damaged, or is cut off.
     """
-    return _read(path).header
+    with _open(path) as stream:
+        return _read(stream, path).header
 
 
 def read_gguf_contents(path: Path) -> GgufContents:
@@ -103,20 +110,43 @@ def read_gguf_contents(path: Path) -> GgufContents:
     Raises:
         LoadError: the file cannot be read, is no GGUF, is damaged, is cut off, or claims more weights than can be.
     """
-    contents = _read(path)
+    with _open(path) as stream:
+        return read_gguf_stream(stream, path)
+
+
+def read_gguf_stream(stream: BinaryIO, path: Path) -> GgufContents:
+    """Read and check the header of an open model file, as `read_gguf_contents` does.
+
+    Args:
+        stream: the file.
+        path: what it is called in errors.
+
+    Raises:
+        LoadError: likewise.
+    """
+    contents = _read(stream, path)
     for tensor in contents.tensors:
         if tensor.weights > _MAX_WEIGHTS:
             raise _damaged(path, f"tensor {tensor.name} has {tensor.weights} weights")
     return contents
 
 
-def _read(path: Path) -> GgufContents:
+def _read(stream: BinaryIO, path: Path) -> GgufContents:
     try:
-        with open_file(path) as stream:
-            size = os.fstat(stream.fileno()).st_size
-            return _Reader(stream, size, path).contents()
+        return _Reader(stream, os.fstat(stream.fileno()).st_size, path).contents()
     except OSError as error:
-        raise LoadError(f"cannot read the model {path}: {error.strerror or error}", hint=_HINT) from error
+        raise _unreadable(path, error) from error
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return open_file(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> LoadError:
+    return LoadError(f"cannot read the model {path}: {error.strerror or error}", hint=_HINT)
 
 
 def _damaged(path: Path, reason: str) -> LoadError:
@@ -128,7 +158,8 @@ class _Reader:
         self._stream = stream
         self._size = size
         self._path = path
-        self._read = 0
+        self._read = self._strings = 0
+        self._allowance = Allowance(min(size, _MAX_HEADER))
         self._numbers: dict[str, int | float] = {}
         self._lists: dict[str, tuple[int, ...]] = {}
         self._texts: dict[str, str] = {}
@@ -143,12 +174,20 @@ class _Reader:
         tensors, keys = self._integer("<Q"), self._integer("<Q")
         if tensors > _MAX_TENSORS or keys > _MAX_KEYS:
             raise self._damaged(f"it claims {tensors} tensors and {keys} keys")
+        try:
+            return self._tables(version, tensors, keys)
+        except OverworkedError as error:
+            raise self._damaged(str(error)) from error
+
+    def _tables(self, version: int, tensors: int, keys: int) -> GgufContents:
         for _ in range(keys):
+            self._allowance.spend(_ROW_COST)
             self._key()
         if self._alignment <= 0 or self._alignment % 8 or self._alignment > 1 << 20:
             raise self._damaged(f"alignment {self._alignment} makes no sense")
         found, end = [], 0
         for _ in range(tensors):
+            self._allowance.spend(_ROW_COST)
             tensor, offset = self._tensor()
             found.append(tensor)
             end = max(end, offset + (tensor.size or 0))
@@ -187,12 +226,20 @@ class _Reader:
             raise self._damaged(f"a text of {length} bytes")
         return self._take(length).decode("utf-8", "replace")
 
+    def _name(self) -> str:
+        name = self._string()
+        if len(name) > _MAX_NAME:
+            raise self._damaged(f"a name of {len(name)} letters")
+        return name
+
     def _key(self) -> None:
         """Read one key with its value, and keep the value where it is a text, a number or a short list of integers."""
-        name = self._string()
+        name = self._name()
         kind = self._integer("<I")
         if kind == _STRING:
-            self._texts[name] = self._string()
+            text = self._string()
+            if name in _KEPT_TEXTS:
+                self._texts[name] = text[:_MAX_NAME]
         elif kind in _SCALARS:
             number = self._number(_SCALARS[kind])
             if not isinstance(number, bool):
@@ -213,14 +260,28 @@ class _Reader:
             if inner in _WIDE_INTEGERS and count <= _MAX_LIST and len(self._lists) < _MAX_LISTS:
                 self._lists[name] = struct.unpack(f"<{count}{_SCALARS[inner][1]}", data)
         elif inner == _STRING:
-            for _ in range(count):
-                self._string()
+            self._pass_strings(count)
         else:
             raise self._damaged(f"{name} is an array of type {inner}")
 
+    def _pass_strings(self, count: int) -> None:
+        """Pass over texts without making any: a vocabulary has hundreds of thousands."""
+        self._strings += count
+        if self._strings > _MAX_STRINGS:
+            raise self._damaged(f"its arrays hold {self._strings} texts")
+        if self._read + 8 * count > self._size:
+            raise self._damaged("an array is longer than the file")
+        for _ in range(count):
+            self._pass(self._integer("<Q"))
+
+    def _pass(self, count: int) -> None:
+        if count > _MAX_STRING:
+            raise self._damaged(f"a text of {count} bytes")
+        self._take(count)
+
     def _tensor(self) -> tuple[GgufTensor, int]:
         """Read one tensor's entry and return it with where its data starts, relative to the data's start."""
-        name = self._string()
+        name = self._name()
         count = self._integer("<I")
         if count > _MAX_DIMENSIONS:
             raise self._damaged(f"tensor {name} has {count} dimensions")

@@ -18,6 +18,7 @@ from truewheel.files import replacing
 from truewheel.kept.entry import is_kept, keep
 from truewheel.machine import index
 from truewheel.models.gguf_header import read_gguf_header
+from truewheel.models.reading import read_model
 from truewheel.models.shapes import SyntheticName, is_synthetic_name, parse_synthetic_name
 from truewheel.models.synthetic import Progress, file_name, write_synthetic
 from truewheel.stages import refusals_told
@@ -91,7 +92,7 @@ def _find_model(name: str, on_progress: Progress | None) -> Model:
         path = _make_synthetic(parsed, folder, on_progress)
         return Model(str(parsed), path, DEFAULT_PROMPT, "", vocabulary_round_trips=True, synthetic=True)
     path = Path(name).absolute()
-    read_gguf_header(path)
+    read_model(path)
     return Model(path.name, path, DEFAULT_PROMPT, "", vocabulary_round_trips=False)
 
 

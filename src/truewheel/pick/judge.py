@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 from packaging.specifiers import SpecifierSet
 
-from truewheel.checks.python_tags import MAX_VALUE, show_value
+from truewheel.checks.python_tags import show_value
 from truewheel.cpu.features import feature_table
 from truewheel.cpu.host import Host
 from truewheel.decoding import MOST_JSON, UnreadableError, decode_json, read_bounded
@@ -24,6 +24,7 @@ from truewheel.report import read_report
 from truewheel.text import clean, cut, join_words, number_words
 from truewheel.wheel.archive import MalformedWheelError, WheelFile
 from truewheel.wheel.name import parse_wheel_name
+from truewheel.wheel.told import MAX_VALUE
 
 REJECTED = "rejected"
 _SHOWN = 3
@@ -81,7 +82,7 @@ def _refuse(candidate: Candidate, question: str, reason: str) -> Candidate:
 
 def _explain_python(wheel: WheelFile, target: TargetPython) -> str:
     """Return why Requires-Python does not let a Python in; an empty text when it does."""
-    value = str(wheel.metadata.get("Requires-Python", ""))
+    value = wheel.metadata.get("Requires-Python")
     try:
         specifiers = SpecifierSet(value if len(value) <= MAX_VALUE else "?")
         fitting = any(specifiers.contains(version, prereleases=True) for version in target.versions)

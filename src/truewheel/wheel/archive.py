@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import stat
 import unicodedata
 from collections.abc import Iterable, Iterator
-from email.message import Message
-from email.parser import HeaderParser
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import msgspec
 
+from truewheel.allowance import Allowance, OverworkedError
 from truewheel.errors import CheckError
 from truewheel.files import open_file
 from truewheel.wheel.container import Fault, RawMember, RefusedError, content, hash_stream, printable, read_members
@@ -21,12 +21,15 @@ from truewheel.wheel.identity import check_identity, find_dist_info
 from truewheel.wheel.installed import fold, is_pth
 from truewheel.wheel.name import WheelName, parse_wheel_name
 from truewheel.wheel.record import Digests, asked_algorithms, verify_record
+from truewheel.wheel.told import EntryPoints, HeaderFields, read_texts
 
-_MAX_TEXT = 4 << 20
 _MAX_PTH, _MAX_PTHS = 64 << 10, 100
-_MAX_RECORD = 32 << 20
+_MAX_RECORD, _RECORD_FREE, _RECORD_LINE = 32 << 20, 256 << 10, 256
+_NAME_COST, _KEPT_COST = 100, 16
 _MAX_NAME, _MAX_PART = 1024, 255
-_TEXTS = ("METADATA", "WHEEL", "entry_points.txt", "truewheel.json")
+_TEXTS = {"METADATA": 1 << 20, "WHEEL": 256 << 10, "entry_points.txt": 256 << 10, "truewheel.json": 1 << 20}
+"""Texts of the `.dist-info` folder that are read, with the bytes that each may have: many times what any has."""
+
 _BIDI = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c")
 _WINDOWS_DEVICES = frozenset(
     ("con", "prn", "aux", "nul", *(f"{device}{number}" for device in ("com", "lpt") for number in range(1, 10)))
@@ -82,6 +85,9 @@ class WheelFile(msgspec.Struct, frozen=True, kw_only=True):
         entries: accepted files by their path in the archive, in its order.
         dist_info: name of the `.dist-info` folder.
         texts: METADATA, WHEEL and others of that folder, and what Python reads when it starts, by path.
+        metadata: what METADATA says.
+        wheel_fields: what WHEEL says.
+        entry_points: what `entry_points.txt` says.
         faults: what is wrong with it that an installer may pass over; none in a sound wheel.
     """
 
@@ -92,12 +98,10 @@ class WheelFile(msgspec.Struct, frozen=True, kw_only=True):
     entries: dict[str, Entry]
     dist_info: str
     texts: dict[str, str]
+    metadata: HeaderFields = HeaderFields()
+    wheel_fields: HeaderFields = HeaderFields()
+    entry_points: EntryPoints = EntryPoints()
     faults: tuple[Fault, ...] = ()
-
-    @property
-    def metadata(self) -> Message:
-        """Return METADATA as an email message; an empty one where it is missing."""
-        return HeaderParser().parsestr(self.texts.get(f"{self.dist_info}/METADATA", ""))
 
     @property
     def installed_size(self) -> int:
@@ -233,7 +237,7 @@ def _read(path: Path, stream: BinaryIO) -> WheelFile:
         raise MalformedWheelError(path, [Fault("IDENTITY-FILE", "", error.message)]) from error
     try:
         of_file = hash_stream(stream)
-        named, faults = _accept_names(read_members(stream, of_file[1]), name)
+        named, faults = _accept_names(read_members(stream, of_file[1]), name, Allowance(of_file[1]))
         wheel, more = _accept_content(path, name, stream, named, of_file)
     except RefusedError as error:
         raise MalformedWheelError(path, error.faults if _state(_status(stream)) == before else [_changed()]) from error
@@ -253,7 +257,9 @@ def _state(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _accept_names(raws: list[RawMember], wheel: WheelName) -> tuple[list[tuple[str, RawMember]], list[Fault]]:
+def _accept_names(
+    raws: list[RawMember], wheel: WheelName, allowance: Allowance
+) -> tuple[list[tuple[str, RawMember]], list[Fault]]:
     """Return the members of an archive by name, folders with them, and what is wrong with names that can be told."""
     windows = any(platform.startswith("win") for platform in wheel.platforms)
     named = [(_decode(raw), raw) for raw in raws]
@@ -264,9 +270,15 @@ def _accept_names(raws: list[RawMember], wheel: WheelName) -> tuple[list[tuple[s
         reason = _odd_kind(name, raw)
         if reason:
             raise RefusedError(Fault("ARCHIVE-KIND", name, reason))
-    _refuse_doubles([name for name, _ in named])
+    names = [name for name, _ in named]
     faults = [Fault("ARCHIVE-KIND", name, "it would run with its owner's rights") for name, raw in named if _lends(raw)]
-    return named, [*faults, *_list_collisions([name for name, _ in named])]
+    try:
+        parents = _list_parents(names, allowance)
+        _refuse_doubles(names, parents)
+        faults += _list_collisions(names, parents, allowance)
+    except OverworkedError as error:
+        raise RefusedError(Fault("ARCHIVE-LIMIT", "", "its names hold more folders than its size allows")) from error
+    return named, faults
 
 
 def _decode(raw: RawMember) -> str:
@@ -319,7 +331,7 @@ def _lends(raw: RawMember) -> bool:
     return bool(raw.mode & (stat.S_ISUID | stat.S_ISGID)) and not raw.raw_name.endswith(b"/")
 
 
-def _refuse_doubles(names: list[str]) -> None:
+def _refuse_doubles(names: list[str], parents: set[str]) -> None:
     """Let no two members have one name."""
     exact: set[str] = set()
     for name in names:
@@ -328,28 +340,36 @@ def _refuse_doubles(names: list[str]) -> None:
             raise RefusedError(Fault("ARCHIVE-TWICE", name, "two members have this name"))
         exact.add(plain)
     files = {name for name in names if not name.endswith("/")}
-    for parent in {parent for name in names for parent in _parents(name)} & files:
+    for parent in parents & files:
         raise RefusedError(Fault("ARCHIVE-TWICE", parent, "it is a file and a folder"))
 
 
-def _list_collisions(names: list[str]) -> Iterator[Fault]:
+def _list_collisions(names: list[str], parents: set[str], allowance: Allowance) -> Iterator[Fault]:
     """Yield the members that are one file on some file systems, though not on those of Linux."""
     seen: dict[str, str] = {}
     for name in names:
-        other = seen.setdefault(fold(name.removesuffix("/")), name)
+        folded = fold(name.removesuffix("/"))
+        allowance.spend(_NAME_COST + len(folded))
+        other = seen.setdefault(folded, name)
         if other != name:
             yield Fault("ARCHIVE-COLLISION", name, f"on some file systems it is the same as {other!r}")
     files = {fold(name) for name in names if not name.endswith("/")}
-    for parent in sorted({parent for name in names for parent in _parents(name)}):
+    for parent in sorted(parents):
         if fold(parent) in files:
             yield Fault("ARCHIVE-COLLISION", parent, "on some file systems it is a file and a folder")
 
 
-def _parents(name: str) -> Iterator[str]:
-    parent = name.removesuffix("/")
-    while "/" in parent:
-        parent = parent.rpartition("/")[0]
-        yield parent
+def _list_parents(names: list[str], allowance: Allowance) -> set[str]:
+    """Return every folder that a name lies in."""
+    found: set[str] = set()
+    for name in names:
+        parent = name.removesuffix("/").rpartition("/")[0]
+        # Those above one that is known are known too.
+        while parent and parent not in found:
+            allowance.spend(_KEPT_COST * (_NAME_COST + len(parent)))
+            found.add(parent)
+            parent = parent.rpartition("/")[0]
+    return found
 
 
 def _accept_content(
@@ -364,26 +384,24 @@ def _accept_content(
     named = [(member, raw) for member, raw in named if not member.endswith("/")]
     dist_info, faults = find_dist_info(paths, name)
     raws = dict(named)
-    for text, limit in (("RECORD", _MAX_RECORD), ("METADATA", _MAX_TEXT), ("WHEEL", _MAX_TEXT)):
-        if (large := raws.get(f"{dist_info}/{text}")) is not None and large.size > limit:
-            raise RefusedError(Fault("ARCHIVE-LIMIT", f"{dist_info}/{text}", f"it has {large.size} bytes"))
+    kept = _refuse_long_texts(raws, dist_info)
+    kept.update([member for member, raw in named if is_pth(member) and raw.size <= _MAX_PTH][:_MAX_PTHS])
     record = f"{dist_info}/RECORD"
     record_data = b"".join(content(stream, raws[record])) if record in raws else None
     asked = asked_algorithms(record_data or b"")
-    kept = {f"{dist_info}/{text}" for text in _TEXTS}
-    kept.update([member for member, raw in named if is_pth(member) and raw.size <= _MAX_PTH][:_MAX_PTHS])
     entries: dict[str, Entry] = {}
     files: dict[str, Digests] = {}
     texts: dict[str, bytes] = {}
     for member, raw in named:
-        keep = member in kept and raw.size <= _MAX_TEXT
+        keep = member in kept
         digests, first, data = _digest(content(stream, raw), asked.get(member, ""), keep=keep)
         files[member] = digests
         entries[member] = Entry(digests.size, digests.sha256, bool(raw.mode & 0o111), kind_of(first), raw.compressed)
         if keep:
             texts[member] = data
-    faults += verify_record(record_data, record, files)
-    faults += check_identity(paths, dist_info, texts, name)
+    faults += itertools.islice(verify_record(record_data, record, files), _MAX_FAULTS)
+    faults += itertools.islice(check_identity(paths, dist_info, texts, name), _MAX_FAULTS)
+    decoded = {member: data.decode("utf-8", "replace") for member, data in texts.items()}
     wheel = WheelFile(
         path=path,
         name=name,
@@ -391,9 +409,24 @@ def _accept_content(
         size=of_file[1],
         entries=entries,
         dist_info=dist_info,
-        texts={member: data.decode("utf-8", "replace") for member, data in texts.items()},
+        texts=decoded,
+        **read_texts(decoded, dist_info),
     )
     return wheel, faults
+
+
+def _refuse_long_texts(raws: dict[str, RawMember], dist_info: str) -> set[str]:
+    """Return the texts that are to be read, and refuse what is longer than any wheel's.
+
+    Raises:
+        RefusedError: one of them, or RECORD, is.
+    """
+    longest = {f"{dist_info}/{text}": most for text, most in _TEXTS.items()}
+    lines = sum(2 * len(member) + _RECORD_LINE for member in raws)
+    for member, most in {**longest, f"{dist_info}/RECORD": min(_MAX_RECORD, _RECORD_FREE + lines)}.items():
+        if member in raws and raws[member].size > most:
+            raise RefusedError(Fault("ARCHIVE-LIMIT", member, f"it has {raws[member].size} bytes of at most {most}"))
+    return set(longest)
 
 
 def _digest(pieces: Iterator[bytes], algorithm: str, *, keep: bool) -> tuple[Digests, bytes, bytes]:

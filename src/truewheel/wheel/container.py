@@ -37,7 +37,7 @@ _ZIP64, _UNICODE_PATH = 0x0001, 0x7075
 _NAME_IN_UNICODE_PATH = 5
 _TWO_SIZES = 16
 _CHUNK = 1 << 20
-_MAX_DIRECTORY = 64 << 20
+_MAX_DIRECTORY = 32 << 20
 
 
 class Fault(NamedTuple):
@@ -119,13 +119,21 @@ def read_members(stream: BinaryIO, size: int) -> list[RawMember]:
     total = sum(entry.size for entry in entries)
     if total > min(MAX_TOTAL_BYTES, FREE_BYTES + MAX_RATIO * size):
         _refuse("ARCHIVE-LIMIT", f"it claims to unpack to {total} bytes from {size}")
-    members, claimed = [], []
-    for entry in entries:
-        member, end = _read_local(stream, entry, directory.offset)
-        members.append(member)
-        claimed.append((entry.offset, end, _shown(entry.raw_name)))
-    _check_layout(stream, sorted(claimed), directory.offset)
-    return members
+    # In the order of the file, so that no byte of it is read for a second member that claims it.
+    order = sorted(range(len(entries)), key=lambda index: entries[index].offset)
+    members: dict[int, RawMember] = {}
+    at, before = 0, ""
+    for index in order:
+        entry = entries[index]
+        if entry.offset < at:
+            _refuse("ARCHIVE-OVERLAP", f"it shares bytes with {before!r}", _shown(entry.raw_name))
+        if at < entry.offset < directory.offset:
+            _unclaimed(stream, at, entry.offset)
+        members[index], at = _read_local(stream, entry, directory.offset)
+        before = _shown(entry.raw_name)
+    if at < directory.offset:
+        _unclaimed(stream, at, directory.offset)
+    return [members[index] for index in range(len(entries))]
 
 
 def _refuse(code: str, message: str, where: str = "") -> NoReturn:
@@ -418,19 +426,6 @@ def _read_descriptor(stream: BinaryIO, at: int, limit: int, entry: _Central, for
                 return at + length
     reason = "what follows its data does not say its size and checksum"
     raise RefusedError(Fault("ARCHIVE-HEADER", _shown(entry.raw_name), reason))
-
-
-def _check_layout(stream: BinaryIO, claimed: list[tuple[int, int, str]], limit: int) -> None:
-    """Let every byte before the directory belong to just one member."""
-    at, before = 0, ""
-    for start, end, name in claimed:
-        if start < at:
-            _refuse("ARCHIVE-OVERLAP", f"it shares bytes with {before!r}", name)
-        if start > at:
-            _unclaimed(stream, at, start)
-        at, before = end, name
-    if at < limit:
-        _unclaimed(stream, at, limit)
 
 
 def _unclaimed(stream: BinaryIO, start: int, end: int) -> NoReturn:

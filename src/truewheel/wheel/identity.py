@@ -14,6 +14,8 @@ from truewheel.wheel.container import Fault, RefusedError
 from truewheel.wheel.name import MAX_TAGS, WheelName, expansion
 
 _SUFFIX = ".dist-info"
+_LONGEST = 255
+"""Characters of a version that is read: a file name has no room for more."""
 
 
 def find_dist_info(paths: Iterable[str], name: WheelName) -> tuple[str, list[Fault]]:
@@ -66,6 +68,8 @@ def _fits(text: str, name: WheelName) -> bool:
 
 
 def _same_version(left: str, right: str) -> bool:
+    if max(len(left), len(right)) > _LONGEST:
+        return False
     try:
         return Version(left.replace("_", "-")) == Version(right.replace("_", "-"))
     except ValueError:
@@ -109,7 +113,7 @@ def _wheel(path: str, message: Message, name: WheelName) -> Iterator[Fault]:
     roots = [str(value).strip().lower() for value in message.get_all("Root-Is-Purelib", [])]
     if roots and roots not in (["true"], ["false"]):
         yield Fault("IDENTITY-FORMAT", path, "its Root-Is-Purelib is neither true nor false, or is there twice")
-    tags = _read_tags([str(text).strip() for text in message.get_all("Tag", [])])
+    tags = _read_tags([str(text).strip() for text in message.get_all("Tag", [])[:MAX_TAGS]])
     if tags != name.tag_set:
         odd = sorted(str(tag) for tag in tags ^ name.tag_set)
         yield Fault("IDENTITY-TAGS", path, f"it and the file name differ in {', '.join(odd[:4]) or 'tags'}")
@@ -121,6 +125,8 @@ def _wheel(path: str, message: Message, name: WheelName) -> Iterator[Fault]:
 def _read_tags(texts: list[str]) -> frozenset[Tag]:
     """Expand tags; nothing for what is no tag, or would expand to more than any wheel has."""
     try:
-        return frozenset(tag for text in texts if expansion(text) <= MAX_TAGS for tag in parse_tag(text))
+        if sum(map(expansion, texts)) > MAX_TAGS:
+            return frozenset()
+        return frozenset(tag for text in texts for tag in parse_tag(text))
     except ValueError:
         return frozenset()

@@ -7,6 +7,7 @@ import binascii
 import csv
 import hashlib
 import io
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ ALGORITHMS = ("sha256", "sha384", "sha512")
 _FIELDS = 3
 _MAX_DIGITS = 19
 _FIRST_PRINTABLE = 32
+_MAX_MORE = 1000
+"""Lines of RECORD beyond one for each file, at which reading ends: each of them is a fault."""
 
 
 class Digests(NamedTuple):
@@ -45,10 +48,9 @@ def record_line_hash(data: bytes) -> str:
 def asked_algorithms(data: bytes) -> dict[str, str]:
     """Return by path the algorithm that RECORD's bytes name; nothing of what cannot be read."""
     try:
-        rows = list(_rows(data))
+        return {row[0]: row[1].partition("=")[0] for row in _rows(data) if len(row) == _FIELDS}
     except (UnicodeDecodeError, csv.Error):
         return {}
-    return {row[0]: row[1].partition("=")[0] for row in rows if len(row) == _FIELDS}
 
 
 def verify_record(data: bytes | None, record: str, files: Mapping[str, Digests]) -> Iterator[Fault]:
@@ -63,9 +65,12 @@ def verify_record(data: bytes | None, record: str, files: Mapping[str, Digests])
         yield Fault("RECORD-MISSING", record, "it is not there")
         return
     try:
-        rows = list(_rows(data))
+        rows = list(itertools.islice(_rows(data), len(files) + _MAX_MORE))
     except (UnicodeDecodeError, csv.Error) as error:
         yield Fault("RECORD-FORMAT", record, f"it cannot be read: {error}")
+        return
+    if len(rows) == len(files) + _MAX_MORE:
+        yield Fault("RECORD-FORMAT", record, f"it has {len(rows)} lines or more, and the archive {len(files)} files")
         return
     seen: set[str] = set()
     for number, row in enumerate(rows, 1):

@@ -29,8 +29,9 @@ from truewheel.wheel.modules import (
 
 MAX_FILE_BYTES = 2 << 20
 MAX_NAMES = 2_000_000
+MAX_LETTERS = 16 << 20
 MAX_IMPORTS = 50_000
-"""Bounds of a file, of the names in all files together, and of the imports that are told."""
+"""Bounds of a file, of the names in all files together and their letters, and of the imports that are told."""
 
 _MAX_IMPORTS_A_FILE, _MAX_NAMES_A_FILE, _MAX_REASON = 2000, 5000, 200
 _CODING = re.compile(rb"\A(?:[ \t\f]*(?:#[^\r\n]*)?(?:\r\n?|\n))?[ \t\f]*#[^\r\n]*?coding[:=][ \t]*[-\w.]+")
@@ -89,13 +90,16 @@ def scan_sources(files: Iterable[tuple[str, bytes]]) -> SourceFacts:
     """
     scans: dict[str, Source] = {}
     paths: list[str] = []
-    names = 0
+    names = letters = 0
     for path, data in files:
         paths.append(path)
         if path.endswith((".py", ".pyw")):
             scan = scan_source(path, data)
             names += len(scan.names) + sum(1 + len(found.names) for found in scan.imports)
-            scans[path] = scan if names <= MAX_NAMES else Source(reason="the wheel's files hold too many names")
+            letters += sum(map(len, scan.names)) + sum(map(_count_letters, scan.imports))
+            if names > MAX_NAMES or letters > MAX_LETTERS:
+                scan = Source(reason="the wheel's files hold too many names")
+            scans[path] = scan
     declared = (find_module_name(path) for path, scan in scans.items() if scan.namespace)
     tree = ModuleTree(paths, filter(None, declared))
     certain = follow_imports(tree, scans, find_roots(tree, scans), optional=False)
@@ -117,6 +121,10 @@ def scan_sources(files: Iterable[tuple[str, bytes]]) -> SourceFacts:
         namespaces=tuple(sorted(tree.namespaces)),
         loads=any(scan.loads for scan in scans.values()),
     )
+
+
+def _count_letters(found: Import) -> int:
+    return len(found.file) + len(found.module) + sum(map(len, found.names))
 
 
 def scan_source(path: str, data: bytes) -> Source:

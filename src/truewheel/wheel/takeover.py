@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import functools
 import re
 import sys
@@ -13,7 +12,7 @@ import msgspec
 
 from truewheel.decoding import load_table
 from truewheel.wheel.archive import WheelFile
-from truewheel.wheel.entry_points import EntryPoint, read_entry_points
+from truewheel.wheel.entry_points import EntryPoint
 from truewheel.wheel.installed import DATA, Destination, fold, place_of
 from truewheel.wheel.modules import find_module_name
 
@@ -71,11 +70,7 @@ def explain_takeover(wheel: WheelFile) -> str:
 
 def list_programs(wheel: WheelFile) -> list[EntryPoint]:
     """Return the entry points of which an installer makes programs; none where they cannot be read."""
-    try:
-        entries = read_entry_points(wheel.texts.get(f"{wheel.dist_info}/entry_points.txt", ""))
-    except configparser.Error:
-        return []
-    return [entry for entry in entries if entry.group in _PROGRAMS]
+    return [entry for entry in wheel.entry_points.found if entry.group in _PROGRAMS]
 
 
 def is_interpreter(program: str) -> bool:

@@ -191,7 +191,7 @@ def test_an_endless_chain_of_versions_is_refused_soon():
     data = changed(header + 44, "<I", 0xFFFFFFFF)
     verneed = struct.unpack_from("<Q", WHOLE, header + 24)[0]
     struct.pack_into("<I", data, verneed + 12, 0)
-    with pytest.raises(ValueError, match="symbol versions"):
+    with pytest.raises(ValueError, match="more work"):
         read_elf(bytes(data))
 
 

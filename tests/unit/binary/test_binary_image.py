@@ -6,8 +6,10 @@ import pytest
 from code_builder import RET, build_library, function, variable
 from elf_builder import build_elf
 
+from truewheel.binary import headers
 from truewheel.binary.elf import elf_facts
-from truewheel.binary.image import ElfImage, Places, Relocation, is_function, is_object, is_resolver
+from truewheel.binary.image import ElfImage, Relocation, is_function, is_object, is_resolver
+from truewheel.binary.places import Places
 
 SHOWN = function("shown", RET, exported=True)
 HIDDEN = function("hidden", b"\x90", RET)
@@ -143,8 +145,8 @@ def test_bytes_are_read_by_address():
 
 def test_dynamic_tags_hold_every_value():
     tags = ElfImage(WHOLE.data).dynamic_tags()
-    assert tags["DT_SYMTAB"] == [WHOLE.sections[".dynsym"]]
-    assert tags["DT_RELASZ"] == [4 * 24]
+    assert tags[headers.DT_SYMTAB] == [WHOLE.sections[".dynsym"]]
+    assert tags[headers.DT_RELASZ] == [4 * 24]
 
 
 def test_places_find_the_stretch_that_holds_an_address():

@@ -22,6 +22,7 @@ from truewheel.binary.elf import Undefined
 from truewheel.checks.linkage import CODES, check
 from truewheel.checks.links import system_libraries
 from truewheel.wheel.archive import Member
+from truewheel.wheel.told import read_texts
 
 ARM = "EM_AARCH64"
 PROGRAM = "toy_engine-1.2.3.data/scripts/toy"
@@ -39,7 +40,7 @@ def requiring(facts, *lines):
     """Return the facts of a wheel that requires other projects."""
     metadata = facts.wheel.texts[f"{DIST_INFO}/METADATA"] + "".join(f"Requires-Dist: {line}\n" for line in lines)
     texts = {**facts.wheel.texts, f"{DIST_INFO}/METADATA": metadata}
-    return facts._replace(wheel=msgspec.structs.replace(facts.wheel, texts=texts))
+    return facts._replace(wheel=msgspec.structs.replace(facts.wheel, texts=texts, **read_texts(texts, DIST_INFO)))
 
 
 def using(platform, *names, **changes):

@@ -444,7 +444,7 @@ def deadly(tmp_path, monkeypatch):
             from truewheel.examine import child
             real = child.read_library
 
-            def read(data, needles):
+            def read(data, needles, weight):
                 if b"deadly: abort" in data:
                     os.abort()
                 if b"deadly: exit" in data:
@@ -454,7 +454,7 @@ def deadly(tmp_path, monkeypatch):
                 if b"deadly: loop" in data:
                     while True:
                         pass
-                return real(data, needles)
+                return real(data, needles, weight)
 
             child.read_library = read
             child.main()
