@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import struct
+from collections import deque
 from pathlib import Path
 from typing import BinaryIO
 
@@ -58,12 +59,14 @@ class GgufTensor(msgspec.Struct, frozen=True):
         dimensions: the first is the length of a row.
         kind: number of its type.
         size: bytes; None for a type that is not known here.
+        offset: where it begins, behind the start of the data.
     """
 
     name: str
     dimensions: tuple[int, ...]
     kind: int
     size: int | None
+    offset: int = 0
 
     @property
     def weights(self) -> int:
@@ -79,12 +82,16 @@ class GgufContents(msgspec.Struct, frozen=True):
         numbers: the keys that are one integer or fraction.
         lists: the first keys that are a short array of integers, such as one number a layer.
         tensors: in the order of the file.
+        words: the keys that are a list of texts, where they were asked for.
+        start: where the data begins, bytes.
     """
 
     header: GgufHeader
     numbers: dict[str, int | float]
     lists: dict[str, tuple[int, ...]]
     tensors: tuple[GgufTensor, ...]
+    words: dict[str, tuple[str, ...]] = {}
+    start: int = 0
 
 
 def read_gguf_header(path: Path) -> GgufHeader:
@@ -96,24 +103,28 @@ def read_gguf_header(path: Path) -> GgufHeader:
     return _read(path).header
 
 
-def read_gguf_contents(path: Path) -> GgufContents:
+def read_gguf_contents(path: Path, *, words: bool = False) -> GgufContents:
     """Read and check the header of a model file, with its tensors and numbers; bounded as `read_gguf_header` is.
+
+    Args:
+        path: the file.
+        words: keep lists of texts, of which a vocabulary is one.
 
     Raises:
         LoadError: the file cannot be read, is no GGUF, is damaged, is cut off, or claims more weights than can be.
     """
-    contents = _read(path)
+    contents = _read(path, words=words)
     for tensor in contents.tensors:
         if tensor.weights > _MAX_WEIGHTS:
             raise _damaged(path, f"tensor {tensor.name} has {tensor.weights} weights")
     return contents
 
 
-def _read(path: Path) -> GgufContents:
+def _read(path: Path, *, words: bool = False) -> GgufContents:
     try:
         with path.open("rb") as stream:
             size = os.fstat(stream.fileno()).st_size
-            return _Reader(stream, size, path).contents()
+            return _Reader(stream, size, path, words=words).contents()
     except OSError as error:
         raise LoadError(f"cannot read the model {path}: {error.strerror or error}", hint=_HINT) from error
 
@@ -123,7 +134,7 @@ def _damaged(path: Path, reason: str) -> LoadError:
 
 
 class _Reader:
-    def __init__(self, stream: BinaryIO, size: int, path: Path) -> None:
+    def __init__(self, stream: BinaryIO, size: int, path: Path, *, words: bool) -> None:
         self._stream = stream
         self._size = size
         self._path = path
@@ -131,6 +142,8 @@ class _Reader:
         self._numbers: dict[str, int | float] = {}
         self._lists: dict[str, tuple[int, ...]] = {}
         self._texts: dict[str, str] = {}
+        self._keeps_words = words
+        self._words: dict[str, tuple[str, ...]] = {}
         self._alignment = 32
 
     def contents(self) -> GgufContents:
@@ -159,7 +172,7 @@ class _Reader:
             )
         architecture, name = self._texts.get("general.architecture", ""), self._texts.get("general.name", "")
         header = GgufHeader(version, architecture, name, tensors, self._size)
-        return GgufContents(header, self._numbers, self._lists, tuple(found))
+        return GgufContents(header, self._numbers, self._lists, tuple(found), self._words, data)
 
     def _damaged(self, reason: str) -> LoadError:
         return _damaged(self._path, reason)
@@ -212,8 +225,11 @@ class _Reader:
             if inner in _WIDE_INTEGERS and count <= _MAX_LIST and len(self._lists) < _MAX_LISTS:
                 self._lists[name] = struct.unpack(f"<{count}{_SCALARS[inner][1]}", data)
         elif inner == _STRING:
-            for _ in range(count):
-                self._string()
+            words = (self._string() for _ in range(count))
+            if self._keeps_words:
+                self._words[name] = tuple(words)
+            else:
+                deque(words, maxlen=0)
         else:
             raise self._damaged(f"{name} is an array of type {inner}")
 
@@ -227,4 +243,4 @@ class _Reader:
         kind, offset = self._integer("<I"), self._integer("<Q")
         known = TENSOR_TYPES.get(kind)
         size = math.prod(dimensions) // known.weights * known.size if known else None
-        return GgufTensor(name, dimensions, kind, size), offset
+        return GgufTensor(name, dimensions, kind, size, offset), offset
