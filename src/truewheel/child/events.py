@@ -113,7 +113,7 @@ class Listener:
     def __init__(self, path: Path, script: Script) -> None:
         self._path, self._turns, self._read = path, Turns(script), 0
         self._events: list[Event] = []
-        self._fault = ""
+        self._fault, self._rest = "", False
         self.most_lines = script.lines()
 
     def hear(self) -> Said:
@@ -128,16 +128,22 @@ class Listener:
                 self._fault = f"its events are no plain file of at most {self._most_bytes()} bytes"
         return Said(tuple(self._events), self._fault)
 
+    def finish(self) -> Said:
+        """Return all that a child said that has ended: what has no end now will never have one."""
+        said = self.hear()
+        return said._replace(fault=said.fault or ("its last line has no end" if self._rest else ""))
+
     def _most_bytes(self) -> int:
         return _BASE_BYTES + _BYTES_A_LINE * self.most_lines
 
     def _take(self, data: bytes) -> None:
-        """Take whole lines; a last one without an end was cut by a death, and says nothing."""
+        """Take whole lines; of a last one without an end the rest may come."""
         if len(self._events) + data.count(b"\n") > self.most_lines:
             self._fault = f"it has more than {self.most_lines} events"
             return
         *lines, rest = data.split(b"\n")
         self._read += len(data) - len(rest)
+        self._rest = bool(rest)
         for line in lines:
             try:
                 event = read_event(line)
@@ -150,7 +156,7 @@ class Listener:
 
 def read_said(path: Path, script: Script) -> Said:
     """Return what a child that has ended wrote."""
-    return Listener(path, script).hear()
+    return Listener(path, script).finish()
 
 
 def read_event(line: bytes) -> Event:

@@ -62,7 +62,7 @@ def run_child(
         done = confined.run(request)
         listener = Listener(Path(request.events), script_of(plan, cut=cut is not None))
         listener.most_lines += sum(item.repeat for item in plan.work)
-        return read_run(listener.hear(), done)
+        return read_run(listener.finish(), done)
 
 
 class Session:
@@ -114,7 +114,7 @@ class Session:
     def finish(self) -> Run:
         """Let it end, and return all that it showed."""
         done = self._talk.finish(_END_SECONDS)
-        return read_run(self._listener.hear(), done)
+        return read_run(self._listener.finish(), done)
 
 
 @contextlib.contextmanager

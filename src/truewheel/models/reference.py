@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MOST_BYTES = 256 << 20
 """Of a model's file: what is larger takes too long here."""
 
+_SMALL = 16 << 20
 _ROWS = 8192
 _MARK = re.compile(r"<(\|.*\||[\w/]+)>\Z")
 """How a token is written that stands for no text."""
@@ -156,7 +157,7 @@ def _read_shape(contents: GgufContents) -> _Shape:
 
 
 class _Weights:
-    """The tensors of a file, each turned into numbers when it is asked for."""
+    """The tensors of a file, each turned into numbers when it is asked for; those of a small one are kept."""
 
     def __init__(self, path: Path, contents: GgufContents) -> None:
         import numpy as np
@@ -164,13 +165,20 @@ class _Weights:
         self._data = np.memmap(path, dtype=np.uint8, mode="r")
         self._start = contents.start
         self._tensors = {tensor.name: tensor for tensor in contents.tensors}
+        self._keeps = contents.header.size <= _SMALL
+        self._kept: dict[str, Matrix] = {}
 
     def __contains__(self, name: str) -> bool:
         return name in self._tensors
 
     def __getitem__(self, name: str) -> Matrix:
+        if name in self._kept:
+            return self._kept[name]
         tensor = self._tensors[name]
-        return _to_numbers(self._packed(tensor), tensor)
+        numbers = _to_numbers(self._packed(tensor), tensor)
+        if self._keeps:
+            self._kept[name] = numbers
+        return numbers
 
     def rows(self, name: str, numbers: NDArray[np.intp]) -> Matrix:
         """Return some rows."""
@@ -179,6 +187,9 @@ class _Weights:
 
     def chunks(self, name: str) -> Iterator[Matrix]:
         """Yield all rows, some thousands at once."""
+        if self._keeps:
+            yield self[name]
+            return
         tensor = self._tensors[name]
         packed = self._packed(tensor)
         for start in range(0, len(packed), _ROWS):

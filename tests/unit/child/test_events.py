@@ -173,10 +173,14 @@ def test_a_line_that_our_program_would_not_write(tmp_path, data, words):
     assert len(said.fault) < 300
 
 
-def test_a_last_line_that_was_cut_by_a_death_says_nothing(tmp_path):
+def test_a_last_line_without_an_end_says_nothing_and_of_a_child_that_left_well_it_is_a_fault(tmp_path):
     (tmp_path / "events").write_bytes(line(**LOCK) + b'\n{"step": "imp')
     said = read_said(tmp_path / "events", SCRIPT)
-    assert (len(said.events), said.fault) == (1, "")
+    assert (len(said.events), said.fault) == (1, "its last line has no end")
+    listener = Listener(tmp_path / "events", SCRIPT)
+    assert listener.hear().fault == ""
+    (tmp_path / "events").write_bytes(line(**LOCK) + b"\n" + line(**begin("import")) + b"\n")
+    assert (len(listener.finish().events), listener.finish().fault) == (2, "")
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link", "zero", "folder", "socket", "holes", "large", "lines"])
