@@ -69,12 +69,14 @@ class Script(NamedTuple):
         before: what is said once, without a beginning, before the first step.
         work: ids of what is measured, or skipped, before the last step, in any order.
         canary: whether an instruction is tried at the end, which the process should die of.
+        unlocked: whether it goes on where it cannot lock itself down.
     """
 
     steps: tuple[str, ...]
     before: tuple[str, ...] = ("lock",)
     work: frozenset[str] = frozenset()
     canary: bool = False
+    unlocked: bool = False
 
     def lines(self) -> int:
         """Return how many lines a program writes, but for repetitions of work."""
@@ -222,7 +224,7 @@ class Turns:
 
     def _fits(self, step: str, state: str) -> bool:
         if self._before:
-            return self._before.pop(0) == step and state in ("passed", "failed")
+            return not self._failed and self._begin(step, state)
         if step == "canary":
             return bool(self._canary) and self._canary.pop(0) == state and self._close()
         if self._failed:
@@ -234,6 +236,10 @@ class Turns:
         if state in ("passed", "absent"):
             return self._open == step and self._end()
         return self._end_badly(step) if state == "failed" else self._in_work(step)
+
+    def _begin(self, step: str, state: str) -> bool:
+        self._failed = state == "failed" and not self._script.unlocked
+        return self._before.pop(0) == step and state in ("passed", "failed")
 
     def _end(self) -> bool:
         self._open = ""

@@ -75,6 +75,7 @@ def test_a_run_that_ends_early_is_read_as_well(tmp_path, events):
         ([*GOOD, passed("load")], 6),
         ([*GOOD, begin("import")], 6),
         ([LOCK, failed("load")], 2),
+        ([failed("lock"), begin("import")], 2),
         ([LOCK, failed("import"), passed("import")], 3),
         ([LOCK, failed("import"), begin("load")], 3),
         ([LOCK, begin("other")], 2),
