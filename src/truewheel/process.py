@@ -19,6 +19,11 @@ _TAIL_LINES = 400
 _GRACE_SECONDS = 3.0
 _POLL_SECONDS = 0.01
 _ERROR_BYTES = 64 << 10
+_LINE_BYTES = 1 << 20
+"""A line that is longer is passed on in pieces: one without an end would fill the memory."""
+_TAIL_BYTES = 1 << 20
+_LOG_BYTES = 256 << 20
+_CUT = b"\n... the rest of what it printed is left out\n"
 
 
 class Completed(NamedTuple):
@@ -90,19 +95,35 @@ class Child:
             line: what is sent to its standard input, without a line end.
             timeout: seconds.
         """
-        if self.timed_out or self._process.stdin is None:
-            return False
-        try:
-            self._process.stdin.write(line + b"\n")
-            self._process.stdin.flush()
-        except (BrokenPipeError, ValueError):
+        deadline = time.monotonic() + timeout
+        if self.timed_out or not self._send(line + b"\n", deadline):
             return False
         with selectors.DefaultSelector() as selector:
             selector.register(self._answers, selectors.EVENT_READ)
-            if not selector.select(timeout=timeout):
+            if not selector.select(timeout=max(0.0, deadline - time.monotonic())):
                 self.timed_out = True
                 return False
         return bool(os.read(self._answers, 1))
+
+    def _send(self, data: bytes, deadline: float) -> bool:
+        """Write to its standard input; return False when it has ended, or does not read in time."""
+        stream = self._process.stdin
+        if stream is None or stream.closed:
+            return False
+        os.set_blocking(stream.fileno(), False)
+        with selectors.DefaultSelector() as selector:
+            selector.register(stream, selectors.EVENT_WRITE)
+            while data:
+                if not selector.select(timeout=max(0.0, deadline - time.monotonic())):
+                    self.timed_out = True
+                    return False
+                try:
+                    data = data[os.write(stream.fileno(), data) :]
+                except BlockingIOError:
+                    continue
+                except BrokenPipeError:
+                    return False
+        return True
 
     def stop(self) -> None:
         """Let it rest until `go_on`."""
@@ -228,6 +249,7 @@ def run(
     stdin: bytes | None = None,
     merge_stderr: bool = True,
     keep_lines: int = _TAIL_LINES,
+    most: int = _LOG_BYTES,
 ) -> Completed:
     """Run a command to its end and return how it ended; a missing program returns 127.
 
@@ -241,15 +263,15 @@ def run(
         stdin: bytes to feed; None is an empty input.
         merge_stderr: take standard error together with standard output, else drop it.
         keep_lines: how many of the last lines are returned.
+        most: bytes that the log may grow by; what is printed after them is read, and left out there.
     """
     quoted = quote(command)
-    tail: deque[str] = deque(maxlen=keep_lines)
+    tail = _Tail(keep_lines, on_line)
     with contextlib.ExitStack() as stack:
-        sink = stack.enter_context(log.open("ab")) if log is not None else None
+        sink = _Sink(stack.enter_context(log.open("ab")), most) if log is not None else None
         feed = subprocess.DEVNULL if stdin is None else stack.enter_context(_file_of(stdin))
         if sink is not None:
             sink.write(f"$ {quoted}\n".encode())
-            sink.flush()
         reads, writes = os.pipe()
         pipe = stack.enter_context(os.fdopen(reads, "rb", buffering=0))
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -261,10 +283,10 @@ def run(
             return Completed(quoted, 127, str(error), timed_out=False, seconds=0.0)
         finally:
             os.close(writes)
-        if _pump(child, pipe.fileno(), sink, tail, on_line, deadline):
+        if _pump(child, pipe.fileno(), sink, tail, deadline):
             child.expire()
         child.wait(deadline)
-        return child.completed("".join(tail))
+        return child.completed(tail.text())
 
 
 def _file_of(data: bytes) -> IO[bytes]:
@@ -278,13 +300,12 @@ def _file_of(data: bytes) -> IO[bytes]:
 def _pump(
     child: Child,
     descriptor: int,
-    sink: IO[bytes] | None,
-    tail: deque[str],
-    on_line: Callable[[str], None] | None,
+    sink: _Sink | None,
+    tail: _Tail,
     deadline: float | None,
 ) -> bool:
     """Read lines until the pipe closes or the program is gone; return whether the deadline came first."""
-    pending, timed_out = b"", False
+    timed_out = False
     with selectors.DefaultSelector() as selector:
         selector.register(descriptor, selectors.EVENT_READ)
         while True:
@@ -302,20 +323,78 @@ def _pump(
                 break
             if sink is not None:
                 sink.write(chunk)
-                sink.flush()
-            *lines, pending = (pending + chunk).split(b"\n")
-            for raw in lines:
-                _pass_on(raw, tail, on_line)
-    if pending:
-        _pass_on(pending, tail, on_line)
+            tail.take(chunk)
+    tail.end()
     return timed_out
 
 
-def _pass_on(raw: bytes, tail: deque[str], on_line: Callable[[str], None] | None) -> None:
-    line = raw.decode("utf-8", "replace")
-    tail.append(line + "\n")
-    if on_line is not None:
-        on_line(line)
+class _Sink:
+    """A log that takes so many bytes of a program, and then says that there were more.
+
+    Args:
+        stream: the open file.
+        most: bytes.
+    """
+
+    def __init__(self, stream: IO[bytes], most: int) -> None:
+        self._stream, self._room = stream, most
+
+    def write(self, data: bytes) -> None:
+        """Write what there is room for, so that it is there whatever happens next."""
+        if self._room < 0:
+            return
+        self._stream.write(data[: self._room] + (_CUT if len(data) > self._room else b""))
+        self._stream.flush()
+        self._room = self._room - len(data) if len(data) <= self._room else -1
+
+
+class _Tail:
+    """The last lines of what a program prints, each passed on as it comes; neither one nor all can grow without end.
+
+    Args:
+        most_lines: how many are kept; where that is more than usual, all their bytes are.
+        on_line: called with each.
+    """
+
+    def __init__(self, most_lines: int, on_line: Callable[[str], None] | None) -> None:
+        self._lines: deque[str] = deque(maxlen=most_lines)
+        self._on_line = on_line
+        self._room = _TAIL_BYTES if most_lines <= _TAIL_LINES else most_lines * _TAIL_BYTES
+        self._size = 0
+        self._pending: list[bytes] = []
+        self._waiting = 0
+
+    def take(self, chunk: bytes) -> None:
+        """Take what was read."""
+        *lines, rest = chunk.split(b"\n")
+        for line in lines:
+            self._pending.append(line)
+            self.end(always=True)
+        if rest:
+            self._pending.append(rest)
+            self._waiting += len(rest)
+        if self._waiting >= _LINE_BYTES:
+            self.end()
+
+    def end(self, *, always: bool = False) -> None:
+        """Pass on what waits for the end of its line; an empty line too, if `always`."""
+        raw, self._pending, self._waiting = b"".join(self._pending), [], 0
+        if raw or always:
+            self._pass_on(raw.decode("utf-8", "replace"))
+
+    def text(self) -> str:
+        """Return the last lines."""
+        return "".join(self._lines)
+
+    def _pass_on(self, line: str) -> None:
+        if self._on_line is not None:
+            self._on_line(line)
+        if len(self._lines) == self._lines.maxlen:
+            self._size -= len(self._lines.popleft())
+        self._lines.append(line + "\n")
+        self._size += len(line) + 1
+        while self._size > self._room and len(self._lines) > 1:
+            self._size -= len(self._lines.popleft())
 
 
 @contextlib.contextmanager
@@ -344,8 +423,9 @@ class Talk(NamedTuple):
     def finish(self, timeout: float) -> Completed:
         """Let it leave within so many seconds, and return how it ended."""
         self.child.finish(timeout)
-        self.output.seek(0)
-        lines = self.output.read().decode("utf-8", "replace").splitlines(keepends=True)
+        size = self.output.seek(0, os.SEEK_END)
+        self.output.seek(max(0, size - _TAIL_BYTES))
+        lines = self.output.read(_TAIL_BYTES).decode("utf-8", "replace").splitlines(keepends=True)
         return self.child.completed("".join(lines[-_TAIL_LINES:]))
 
 

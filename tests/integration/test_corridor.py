@@ -69,6 +69,12 @@ def test_a_raised_size_limit_proves_the_same_wheel_again(truewheel, engine, tmp_
     assert len(list((tmp_path / "house").glob("*.whl"))) == 1
 
 
+def test_a_stand_in_is_no_engine_of_a_model_that_is_known(truewheel, engine):
+    result = truewheel("build", str(engine), "--model", "tiny")
+    assert result.returncode == 7
+    assert "at load: the model has 320 tokens, and 256 were loaded" in result.stdout + result.stderr
+
+
 def test_the_same_plan_gives_the_same_bytes(truewheel, engine):
     first = built(truewheel("build", str(engine), "--json"))
     second = built(truewheel("build", str(engine), "--json", "--no-cache"))
@@ -169,14 +175,14 @@ def test_stray_variables_do_not_reach_the_build(truewheel, engine):
     assert built(result)["report"]["sha256"] == plain["report"]["sha256"]
 
 
-def test_two_builds_at_once_build_once(engine, shared_cache, tmp_path):
+def test_two_builds_at_once_build_once(engine, stranger, shared_cache, tmp_path):
     environment = {
         **os.environ,
         "TRUEWHEEL_CACHE_DIR": str(shared_cache),
         "TRUEWHEEL_WHEELHOUSE": str(tmp_path / "house"),
         "ZIG_GLOBAL_CACHE_DIR": str(cache_root() / "zig" / "global"),
     }
-    command = [sys.executable, "-m", "truewheel", "build", str(engine), "--json"]
+    command = [sys.executable, "-m", "truewheel", "build", str(engine), "--json", "--model", str(stranger)]
     running = [
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)

@@ -1,6 +1,9 @@
 """Values for tests: a machine, a compiler, a recipe, a wheel and its facts, none of them from the real host."""
 
+import copy
 import hashlib
+import json
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -8,6 +11,8 @@ import msgspec
 from truewheel.binary.code import CodeFacts, Kernel
 from truewheel.binary.elf import ElfFacts
 from truewheel.build.evidence import CompileUnit, Evidence
+from truewheel.child.challenge import Question
+from truewheel.child.events import Script, read_said
 from truewheel.child.registry import EngineEntry
 from truewheel.child.smoke import STEPS, judge
 from truewheel.config.load import load_profile, load_recipe
@@ -17,6 +22,7 @@ from truewheel.cpu.host import Host
 from truewheel.cpu.levels import level_features
 from truewheel.examine.facts import Facts
 from truewheel.machine.probe import Toolchain
+from truewheel.models.models import Model
 from truewheel.plan.make import Changes, make_plan, planned_source
 from truewheel.plan.plan import PlannedSource, Writer
 from truewheel.process import Completed
@@ -337,15 +343,68 @@ def told_info(plan=None, name=""):
     return {"text": system_info(names), "backend": chosen.name, "why": "it was chosen", "level": plan.code.level}
 
 
+QUESTION = Question(
+    Model("tiny", Path("/no/model.gguf"), "Once", "", vocabulary_round_trips=True),
+    texts=("a b",),
+    drawn=("c d", "e f"),
+    decode=2,
+    few=2,
+)
+"""What the child of `smoke_events` was asked; nothing is known of the model."""
+
+ANSWERS = {
+    "import": {"version": "1.2.3", "path": "/site/toy_engine"},
+    "load": {"vocabulary": 320, "context": 512},
+    "tokenize": {"texts": [{"tokens": [97, 32, 98], "back": b"a b".hex()}], "prompt": [79, 110]},
+    "prefill": {
+        "tokens": 128,
+        "tokens-per-second": 100.0,
+        "logits": {"count": 320, "finite": 320, "least": -3.5, "most": 4.5},
+    },
+    "decode": {
+        "tokens": [1, 2],
+        "margins": [0.5, 0.25],
+        "text": " there was",
+        "tokens-per-second": 10.0,
+        "drawn": {"prompt": [99, 32, 100], "tokens": [3, 4], "margins": [1.5, 0.75]},
+    },
+    "stream": {"whole": " so on", "parts": [" so", " on"], "others": [" and"]},
+    "embed": {"vector": [0.5, 0.0, -1.0], "dimensions": 3},
+    "state": {"bytes": 7, "first": [1, 2, 3, 4], "second": [2, 3, 4]},
+    "alone": {"children": [], "sockets": 0, "peak-bytes": 4096},
+}
+
+
 def smoke_events(plan=None, *, until=None, backend=""):
-    """Return the events of a child that passed its first steps."""
-    facts = {
-        "system-info": told_info(plan, backend),
-        "prefill": {"tokens": 128, "tokens-per-second": 100.0},
-        "decode": {"tokens": [1, 2], "margins": [0.5, 0.25], "text": " there was", "tokens-per-second": 10.0},
-    }
-    passed = [{"step": step, "state": "passed", "seconds": 0.5, "facts": facts.get(step, {})} for step in STEPS[:until]]
+    """Return the events of a child that passed its first steps, but for those that say that one begins."""
+    facts = {"system-info": told_info(plan, backend), **copy.deepcopy(ANSWERS)}
+    passed = [{"step": step, "state": "passed", "seconds": 0.5, "facts": facts[step]} for step in STEPS[:until]]
     return [{"step": "lock", "state": "passed", "reason": ""}, *passed]
+
+
+def with_beginnings(events, single=("lock", "cpu", "canary")):
+    """Yield events, and before each that ends a step the one that it began with."""
+    before = None
+    for event in events:
+        ends = event["state"] in ("passed", "absent", "failed") and event["step"] not in single
+        if ends and before != (event["step"], "begin"):
+            yield {"step": event["step"], "state": "begin"}
+        before = event["step"], event["state"]
+        yield event
+
+
+def hear(events, script=None):
+    """Return what a child said that wrote these events."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "events"
+        path.write_text("".join(json.dumps(event) + "\n" for event in with_beginnings(events)))
+        return read_said(path, script or Script(STEPS))
+
+
+def judge_smoke(model, events, done):
+    """Return the record of a smoke test whose child wrote these events."""
+    question = QUESTION._replace(model=QUESTION.model._replace(name=model))
+    return judge(question, hear(events), done)
 
 
 def ended(returncode=0, output="", *, timed_out=False, seconds=1.0):
@@ -355,7 +414,7 @@ def ended(returncode=0, output="", *, timed_out=False, seconds=1.0):
 
 def make_record(plan=None):
     """Return the record of a smoke test that passed."""
-    return judge("tiny", smoke_events(plan), ended())
+    return judge_smoke("tiny", smoke_events(plan), ended())
 
 
 def make_facts(plan="ours", **changes):

@@ -7,6 +7,7 @@ from factories import (
     LIBRARY,
     change_plan,
     ended,
+    judge_smoke,
     make_crate_plan,
     make_elf,
     make_evidence,
@@ -28,7 +29,7 @@ from planted_metadata import planted as planted_metadata
 
 from truewheel.binary.loads import LoadFacts
 from truewheel.build.evidence import CompileUnit, CrateUnit, Evidence
-from truewheel.child.smoke import SmokeRecord, judge, unproven
+from truewheel.child.smoke import SmokeRecord, unproven
 from truewheel.child.system_info import SystemInfo
 from truewheel.cpu.features import engine_names
 from truewheel.models.models import find_model
@@ -61,7 +62,7 @@ def _system_info(change):
     events = smoke_events(plan)
     event = next(event for event in events if event["step"] == "system-info")
     event["facts"] = {"text": system_info(change(sorted(engine_names(plan.code.features))))}
-    return make_facts(plan, smoke=judge("tiny", events, ended()))
+    return make_facts(plan, smoke=judge_smoke("tiny", events, ended()))
 
 
 def _crates(*codegen, crates=1):
@@ -84,13 +85,13 @@ def _other_codegen(change):
 
 
 def _ending(until=3, **how):
-    return make_facts(smoke=judge("tiny", smoke_events(until=until), ended(**how)))
+    return make_facts(smoke=judge_smoke("tiny", smoke_events(until=until), ended(**how)))
 
 
 def _absent(name, reason):
     told = {"state": "absent", "reason": reason}
     events = [{**event, **told} if event["step"] == name else event for event in smoke_events()]
-    return make_facts(smoke=judge("tiny", events, ended()))
+    return make_facts(smoke=judge_smoke("tiny", events, ended()))
 
 
 def _doubled():
@@ -104,12 +105,12 @@ def _stray():
 
 def _failed_step(reason):
     events = [*smoke_events(until=2), {"step": "load", "state": "failed", "seconds": 0.1, "reason": reason}]
-    return make_facts(smoke=judge("tiny", events, ended(98)))
+    return make_facts(smoke=judge_smoke("tiny", events, ended(98)))
 
 
 def _not_locked():
     events = [{"step": "lock", "state": "failed", "reason": "seccomp: Function not implemented"}]
-    return make_facts(smoke=judge("tiny", events, ended(97)))
+    return make_facts(smoke=judge_smoke("tiny", events, ended(97)))
 
 
 def _not_installed():

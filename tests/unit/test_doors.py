@@ -22,8 +22,9 @@ NARROW = {"DecodeError", "ValidationError", "MsgspecError", "JSONDecodeError", "
 """What the decoders say that they raise; they raise more than that."""
 OWN = {
     # A child's lines are read there, without following links.
-    "child/ending.py: msgspec.json.decode",
-    "child/ending.py: except DecodeError",
+    "child/events.py: json.loads",
+    "child/events.py: msgspec.json.decode",
+    "child/events.py: except MsgspecError",
     "child/ending.py: except ValidationError",
     "child/logits.py: except ValidationError",
     "child/emulated_run.py: except ValidationError",

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -314,3 +315,60 @@ def test_commands_side_by_side_have_each_their_own_place_and_input(tmp_path):
     assert first == (0, f"{tmp_path}\nhello\nown\n".encode(), b"problem\n", False)
     assert second == (0, f"{Path.cwd()}\nthere\nshared\n".encode(), b"problem\n", False)
     assert third == (-signal.SIGTERM, b"begun\n", b"", True)
+
+
+FLOOD = "import os\nfor _ in range(%d): os.write(1, b'x' * (1 << 20))\n"
+
+
+def test_a_line_without_an_end_fills_neither_memory_nor_log(tmp_path):
+    lengths = []
+    command = [sys.executable, "-c", FLOOD % 100]
+    tracemalloc.start()
+    try:
+        done = process.run(command, log=tmp_path / "log", on_line=lambda line: lengths.append(len(line)), most=1 << 20)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert done.returncode == 0
+    assert peak < 24 << 20
+    assert sum(lengths) == 100 << 20
+    assert max(lengths) < 2 << 20
+    assert len(done.output) <= 2 << 20
+    size = (tmp_path / "log").stat().st_size
+    assert 1 << 20 <= size < (1 << 20) + 1000
+    assert (tmp_path / "log").read_bytes().endswith(b"the rest of what it printed is left out\n")
+
+
+def test_a_log_that_has_room_takes_everything(tmp_path):
+    process.run([sys.executable, "-c", "print('a\\n\\nb', end='')"], log=tmp_path / "log", most=1000)
+    assert (tmp_path / "log").read_text().endswith("\na\n\nb")
+
+
+def test_lines_that_come_in_pieces_are_passed_on_whole():
+    script = "import os, time\nfor part in (b'a', b'b\\n\\nc', b'\\nd'):\n    os.write(1, part); time.sleep(0.05)\n"
+    lines = []
+    assert process.run([sys.executable, "-c", script], on_line=lines.append).output == "ab\n\nc\nd\n"
+    assert lines == ["ab", "", "c", "d"]
+
+
+def test_of_many_long_lines_no_more_than_some_are_kept():
+    script = "for number in range(100): print(str(number) * 50_000)"
+    done = process.run([sys.executable, "-c", script])
+    assert len(done.output) < 2 << 20
+    assert done.output.endswith("99\n")
+
+
+def test_who_does_not_read_an_order_keeps_nobody_waiting(tmp_path):
+    script = "import time; time.sleep(30)"
+    with process.converse([sys.executable, "-c", script], env={**os.environ}, cwd=tmp_path) as talk:
+        assert not talk.child.ask(b"x" * (1 << 20), 0.3)
+        assert talk.child.timed_out
+        assert talk.finish(0.1).timed_out
+
+
+def test_a_talk_that_printed_much_shows_its_end(tmp_path):
+    script = FLOOD % 20 + "print('\\nthe end')"
+    with process.converse([sys.executable, "-c", script], env={**os.environ}, cwd=tmp_path) as talk:
+        done = talk.finish(60)
+    assert done.output.endswith("\nthe end\n")
+    assert len(done.output) <= 1 << 20

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
-from typing import Any, Literal, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
 from truewheel import process
+from truewheel.child.challenge import Question
 from truewheel.child.emulated_cpus import CpuPromise, PlannedRun
+from truewheel.child.events import Event, Said
 from truewheel.child.smoke import SmokeRecord, judge
 from truewheel.cpu.levels import highest_level
 
@@ -19,6 +22,8 @@ Canary = Literal["died", "survived", "not reached", "not needed"]
 
 _T = TypeVar("_T")
 _MOST_WORDS = 400
+_MOST_FEATURES = 1000
+_Name = Annotated[str, msgspec.Meta(max_length=40)]
 
 
 class EmulatedRun(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
@@ -66,7 +71,7 @@ class EmulatedRun(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
 class _Looked(msgspec.Struct):
     """What the driver saw by CPUID."""
 
-    features: frozenset[str]
+    features: Annotated[frozenset[_Name], msgspec.Meta(max_length=_MOST_FEATURES)]
 
 
 class _Chosen(msgspec.Struct):
@@ -84,27 +89,30 @@ def judge_run(
     order: PlannedRun,
     target: CpuPromise,
     here: frozenset[str],
-    events: list[dict[str, Any]],
+    question: Question,
+    said: Said,
     done: process.Completed,
     *,
     emulator: str = "",
 ) -> EmulatedRun:
-    """Turn a child's events and its end into a run.
+    """Turn what a child said and its end into a run.
 
     Args:
         order: what was to be run.
         target: what the wheel promises.
         here: features of this machine.
-        events: what the child wrote.
+        question: what it was asked.
+        said: what the child wrote.
         done: how it ended.
         emulator: what emulated the CPU.
     """
     cpu = order.cpu
+    events = said.events
     canary = _canary(events, done) if cpu else "not needed"
     if canary == "died":
         # That end was ours. What counts is what was told before it.
         done = done._replace(returncode=0)
-    record = judge("", events, done)
+    record = judge(question, said, done)
     seen = here if cpu is None else _features(events, cpu.features)
     lacks = tuple(sorted(target.floor - seen))
     outcome, ending = _outcome(record, events, done, refuses=bool(lacks))
@@ -131,23 +139,23 @@ def judge_run(
     )
 
 
-def _canary(events: list[dict[str, Any]], done: process.Completed) -> Canary:
-    states = [event.get("state") for event in events if event.get("step") == "canary"]
+def _canary(events: Sequence[Event], done: process.Completed) -> Canary:
+    states = [event.state for event in events if event.step == "canary"]
     if "survived" in states:
         return "survived"
     return "died" if states and done.returncode == -signal.SIGILL else "not reached"
 
 
-def _features(events: list[dict[str, Any]], usual: frozenset[str]) -> frozenset[str]:
+def _features(events: Sequence[Event], usual: frozenset[str]) -> frozenset[str]:
     """Return what the driver saw of the CPU; the usual where it did not come so far."""
     for event in events:
-        if event.get("step") == "cpu":
-            return _convert(event.get("facts"), _Looked(usual)).features
+        if event.step == "cpu":
+            return _convert(event.facts, _Looked(usual)).features
     return usual
 
 
 def _outcome(
-    record: SmokeRecord, events: list[dict[str, Any]], done: process.Completed, *, refuses: bool
+    record: SmokeRecord, events: Sequence[Event], done: process.Completed, *, refuses: bool
 ) -> tuple[Outcome, str]:
     """Tell the endings apart, and put them in words."""
     if record.passed:

@@ -18,14 +18,15 @@ from typing import NamedTuple
 import msgspec
 
 from truewheel import process
+from truewheel.child.challenge import Question, draw_question
 from truewheel.child.emulated_cpus import CpuPromise, PlannedRun, canary_codes, emulated_cpus
 from truewheel.child.emulated_run import THIS_MACHINE, EmulatedRun, judge_run
-from truewheel.child.ending import read_events
 from truewheel.child.environment import Environment, InstallError, fresh_environment
+from truewheel.child.events import Script, read_said
 from truewheel.child.limits import BESIDE_EMULATOR, EMULATED
 from truewheel.child.registry import EngineEntry
 from truewheel.child.request import Emulation, SmokeRequest
-from truewheel.child.smoke import make_request
+from truewheel.child.smoke import STEPS, make_request
 from truewheel.child.start import INSIDE, ONE_BLAS_THREAD, Confined, run_together, scratch_in
 from truewheel.console import Console
 from truewheel.cpu.features import feature_table
@@ -41,6 +42,7 @@ BACKEND_VARIABLE = "TRUEWHEEL_BACKEND"
 _PROGRAM = "qemu-x86_64"
 _REGISTERS = ("eax", "ebx", "ecx", "edx")
 _PREFILL = 16
+_DRAWN = 2
 _AT_ONCE = 2
 
 
@@ -143,26 +145,34 @@ class _Session(NamedTuple):
     def _run_here(self, order: PlannedRun) -> EmulatedRun:
         with scratch_in(self.environment) as scratch:
             confined = Confined(self.environment, scratch, BESIDE_EMULATOR)
-            request = self._request(confined)
+            question = self._draw()
+            request = self._request(confined, question)
             asked = {BACKEND_VARIABLE: order.backend} if order.backend else {}
             done = confined.run(request, variables={**asked, **ONE_BLAS_THREAD})
-            return self._judge(order, request, done)
+            return self._judge(order, question, request, done)
 
     def _run_there(self, orders: dict[int, PlannedRun]) -> Iterator[tuple[int, EmulatedRun]]:
         with contextlib.ExitStack() as stack:
             places = [
                 Confined(self.environment, stack.enter_context(scratch_in(self.environment)), EMULATED) for _ in orders
             ]
-            requests = [self._emulated(order, one) for order, one in zip(orders.values(), places, strict=True)]
+            questions = [self._draw() for _ in orders]
+            requests = [self._emulated(*each) for each in zip(orders.values(), places, questions, strict=True)]
             results = run_together(places, requests)
-            for (number, order), request, done in zip(orders.items(), requests, results, strict=True):
-                yield number, self._judge(order, request, done)
+            asked = zip(questions, requests, results, strict=True)
+            for (number, order), (question, request, done) in zip(orders.items(), asked, strict=True):
+                yield number, self._judge(order, question, request, done)
 
-    def _request(self, confined: Confined) -> SmokeRequest:
+    def _draw(self) -> Question:
+        """Draw what one run is asked: less than on this machine, since an emulator is slow."""
+        question = draw_question(self.model, chat=self.engine.chat, prompts=_DRAWN)
+        return question._replace(prefill=_PREFILL)
+
+    def _request(self, confined: Confined, question: Question) -> SmokeRequest:
         # One thread: several wait for each other in a loop, which takes minutes where two emulators share two cores.
-        return make_request(confined, self.model, self.engine, 1, in_process=True)
+        return make_request(confined, question, self.engine, 1, in_process=True)
 
-    def _emulated(self, order: PlannedRun, confined: Confined) -> SmokeRequest:
+    def _emulated(self, order: PlannedRun, confined: Confined, question: Question) -> SmokeRequest:
         assert order.cpu is not None
         # check=off: otherwise it complains of features that do not matter here.
         emulator = (self.emulator.path, "-cpu", f"{order.cpu.name},check=off")
@@ -174,9 +184,17 @@ class _Session(NamedTuple):
             },
             canary=canary_codes()[order.cpu.canary],
         )
-        return msgspec.structs.replace(self._request(confined), prefill=_PREFILL, emulated=emulation)
+        return msgspec.structs.replace(self._request(confined, question), emulated=emulation)
 
-    def _judge(self, order: PlannedRun, request: SmokeRequest, done: process.Completed) -> EmulatedRun:
-        events, here = read_events(Path(request.events)), frozenset(self.host.features)
+    def _judge(
+        self, order: PlannedRun, question: Question, request: SmokeRequest, done: process.Completed
+    ) -> EmulatedRun:
+        said = read_said(Path(request.events), script_of(order))
         emulator = self.emulator.version if order.cpu else ""
-        return judge_run(order, self.target, here, events, done, emulator=emulator)
+        here = frozenset(self.host.features)
+        return judge_run(order, self.target, here, question, said, done, emulator=emulator)
+
+
+def script_of(order: PlannedRun) -> Script:
+    """Return the order in which the program speaks: on another CPU it also looks at that, and tries its limits."""
+    return Script(STEPS, before=("lock", "cpu"), canary=True) if order.cpu else Script(STEPS)

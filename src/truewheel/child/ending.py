@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import stat
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from truewheel import process
+from truewheel.child.events import Event, Said, tell
 
 _TAIL_LINES = 12
-_MOST_BYTES = 256 << 20
+_TAIL_CHARACTERS = 8000
 _FILTER_OFF_EXIT = 97
 _DONE = ("passed", "absent")
 
@@ -33,14 +31,6 @@ class SmokeStep(msgspec.Struct, frozen=True):
 
     name: str
     state: str
-    seconds: float = 0.0
-    reason: str = ""
-    facts: dict[str, Any] = {}
-
-
-class _Event(msgspec.Struct):
-    step: str
-    state: Literal["passed", "absent", "failed"]
     seconds: float = 0.0
     reason: str = ""
     facts: dict[str, Any] = {}
@@ -68,102 +58,71 @@ class Ending(NamedTuple):
         return {key: value for step in self.steps for key, value in step.facts.items()}
 
 
-def read_regular(path: Path, most: int) -> bytes:
-    """Return the content of a file that a child wrote.
-
-    Args:
-        path: the file. A pipe in its place would keep us waiting, and a link would show us somebody else's file.
-        most: bytes that it may have.
-
-    Raises:
-        OSError: it is a link, or cannot be read.
-        ValueError: it is no regular file, or too large.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
-    with os.fdopen(descriptor, "rb") as stream:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > most:
-            raise ValueError(f"no plain file of at most {most} bytes")
-        return stream.read(most)
-
-
-def read_events(path: Path) -> list[dict[str, Any]]:
-    """Return what a child wrote of its steps, up to the first line that cannot be read."""
-    events = []
-    try:
-        lines = read_regular(path, _MOST_BYTES).splitlines()
-    except (OSError, ValueError):
-        return []
-    for line in lines:
-        try:
-            events.append(msgspec.json.decode(line, type=dict[str, Any]))
-        except (msgspec.DecodeError, RecursionError):
-            break
-    return events
-
-
 def judge(
     names: Sequence[str],
-    events: Sequence[dict[str, Any]],
+    said: Said,
     done: process.Completed,
     needed: Mapping[str, type[msgspec.Struct]] | None = None,
     where: str = "",
 ) -> Ending:
-    """Turn a child's events and its end into what it showed.
+    """Turn what a child said and its end into what it showed.
 
-    A child passes only when every step says so, or says that it is absent, and the process left with 0: one that stops
-    early, however quietly, has not passed.
+    A child passes only when every step says so, or says that it is absent, nothing else was said, and the process left
+    with 0: one that stops early, however quietly, has not passed.
 
     Args:
         names: the steps that were asked for, in order.
-        events: what it wrote.
+        said: what it wrote.
         done: how its process ended.
         needed: what a step must have measured, by its name.
         where: place of a sudden end; by itself the first step that has not passed.
     """
-    states = {str(event.get("step")): event for event in events}
+    states = tell(said.events)
     steps = [read_step(name, states.get(name), needed or {}) for name in names]
-    locked = states.get("lock", {})
     where = where or next((step.name for step in steps if step.state not in _DONE), "the end")
-    code, words = explain_ending(done, steps, where, str(locked.get("reason", "")))
-    tail = "\n".join(done.output.splitlines()[-_TAIL_LINES:]) if code else ""
-    return Ending(tuple(steps), code, words, locked.get("state") == "passed", tail)
+    code, words = explain_ending(done, steps, where, said)
+    tail = "\n".join(done.output.splitlines()[-_TAIL_LINES:])[-_TAIL_CHARACTERS:] if code else ""
+    lock = states.get("lock")
+    return Ending(tuple(steps), code, words, lock is not None and lock.state == "passed", tail)
 
 
-def read_step(
-    name: str, event: dict[str, Any] | None, needed: Mapping[str, type[msgspec.Struct]] | None = None
-) -> SmokeStep:
-    """Read one step's event; each type is looked at."""
+def read_step(name: str, event: Event | None, needed: Mapping[str, type[msgspec.Struct]]) -> SmokeStep:
+    """Read one step's event; of what it measured, no more than what is needed is taken."""
     if event is None:
         return SmokeStep(name, "not reached")
-    if event.get("state") == "begin":
+    if event.state == "begin":
         return SmokeStep(name, "died")
+    facts = event.facts if event.state == "passed" else {}
     try:
-        told = msgspec.convert(event, _Event)
-        if told.state == "passed" and needed and name in needed:
-            msgspec.convert(told.facts, needed[name])
-    except msgspec.ValidationError as error:
+        if event.state == "passed" and name in needed:
+            facts = msgspec.to_builtins(msgspec.convert(facts, needed[name]))
+    except (msgspec.ValidationError, ValueError) as error:
         return SmokeStep(name, "failed", reason=f"what the child says of it cannot be read: {error}")
-    return SmokeStep(name, told.state, told.seconds, told.reason, told.facts)
+    return SmokeStep(name, event.state, event.seconds, event.reason, facts)
 
 
-def explain_ending(
-    done: process.Completed, steps: Sequence[SmokeStep], where: str, lock_reason: str
-) -> tuple[str, str]:
-    """Return the finding code and the words for how the child ended."""
+def explain_ending(done: process.Completed, steps: Sequence[SmokeStep], where: str, said: Said) -> tuple[str, str]:
+    """Return the finding code and the words for how the child ended: first what the system knows, then what it says."""
     if done.timed_out:
         return "SMOKE-TIMEOUT", f"at {where}: ended after {done.seconds:.0f} s without an answer"
-    if done.returncode == 0 and all(step.state in _DONE for step in steps):
-        return "", "passed"
-    if done.returncode == _FILTER_OFF_EXIT:
-        return "SMOKE-UNLOCKED", f"the child cannot lock itself down here ({lock_reason})"
     if done.returncode < 0:
         return _death(-done.returncode, done.output, where)
+    if said.fault:
+        return "SMOKE-FAILED", f"at {where}: what the child says makes no sense: {said.fault}"
+    if done.returncode == 0 and all(step.state in _DONE for step in steps):
+        return "", "passed"
+    return _explain_leaving(done.returncode, steps, where, said)
+
+
+def _explain_leaving(returncode: int, steps: Sequence[SmokeStep], where: str, said: Said) -> tuple[str, str]:
+    """Tell apart why a child left that has not passed, as it says."""
+    if returncode == _FILTER_OFF_EXIT and [event.state for event in said.events] == ["failed"]:
+        return "SMOKE-UNLOCKED", f"the child cannot lock itself down here ({said.events[0].reason})"
     failed = next((step for step in steps if step.state == "failed"), None)
     if failed is not None:
         code = "SMOKE-MEMORY" if failed.reason.startswith("MemoryError") else "SMOKE-FAILED"
         return code, f"at {failed.name}: {failed.reason}"
-    return "SMOKE-FAILED", f"at {where}: the child left with exit code {done.returncode} and gave no reason"
+    return "SMOKE-FAILED", f"at {where}: the child left with exit code {returncode} and gave no reason"
 
 
 _DEATHS: dict[int, tuple[str, str]] = {
@@ -172,14 +131,14 @@ _DEATHS: dict[int, tuple[str, str]] = {
     signal.SIGBUS: ("SMOKE-SEGFAULT", "bus error"),
     signal.SIGSYS: ("SMOKE-ESCAPE", "it tried to start a process, open a socket or trace another"),
     signal.SIGXCPU: ("SMOKE-TIMEOUT", "used up its CPU time"),
-    signal.SIGKILL: ("SMOKE-MEMORY", "killed for memory"),
+    signal.SIGKILL: ("SMOKE-MEMORY", "killed: by the system, for want of memory, or by itself"),
     signal.SIGABRT: ("SMOKE-ABORT", "the engine aborted"),
 }
 _OUT_OF_MEMORY = re.compile(r"bad_alloc|MemoryError|[Cc]annot allocate memory|failed to allocate")
 
 
 def _death(number: int, output: str, where: str) -> tuple[str, str]:
-    """Tell deaths by signal apart; nothing but the kernel's memory killer ends the child with SIGKILL."""
+    """Tell deaths by signal apart; SIGKILL is the kernel's memory killer, unless the child sent it to itself."""
     if number == signal.SIGABRT and _OUT_OF_MEMORY.search(output):
         number = signal.SIGKILL
     code, words = _DEATHS.get(number, ("SMOKE-DIED", f"died by {signal_name(number)}"))

@@ -11,8 +11,8 @@ import msgspec
 
 from truewheel import process
 from truewheel.child import ending
-from truewheel.child.ending import read_events, read_regular
 from truewheel.child.environment import Environment, InstallError, fresh_environment
+from truewheel.child.events import Said, Script, read_regular, read_said
 from truewheel.child.limits import ANSWER
 from truewheel.child.registry import EngineEntry
 from truewheel.child.request import LogitsRequest, drive, place
@@ -147,7 +147,7 @@ class LogitsRunner(NamedTuple):
                 preset=bool(settings),
             )
             done = confined.run(request, variables={**(variables or {}), **ONE_BLAS_THREAD}, log=self.log)
-            return judge(variant, read_events(Path(request.events)), done, Path(request.logits))
+            return judge(variant, read_said(Path(request.events), Script(STEPS)), done, Path(request.logits))
 
 
 @contextlib.contextmanager
@@ -201,9 +201,9 @@ def failed_answer(variant: str, failure: str, code: str = "SMOKE-FAILED") -> Ans
     return Answer(LogitsRecord(variant=variant, failure=" ".join(failure.split())[:_MOST_WORDS], code=code), None)
 
 
-def judge(variant: str, events: list[dict[str, Any]], done: process.Completed, logits: Path) -> Answer:
-    """Turn the child's events, its end and its file into an answer; each is looked at before it is believed."""
-    ended = ending.judge(STEPS, events, done)
+def judge(variant: str, said: Said, done: process.Completed, logits: Path) -> Answer:
+    """Turn what the child said, its end and its file into an answer; each is looked at before it is believed."""
+    ended = ending.judge(STEPS, said, done)
     if ended.code:
         return failed_answer(variant, ended.words, ended.code)
     lacks = next((step for step in ended.steps if step.state == "absent"), None)

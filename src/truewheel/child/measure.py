@@ -10,19 +10,17 @@ from typing import Any, NamedTuple
 import msgspec
 
 from truewheel import process
-from truewheel.child.ending import judge, read_events
 from truewheel.child.environment import Environment
+from truewheel.child.events import Listener
 from truewheel.child.limits import MEASURE
 from truewheel.child.registry import EngineEntry
 from truewheel.child.request import CutRequest, MeasureRequest, drive, place
+from truewheel.child.run_account import Run, read_measured, read_run, script_of
 from truewheel.child.start import Confined, scratch_in
 from truewheel.child.work import Workload
 from truewheel.config.presets import Settings
 
-_MOST_WORDS = 300
 _END_SECONDS = 60.0
-_STEPS = ("import", "load", "memory")
-"""What every run begins and ends with."""
 
 
 class Runner(NamedTuple):
@@ -37,36 +35,6 @@ class Runner(NamedTuple):
     environment: Environment
     engine: EngineEntry
     settings: Settings
-
-
-class Run(NamedTuple):
-    """What one process showed.
-
-    Attributes:
-        measured: `measure` events by the id of their work.
-        skipped: why a piece of work could not be done, by its id.
-        version: of the package.
-        took: what the engine says that it took.
-        notes: how it differs.
-        imported: seconds.
-        loaded: seconds.
-        peak: most resident memory, bytes.
-        text: a prompt that was cut to length; empty where none was asked for, or it cannot be done.
-        repeated: repetitions that were disturbed.
-        failure: why it came to no good end; empty when it did.
-    """
-
-    measured: dict[str, list[dict[str, Any]]]
-    skipped: dict[str, str]
-    version: str
-    took: dict[str, Any]
-    notes: tuple[str, ...]
-    imported: float
-    loaded: float
-    peak: int
-    text: str
-    repeated: int
-    failure: str
 
 
 def run_child(
@@ -92,7 +60,9 @@ def run_child(
         confined = Confined(runner.environment, scratch, MEASURE._replace(wall_seconds=wall_seconds))
         request = _request(runner, model, plan, prompt, confined, cut=CutRequest(*cut) if cut else None)
         done = confined.run(request)
-        return read_run(read_events(Path(request.events)), done)
+        listener = Listener(Path(request.events), script_of(plan, cut=cut is not None))
+        listener.most_lines += sum(item.repeat for item in plan.work)
+        return read_run(listener.finish(), done)
 
 
 class Session:
@@ -101,8 +71,8 @@ class Session:
     Between its turns it is stopped, so that none of its threads takes time from another's turn.
     """
 
-    def __init__(self, talk: process.Talk, events: Path, wall_seconds: float) -> None:
-        self._talk, self._events, self._seconds = talk, events, wall_seconds
+    def __init__(self, talk: process.Talk, listener: Listener, wall_seconds: float) -> None:
+        self._talk, self._listener, self._seconds = talk, listener, wall_seconds
         self.alive = True
         self.repeated = 0
 
@@ -126,22 +96,25 @@ class Session:
     def _measure(self, work: str) -> dict[str, Any] | None:
         if not self.alive:
             return None
+        before = len(self._listener.hear().events)
+        self._listener.most_lines += 1
         self._talk.child.go_on()
         self.alive = self._talk.child.ask(msgspec.json.encode(work), self._seconds)
         self._talk.child.stop()
-        events = [event for event in read_events(self._events) if event.get("step") == "measure"]
-        if not self.alive or not events or events[-1].get("id") != work:
+        new = self._listener.hear().events[before:]
+        # One order, one answer, of what was ordered; what was written beforehand answers nothing.
+        if not self.alive or len(new) != 1 or (new[0].step, new[0].state) != (work, "measured"):
             return None
-        return events[-1]
+        return read_measured(new[0])
 
     def skipped(self) -> set[str]:
         """Return the ids of the work that it cannot do."""
-        return {str(event.get("id")) for event in read_events(self._events) if event.get("step") == "skip"}
+        return {event.step for event in self._listener.hear().events if event.state == "skipped"}
 
     def finish(self) -> Run:
         """Let it end, and return all that it showed."""
         done = self._talk.finish(_END_SECONDS)
-        return read_run(read_events(self._events), done)
+        return read_run(self._listener.finish(), done)
 
 
 @contextlib.contextmanager
@@ -161,7 +134,7 @@ def open_session(
         confined = Confined(runner.environment, scratch, MEASURE._replace(wall_seconds=wall_seconds))
         with confined.converse() as talk:
             request = _request(runner, model, plan, prompt, confined, orders=talk.answers)
-            session = Session(talk, Path(request.events), wall_seconds)
+            session = Session(talk, Listener(Path(request.events), script_of(plan)), wall_seconds)
             session.begin(request)
             yield session
 
@@ -189,65 +162,3 @@ def _request(
         cut=cut,
         orders=orders,
     )
-
-
-def read_run(events: list[dict[str, Any]], done: process.Completed) -> Run:
-    """Turn a child's events and its end into a run; what a child writes is nothing to rely on."""
-    measured: dict[str, list[dict[str, Any]]] = {}
-    skipped: dict[str, str] = {}
-    for event in events:
-        if event.get("step") == "measure":
-            measured.setdefault(str(event.get("id")), []).append(event)
-        elif event.get("step") == "skip":
-            skipped[str(event.get("id"))] = _words(event.get("reason"))
-    steps = {str(event.get("step")): event for event in events}
-    facts = {step: _table(event.get("facts")) for step, event in steps.items()}
-    loaded = facts.get("load", {})
-    notes = loaded.pop("notes", [])
-    notes = [*notes, *_left_out(loaded)] if isinstance(notes, list) else []
-    return Run(
-        measured=measured,
-        skipped=skipped,
-        version=_words(facts.get("import", {}).get("version", "")),
-        took={str(key): value for key, value in loaded.items() if isinstance(value, (bool, int, float, str))},
-        notes=tuple(_words(note) for note in notes),
-        imported=_number(steps.get("import", {}).get("seconds")),
-        loaded=_number(steps.get("load", {}).get("seconds")),
-        peak=int(_number(facts.get("memory", {}).get("peak"))),
-        text=str(facts.get("cut", {}).get("text", "")),
-        repeated=sum(bool(event.get("disturbed")) for each in measured.values() for event in each),
-        failure=_explain(events, done),
-    )
-
-
-def _left_out(loaded: dict[str, Any]) -> list[str]:
-    """Return what the engine was told and cannot follow, in words."""
-    found = [f"cannot follow {key}: {why}" for key, why in _table(loaded.get("not_followed")).items()]
-    ignored = loaded.get("ignored")
-    if isinstance(ignored, list) and ignored:
-        found.append(f"has no way to set {', '.join(_words(key) for key in ignored)}")
-    return found
-
-
-def _explain(events: list[dict[str, Any]], done: process.Completed) -> str:
-    """Say why a child came to no good end; one that says so itself is taken at its word."""
-    failed = [str(event.get("step")) for event in events if event.get("state") == "failed"]
-    last = events[-1] if events else {"step": "the start"}
-    where = str(last.get("step")) if last.get("state") == "begin" else f"after {last.get('step')}"
-    ended = judge([*_STEPS, *failed], events, done, where=where)
-    words = ended.words
-    if ended.code and not failed and done.returncode > 0 and done.output.strip():
-        words += f": {done.output.strip().splitlines()[-1]}"
-    return _words(words) if ended.code else ""
-
-
-def _words(value: object) -> str:
-    return " ".join(str(value).split())[:_MOST_WORDS]
-
-
-def _table(value: object) -> dict[str, Any]:
-    return {str(key): each for key, each in value.items()} if isinstance(value, dict) else {}
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0 else 0.0

@@ -25,6 +25,7 @@ class EngineEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
         extra: requirements that are installed with it because its metadata forgets them.
         mends: what that means, for its row.
         listening: it starts a server in any case: let it, in a network of its own where nobody else is.
+        chat: it puts a template of its own around every prompt.
         name: of the project, normalized.
         folder: where its adapter lies, if that is a recipe's folder; empty for `child/engines/`.
     """
@@ -35,6 +36,7 @@ class EngineEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     extra: tuple[str, ...] = ()
     mends: str = ""
     listening: bool = False
+    chat: bool = False
     name: str = ""
     folder: str = ""
 

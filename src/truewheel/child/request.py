@@ -72,15 +72,16 @@ class TellRequest(Request, frozen=True, kw_only=True, rename="kebab"):
 
 
 class SmokeRequest(Request, frozen=True, kw_only=True, rename="kebab"):
-    """Take an engine through one inference.
+    """Take an engine through one inference; what it should answer is not in here.
 
     Attributes:
         steps: in this order.
         model: a GGUF file.
         prompt: what is continued.
-        expect: a text that the continuation must contain; empty for any.
-        round_trip: whether texts must come back from tokens as they were.
-        decode: tokens to generate.
+        texts: to be turned into tokens and back.
+        drawn: prompts that were drawn for this run; each is continued by a few tokens.
+        decode: tokens to generate after `prompt`.
+        few: tokens to generate after each that was drawn.
         prefill: tokens to evaluate at once.
         threads: of the engine.
     """
@@ -88,11 +89,12 @@ class SmokeRequest(Request, frozen=True, kw_only=True, rename="kebab"):
     steps: tuple[str, ...]
     model: str
     prompt: str
-    expect: str
-    round_trip: bool
+    texts: tuple[str, ...]
+    drawn: tuple[str, ...]
     decode: int
+    few: int
     threads: int
-    prefill: int = 128
+    prefill: int
 
 
 class LogitsRequest(Request, frozen=True, kw_only=True, rename="kebab"):

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
 from truewheel import process
 from truewheel.child import ending
-from truewheel.child.ending import SmokeStep, read_events
+from truewheel.child.answers import judge_answers
+from truewheel.child.challenge import Question, draw_question
+from truewheel.child.ending import SmokeStep
 from truewheel.child.environment import InstallError, fresh_environment
+from truewheel.child.events import Said, Script, read_said
 from truewheel.child.limits import ANSWER
 from truewheel.child.registry import EngineEntry
 from truewheel.child.request import SmokeRequest, drive, place
 from truewheel.child.start import ONE_BLAS_THREAD, Confined
+from truewheel.child.told import FACTS
 from truewheel.console import Console
 from truewheel.models.models import Model
 from truewheel.text import clean
@@ -23,25 +27,6 @@ from truewheel.wheel.archive import WheelFile
 STEPS = ("import", "system-info", "load", "tokenize", "prefill", "decode", "stream", "embed", "state", "alone")
 
 
-class _Rate(msgspec.Struct, rename={"rate": "tokens-per-second"}):
-    rate: float
-
-
-class _Decoded(msgspec.Struct, rename={"rate": "tokens-per-second"}):
-    tokens: list[int]
-    margins: Annotated[list[float], msgspec.Meta(min_length=1)]
-    text: str
-    rate: float
-
-
-class _Info(msgspec.Struct):
-    text: str
-
-
-_FACTS: dict[str, type[msgspec.Struct]] = {"system-info": _Info, "prefill": _Rate, "decode": _Decoded}
-"""What the steps must have measured whose figures are used further on."""
-
-_DECODE_TOKENS = 24
 _MOST_WORDS = 100
 _PROOFS = ("decode", "stream")
 """An engine that does neither has shown nothing."""
@@ -129,10 +114,11 @@ def _run_child(
 ) -> SmokeRecord:
     with fresh_environment(wheel, log) as environment:
         confined = Confined(environment, environment.scratch, ANSWER._replace(wall_seconds=wall_seconds))
-        request = make_request(confined, model, engine, threads, in_process=in_process)
+        question = draw_question(model, chat=engine.chat)
+        request = make_request(confined, question, engine, threads, in_process=in_process)
         done = confined.run(request, variables=ONE_BLAS_THREAD, log=log)
-        events = read_events(Path(request.events))
-    record = judge(model.name, events, done)
+        said = read_said(Path(request.events), Script(STEPS, unlocked=not in_process))
+    record = judge(question, said, done)
     for step in record.steps:
         if step.state in ("passed", "absent"):
             console.say(f"         {step.name:<12} {step.seconds:6.2f} s  {_summary(step)}".rstrip())
@@ -140,9 +126,10 @@ def _run_child(
 
 
 def make_request(
-    confined: Confined, model: Model, engine: EngineEntry, threads: int, *, in_process: bool
+    confined: Confined, question: Question, engine: EngineEntry, threads: int, *, in_process: bool
 ) -> SmokeRequest:
-    """Return what the smoke test's program is asked for."""
+    """Return what the smoke test's program is asked for: what is to be done, and nothing of what should come of it."""
+    model = question.model
     return SmokeRequest(
         program="smoke",
         **place(confined.environment, confined.scratch, confined.limits, model.path),
@@ -152,26 +139,33 @@ def make_request(
         steps=STEPS,
         model=str(model.path),
         prompt=model.prompt,
-        expect=model.expect,
-        round_trip=model.vocabulary_round_trips,
-        decode=_DECODE_TOKENS,
+        texts=question.texts,
+        drawn=question.drawn,
+        decode=question.decode,
+        few=question.few,
+        prefill=question.prefill,
         threads=threads,
     )
 
 
-def judge(model: str, events: list[dict[str, Any]], done: process.Completed) -> SmokeRecord:
-    """Turn the child's events and its end into a record.
+def judge(question: Question, said: Said, done: process.Completed) -> SmokeRecord:
+    """Turn what the child said and its end into a record.
 
     A step that is absent has not passed, and is told apart. An engine must show that it generates text one way or the
     other.
     """
-    ended = ending.judge(STEPS, events, done, _FACTS)
+    ended = judge_answers(question, ending.judge(STEPS, said, done, FACTS))
     code, words = ended.code, ended.words
     if not code and not any(step.state == "passed" for step in ended.steps if step.name in _PROOFS):
         reason = next(step.reason for step in ended.steps if step.name == _PROOFS[0])
         code, words = "SMOKE-FAILED", f"at {_PROOFS[0]}: its adapter shows no text that the engine generates: {reason}"
     return SmokeRecord(
-        model=model, steps=ended.steps, ending=words, code=code, locked=ended.locked, output=ended.output
+        model=question.model.name,
+        steps=ended.steps,
+        ending=words,
+        code=code,
+        locked=ended.locked,
+        output=ended.output,
     )
 
 

@@ -20,6 +20,8 @@ PYTHON_OPTIONS = ("-I", "-S", "-B", "-X", "faulthandler")
 MAIN = Path(__file__).resolve().parent / "programs" / "main.py"
 INSIDE = "inside"
 """What the main program is told when it is the emulator's guest, see there."""
+_MOST_PRINTED = 4 << 20
+"""Bytes of what a child prints that are kept."""
 ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 """Or its threads alone would need more address space than a child has."""
 
@@ -57,6 +59,7 @@ class Confined(NamedTuple):
             log=log,
             timeout=self.limits.wall_seconds,
             stdin=msgspec.json.encode(request),
+            most=_MOST_PRINTED,
         )
 
     def converse(self) -> contextlib.AbstractContextManager[process.Talk]:
@@ -73,7 +76,7 @@ class Confined(NamedTuple):
 def run_together(places: Sequence[Confined], requests: Sequence[Request]) -> list[process.Completed]:
     """Run programs side by side to their ends, each with one thread of BLAS."""
     jobs = [one.job(request, variables=ONE_BLAS_THREAD) for one, request in zip(places, requests, strict=True)]
-    results = process.run_together(jobs, env={}, timeout=places[0].limits.wall_seconds)
+    results = process.run_together(jobs, env={}, timeout=places[0].limits.wall_seconds, most=_MOST_PRINTED)
     found = []
     for one, result in zip(places, results, strict=True):
         output = (result.stdout + result.stderr).decode("utf-8", "replace")

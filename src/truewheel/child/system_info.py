@@ -8,8 +8,9 @@ from pathlib import Path
 import msgspec
 
 from truewheel.child import ending
-from truewheel.child.ending import read_events, signal_name
+from truewheel.child.ending import signal_name
 from truewheel.child.environment import Environment, InstallError, fresh_environment
+from truewheel.child.events import Script, read_said
 from truewheel.child.limits import TELL
 from truewheel.child.request import TellRequest, place
 from truewheel.child.start import Confined, scratch_in
@@ -19,6 +20,7 @@ SYSTEM_INFO = "llama_print_system_info"
 """The function by which a library tells what it was compiled with."""
 
 _MOST = 8
+_STEPS = ("tell",)
 
 
 class _Told(msgspec.Struct):
@@ -64,7 +66,8 @@ def _ask(environment: Environment, path: str) -> SystemInfo:
         confined = Confined(environment, scratch, TELL)
         request = TellRequest(program="tell", **place(environment, scratch, TELL), library=str(environment.site / path))
         done = confined.run(request)
-        (step,), code, words, *_ = ending.judge(("tell",), read_events(Path(request.events)), done, {"tell": _Told})
+        said = read_said(Path(request.events), Script(_STEPS))
+        (step,), code, words, *_ = ending.judge(_STEPS, said, done, {"tell": _Told})
     if not code:
         return SystemInfo(library=path, text=step.facts["text"][:4000])
     # A signal's name says more to whoever made the library than what it means for a wheel.

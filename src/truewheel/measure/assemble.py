@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from truewheel.child.measure import Run
+from truewheel.child.run_account import Run
 from truewheel.child.work import Workload
 from truewheel.config.presets import Settings
 from truewheel.measure.install import Installed

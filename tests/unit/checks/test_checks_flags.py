@@ -5,6 +5,7 @@ import pytest
 from factories import (
     BACKENDS,
     ended,
+    judge_smoke,
     make_backend_plan,
     make_code,
     make_dispatch_plan,
@@ -24,7 +25,6 @@ from planted import PLANTED
 
 from truewheel.build.evidence import CompileUnit, Evidence
 from truewheel.checks.flags import CODES, check
-from truewheel.child.smoke import judge
 from truewheel.child.system_info import SystemInfo
 from truewheel.cpu.features import engine_names
 
@@ -54,7 +54,7 @@ def kernel(*march, features=(), file="src/kernels/dot.c"):
 def reporting(text, plan=PLAN):
     events = smoke_events(plan)
     next(event for event in events if event["step"] == "system-info")["facts"] = {"text": text}
-    return make_facts(plan, smoke=judge("tiny", events, ended()))
+    return make_facts(plan, smoke=judge_smoke("tiny", events, ended()))
 
 
 def test_a_build_that_did_what_was_asked_gives_nothing():
@@ -228,7 +228,7 @@ def test_names_that_contain_each_other_are_told_apart():
     assert [(finding.code, finding.where) for finding in check(reporting(text))] == [("FLAGS-LOADED", "AVX")]
 
 
-@pytest.mark.parametrize("smoke", [None, judge("tiny", [], ended(98))])
+@pytest.mark.parametrize("smoke", [None, judge_smoke("tiny", [], ended(98))])
 def test_a_smoke_test_that_did_not_get_so_far_is_not_told_twice(smoke):
     assert codes(make_facts(smoke=smoke)) == []
 
@@ -382,7 +382,7 @@ def loading(plan, chosen="", **told):
     """Return facts of a run in which a backend was loaded that told something else of itself."""
     events = smoke_events(plan, backend=chosen)
     next(event for event in events if event["step"] == "system-info")["facts"].update(told)
-    return make_facts(plan, smoke=judge("tiny", events, ended()))
+    return make_facts(plan, smoke=judge_smoke("tiny", events, ended()))
 
 
 @pytest.mark.parametrize("name", ["best", "good", "base"])
@@ -415,10 +415,10 @@ def test_a_backend_that_the_plan_does_not_have(plan, name):
 def test_a_package_that_does_not_tell_its_backend_did_not_run_our_guard():
     events = smoke_events(SEVERAL)
     del next(event for event in events if event["step"] == "system-info")["facts"]["backend"]
-    assert codes(make_facts(SEVERAL, smoke=judge("tiny", events, ended()))) == ["FLAGS-LOADED"]
+    assert codes(make_facts(SEVERAL, smoke=judge_smoke("tiny", events, ended()))) == ["FLAGS-LOADED"]
 
 
-@pytest.mark.parametrize("smoke", [None, judge("tiny", [], ended(98))])
+@pytest.mark.parametrize("smoke", [None, judge_smoke("tiny", [], ended(98))])
 @pytest.mark.parametrize("plan", [ONE, SEVERAL])
 def test_a_wheel_with_backends_that_was_not_run_so_far_is_not_told_twice(plan, smoke):
     assert codes(make_facts(plan, smoke=smoke)) == []

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import msgspec
 import numpy as np
 import pytest
-from factories import ended
+from factories import ended, hear
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -22,6 +22,7 @@ from truewheel.checks.equivalence import (
     kl_divergence,
     unproven_row,
 )
+from truewheel.child.events import Script
 from truewheel.child.logits import (
     GREEDY_TOKENS,
     POSITIONS,
@@ -250,6 +251,9 @@ TOLD = {
 }
 
 
+SCRIPT = Script(STEPS)
+
+
 def events_of(until=None, **changes):
     told = {**TOLD, **changes}
     passed = [{"step": step, "state": "passed", "facts": told.get(step, {})} for step in STEPS[:until]]
@@ -273,7 +277,7 @@ def test_the_driver_looks_at_fewer_positions_of_a_large_vocabulary(vocabulary, p
 
 class TestChild:
     def test_that_did_all_it_should_gives_record_and_logits(self, file):
-        record, logits = judge("x", events_of(), ended(0), file)
+        record, logits = judge("x", hear(events_of(), SCRIPT), ended(0), file)
         assert record == LogitsRecord(
             variant="x",
             backend="b",
@@ -290,28 +294,28 @@ class TestChild:
         [
             (signal.SIGILL, "SMOKE-ILLEGAL", "at logits: illegal instruction"),
             (signal.SIGSEGV, "SMOKE-SEGFAULT", "at logits: segmentation fault"),
-            (signal.SIGKILL, "SMOKE-MEMORY", "at logits: killed for memory"),
+            (signal.SIGKILL, "SMOKE-MEMORY", "at logits: killed"),
             (signal.SIGSYS, "SMOKE-ESCAPE", "at logits: it tried to start a process"),
         ],
     )
     def test_that_died_is_a_failure_in_words(self, file, number, code, words):
         events = [*events_of(STEPS.index("logits")), {"step": "logits", "state": "begin"}]
-        record, logits = judge("x", events, ended(-number), file)
+        record, logits = judge("x", hear(events, SCRIPT), ended(-number), file)
         assert (record.code, logits) == (code, None)
         assert record.failure.startswith(words)
 
     @pytest.mark.parametrize("count", range(len(STEPS)))
     def test_that_left_early_gave_nothing(self, file, count):
-        record, logits = judge("x", events_of(count), ended(0), file)
+        record, logits = judge("x", hear(events_of(count), SCRIPT), ended(0), file)
         assert (record.code, logits) == ("SMOKE-FAILED", None)
         assert record.failure.startswith(f"at {STEPS[count]}: ")
 
     def test_whose_time_was_up(self, file):
-        assert judge("x", events_of(), ended(0, timed_out=True), file).record.code == "SMOKE-TIMEOUT"
+        assert judge("x", hear(events_of(), SCRIPT), ended(0, timed_out=True), file).record.code == "SMOKE-TIMEOUT"
 
     def test_that_could_not_lock_itself_down(self, file):
         events = [{"step": "lock", "state": "failed", "reason": "no seccomp"}]
-        record, _ = judge("x", events, ended(97), file)
+        record, _ = judge("x", hear(events, SCRIPT), ended(97), file)
         assert (record.code, record.failure) == (
             "SMOKE-UNLOCKED",
             "the child cannot lock itself down here (no seccomp)",
@@ -338,27 +342,30 @@ class TestChild:
         ],
     )
     def test_whose_account_makes_no_sense_is_not_believed(self, file, change):
-        record, logits = judge("x", events_of(**change), ended(0), file)
+        record, logits = judge("x", hear(events_of(**change), SCRIPT), ended(0), file)
         assert (record.code, logits) == ("SMOKE-FAILED", None)
         assert "cannot be" in record.failure
 
     @pytest.mark.parametrize("size", [0, 4 * ROWS * VOCABULARY - 4, 4 * ROWS * VOCABULARY + 1])
     def test_whose_file_has_another_size(self, file, size):
         os.truncate(file, size)
-        record, logits = judge("x", events_of(), ended(0), file)
+        record, logits = judge("x", hear(events_of(), SCRIPT), ended(0), file)
         assert (record.code, logits) == ("SMOKE-FAILED", None)
         assert "no plain file of 12800 bytes" in record.failure
 
     def test_whose_file_is_larger_than_a_child_may_write(self, file):
         change = {"load": {"vocabulary": 1 << 22}}
-        assert "more than a child may write" in judge("x", events_of(**change), ended(0), file).record.failure
+        assert (
+            "more than a child may write"
+            in judge("x", hear(events_of(**change), SCRIPT), ended(0), file).record.failure
+        )
 
     @pytest.mark.parametrize("value", [np.nan, np.inf])
     def test_whose_logits_are_not_finite(self, file, value):
         logits = LOGITS.astype("<f4")
         logits[-1, -1] = value
         file.write_bytes(logits.tobytes())
-        assert "a logit is not finite" in judge("x", events_of(), ended(0), file).record.failure
+        assert "a logit is not finite" in judge("x", hear(events_of(), SCRIPT), ended(0), file).record.failure
 
     @pytest.mark.parametrize("kind", ["link", "pipe", "folder", "nothing"])
     def test_whose_file_is_none(self, file, tmp_path, kind):
@@ -369,7 +376,7 @@ class TestChild:
             os.mkfifo(planted)
         elif kind == "folder":
             planted.mkdir()
-        record, logits = judge("x", events_of(), ended(0), planted)
+        record, logits = judge("x", hear(events_of(), SCRIPT), ended(0), planted)
         assert (record.code, logits) == ("SMOKE-FAILED", None)
 
     @given(
@@ -388,5 +395,5 @@ class TestChild:
     def test_gives_logits_or_a_reason_whatever_it_says(self, tmp_path_factory, events, returncode):
         path = tmp_path_factory.getbasetemp() / "same-logits"
         path.write_bytes(LOGITS.astype("<f4").tobytes())
-        record, logits = judge("x", events, ended(returncode), path)
+        record, logits = judge("x", hear(events, SCRIPT), ended(returncode), path)
         assert (logits is None) == bool(record.failure) == bool(record.code)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from factories import ended, make_facts, make_host, make_stored_report, make_wheel, smoke_events
+from factories import QUESTION, ended, hear, make_facts, make_host, make_stored_report, make_wheel, smoke_events
 from iced_x86 import CpuidFeature, Decoder
 from planted_emulation import (
     HASWELL,
@@ -146,7 +146,12 @@ def judged(events, returncode, *, floor=V2, seen=V2, backends=(), cpu=CPU, **how
     lock, *others = events
     events = [lock, *([features_event(*seen)] if seen is not None else []), *others]
     target = CpuPromise(floor, dict(backends))
-    return judge_run(PlannedRun(cpu), target, V4, events, ended(returncode, **how), emulator="qemu-x86_64 7.2")
+    return judge_of(cpu, target, events, ended(returncode, **how), emulator="qemu-x86_64 7.2")
+
+
+def judge_of(cpu, target, events, done, *, emulator="", backend=""):
+    order = PlannedRun(cpu, backend)
+    return judge_run(order, target, V4, QUESTION, hear(events, emulation.script_of(order)), done, emulator=emulator)
 
 
 def test_a_run_passed_when_all_its_steps_did_and_the_canary_died():
@@ -199,9 +204,9 @@ def test_an_illegal_instruction_before_the_canary():
 
 
 def test_a_python_that_does_not_run_there_says_nothing_of_the_wheel():
-    run = judge_run(PlannedRun(CPU), CpuPromise(V2), V4, [], ended(-signal.SIGILL))
+    run = judge_of(CPU, CpuPromise(V2), [], ended(-signal.SIGILL))
     assert run.outcome == "not started"
-    assert judge_run(PlannedRun(CPU), CpuPromise(V2), V4, [], ended(127)).outcome == "failed"
+    assert judge_of(CPU, CpuPromise(V2), [], ended(127)).outcome == "failed"
 
 
 def test_an_escape_is_a_failure_with_its_words():
@@ -223,8 +228,9 @@ def test_what_counts_is_what_the_cpu_says_that_it_has():
 
 @pytest.mark.parametrize("facts", [None, 5, {}, {"features": "all"}, {"features": [1]}])
 def test_a_look_that_makes_no_sense_counts_for_nothing(facts):
-    events = [{"step": "cpu", "state": "passed", "facts": facts}, *smoke_events()]
-    assert judge_run(PlannedRun(CPU), CpuPromise(V2), V4, events, ended(0)).lacks == ()
+    lock, *others = smoke_events()
+    events = [lock, {"step": "cpu", "state": "passed", "facts": facts}, *others]
+    assert judge_of(CPU, CpuPromise(V2), events, ended(0)).lacks == ()
 
 
 def test_the_backend_that_the_guard_names_and_the_one_that_it_should_take():
@@ -240,7 +246,8 @@ def test_the_backend_that_the_guard_names_and_the_one_that_it_should_take():
 
 
 def test_a_run_on_this_machine_needs_no_canary():
-    run = judge_run(PlannedRun(None, "middle"), CpuPromise(V2, {"wide": V4, "middle": V3}), V4, smoke_events(), ended())
+    promise = CpuPromise(V2, {"wide": V4, "middle": V3})
+    run = judge_of(None, promise, smoke_events(), ended(), backend="middle")
     assert (run.cpu, run.canary, run.outcome, run.emulator) == ("this machine", "not needed", "passed", "")
     assert (run.level, run.asked, run.expected) == ("x86-64-v4", "middle", "middle")
 
@@ -499,8 +506,9 @@ def test_the_request_names_every_feature_and_the_canary(tmp_path):
     )
     with scratch_in(session.environment) as scratch:
         confined = Confined(session.environment, scratch, EMULATED)
-        request = msgspec.json.decode(msgspec.json.encode(session._emulated(PlannedRun(CPU), confined)))
-        job = confined.job(session._emulated(PlannedRun(CPU), confined))
+        order = session._emulated(PlannedRun(CPU), confined, session._draw())
+        request = msgspec.json.decode(msgspec.json.encode(order))
+        job = confined.job(order)
     assert request["emulated"]["command"][:3] == ["/usr/bin/qemu-x86_64", "-cpu", "Nehalem,check=off"]
     assert Path(job.env["HOME"]) == job.cwd == scratch
     assert scratch.parent == tmp_path

@@ -13,10 +13,11 @@ import msgspec
 import pytest
 
 from truewheel import process
-from truewheel.child.ending import read_events
-from truewheel.child.measure import Session, read_run
+from truewheel.child.events import Listener
+from truewheel.child.measure import Session
 from truewheel.child.request import CutRequest, MeasureRequest
-from truewheel.child.work import Work
+from truewheel.child.run_account import read_run, script_of
+from truewheel.child.work import Work, Workload
 
 import truewheel.child  # isort: skip
 
@@ -88,7 +89,13 @@ def run(stand, **more):
     if done.returncode == 97:
         pytest.skip("this machine has no seccomp filter")
     ended = process.Completed("driver", done.returncode, done.stdout + done.stderr, timed_out=False, seconds=1.0)
-    return read_run(read_events(stand / "events.jsonl"), ended)
+    return read_run(listen(stand, cut="cut" in more).hear(), ended)
+
+
+def listen(stand, *, cut=False):
+    listener = Listener(stand / "events.jsonl", script_of(Workload(tuple(WORK), 0), cut=cut))
+    listener.most_lines += sum(item.repeat for item in WORK)
+    return listener
 
 
 def test_everything_is_measured_and_told(stand):
@@ -138,7 +145,7 @@ def start(stand, **more):
 def test_orders_are_followed_one_by_one(stand):
     talking, request = start(stand)
     with talking as talk:
-        session = Session(talk, stand / "events.jsonl", 60.0)
+        session = Session(talk, listen(stand), 60.0)
         session.begin(msgspec.structs.replace(request, orders=talk.answers))
         if not session.alive:
             pytest.skip("this machine has no seccomp filter")
@@ -155,7 +162,7 @@ def test_orders_are_followed_one_by_one(stand):
 def test_who_dies_at_an_order_is_told_apart(stand):
     talking, request = start(stand, settings={"dies": 1})
     with talking as talk:
-        session = Session(talk, stand / "events.jsonl", 60.0)
+        session = Session(talk, listen(stand), 60.0)
         session.begin(msgspec.structs.replace(request, orders=talk.answers))
         if not session.alive:
             pytest.skip("this machine has no seccomp filter")
@@ -187,11 +194,14 @@ import os, signal, sys
 from pathlib import Path
 import msgspec
 from truewheel import process
+from truewheel.child.events import Listener
 from truewheel.child.measure import Session
 from truewheel.child.request import MeasureRequest
+from truewheel.child.run_account import script_of
+from truewheel.child.work import Workload
 request = msgspec.json.decode({msgspec.json.encode(make_request(stand))!r}, type=MeasureRequest)
 with process.converse({command(stand)!r}, env=dict(os.environ), cwd=Path({str(stand)!r})) as talk:
-    session = Session(talk, Path(request.events), 60.0)
+    session = Session(talk, Listener(Path(request.events), script_of(Workload(request.work, 0))), 60.0)
     session.begin(msgspec.structs.replace(request, orders=talk.answers))
     print(talk.child.pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import signal
 
-from truewheel.child.measure import read_run
+from factories import hear
+
+from truewheel.child.run_account import read_run as read_said_run
+from truewheel.child.run_account import script_of
+from truewheel.child.work import Work, Workload
 from truewheel.process import Completed
 
 LOCKED = {"step": "lock", "state": "passed", "reason": ""}
@@ -18,11 +22,18 @@ GOOD = [
         "facts": {"n_threads": 2, "odd": [1], "notes": ["it wraps\nthe prompt"]},
     },
     {"step": "cut", "state": "passed", "facts": {"text": "Once upon", "tokens": 2}},
-    {"step": "measure", "id": "pp8", "seconds": 1.0, "count": 8, "disturbed": False},
-    {"step": "measure", "id": "pp8", "seconds": 1.5, "count": 8, "disturbed": True},
-    {"step": "skip", "id": "tg4", "reason": "no low level"},
+    {"step": "pp8", "state": "measured", "facts": {"seconds": 1.0, "count": 8, "disturbed": False}},
+    {"step": "pp8", "state": "measured", "facts": {"seconds": 1.5, "count": 8, "disturbed": True}},
+    {"step": "tg4", "state": "skipped", "reason": "no low level"},
     {"step": "memory", "state": "passed", "facts": {"peak": 4096}},
 ]
+
+
+PLAN = Workload((Work("pp8", "prefill", 8), Work("tg4", "decode", 4)), 0)
+
+
+def read_run(events, done):
+    return read_said_run(hear(events, script_of(PLAN, cut=any(event["step"] == "cut" for event in events))), done)
 
 
 def ended(returncode=0, output="", *, timed_out=False):
@@ -67,9 +78,11 @@ def test_the_last_line_of_what_it_printed_helps():
 def test_what_makes_no_sense_is_not_believed():
     events = [
         LOCKED,
-        {"step": "import", "seconds": "soon", "facts": ["version"]},
-        {"step": "load", "seconds": -1, "facts": {"notes": "many"}},
-        {"step": "memory", "facts": {"peak": True}},
+        {"step": "import", "state": "passed", "facts": {"version": ["1"]}},
+        {"step": "load", "state": "passed", "facts": {"notes": "many"}},
+        {"step": "pp8", "state": "measured", "facts": {"seconds": -1.0, "count": 8, "disturbed": False}},
+        {"step": "pp8", "state": "measured", "facts": {"seconds": 1.0, "count": True, "disturbed": False}},
+        {"step": "memory", "state": "passed", "facts": {"peak": True}},
     ]
     run = read_run(events, ended())
-    assert (run.version, run.imported, run.loaded, run.peak, run.notes) == ("", 0.0, 0.0, 0, ())
+    assert (run.version, run.peak, run.notes, run.measured) == ("", 0, (), {})

@@ -9,7 +9,8 @@ import pytest
 from factories import make_host
 
 from truewheel.child.environment import Environment, InstallError
-from truewheel.child.measure import Run, Runner
+from truewheel.child.measure import Runner
+from truewheel.child.run_account import Run
 from truewheel.console import Console
 from truewheel.errors import CheckError
 from truewheel.measure import run as bench

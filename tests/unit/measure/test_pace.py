@@ -11,7 +11,8 @@ import pytest
 from factories import make_host
 
 from truewheel.child.environment import Environment
-from truewheel.child.measure import Run, Runner
+from truewheel.child.measure import Runner
+from truewheel.child.run_account import Run
 from truewheel.console import Console, Steps
 from truewheel.measure import run as bench
 from truewheel.measure import statistics

@@ -86,7 +86,7 @@ def test_tensors_are_told_with_their_dimensions_and_bytes(path):
     path.write_bytes(model(tensors=(*TENSORS, tensor("c", (7, 3), 999))))
     assert read_gguf_contents(path).tensors == (
         GgufTensor("a", (32, 2), F32, 256),
-        GgufTensor("b", (32, 4), Q8_0, 4 * 34),
+        GgufTensor("b", (32, 4), Q8_0, 4 * 34, 256),
         GgufTensor("c", (7, 3), 999, None),
     )
     assert [one.weights for one in read_gguf_contents(path).tensors] == [64, 128, 21]

@@ -35,7 +35,7 @@ def test_a_synthetic_model_is_made_once_and_found_again(monkeypatch):
     told = []
     model = find_model("Small-1M:Q8_0", lambda done, total: told.append(done == total))
     assert model == Model(
-        "small-1m:q8_0", model.path, models.DEFAULT_PROMPT, "", vocabulary_round_trips=True, synthetic=True
+        "small-1m:q8_0", model.path, models.DEFAULT_PROMPT, "", vocabulary_round_trips=True, synthetic=True, known=True
     )
     assert model.path.parent == cache_root() / "models"
     assert told[-1]

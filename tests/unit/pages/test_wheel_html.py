@@ -9,6 +9,7 @@ from factories import (
     DIST_INFO,
     LIBRARY,
     ended,
+    judge_smoke,
     make_code,
     make_elf,
     make_facts,
@@ -19,7 +20,6 @@ from factories import (
 
 from truewheel.checks.finding import Finding
 from truewheel.checks.run import CODES, run_checks
-from truewheel.child.smoke import judge
 from truewheel.child.system_info import SystemInfo
 from truewheel.pages import html
 from truewheel.pages.wheel import describe_wheels
@@ -178,7 +178,7 @@ def test_a_wheel_without_machine_code_has_no_ladder():
 
 
 def test_a_failed_smoke_test_is_shown_with_what_it_printed():
-    facts = make_facts(smoke=judge("tiny", smoke_events(until=3), ended(-11, "one\n<b>two")))
+    facts = make_facts(smoke=judge_smoke("tiny", smoke_events(until=3), ended(-11, "one\n<b>two")))
     text = to_html([make_report(facts, run_checks(facts), {})])
     assert "<pre>one\n&lt;b&gt;two\n</pre>" in text
     assert "It ended at tokenize: segmentation fault." in text
@@ -209,7 +209,7 @@ def test_hostile_texts_stay_text(name):
         libraries={path: make_elf(needed=(name,))},
         code={path: make_code(kernels=kernels)},
         told=(SystemInfo(library=path, text=name), SystemInfo(library=path, failure=name)),
-        smoke=judge(name, smoke_events(until=3), ended(-11, name)),
+        smoke=judge_smoke(name, smoke_events(until=3), ended(-11, name)),
         policy={"sym_tag": name},
     )
     findings = [finding(severity, where=path, message=name, hint=name) for severity in ("error", "warning", "info")]
@@ -219,7 +219,7 @@ def test_hostile_texts_stay_text(name):
         libraries={"toy/x.so": make_elf(needed=("x",))},
         code={"toy/x.so": make_code(kernels=kernels)},
         told=(SystemInfo(library="x", text="x"), SystemInfo(library="x", failure="x")),
-        smoke=judge("x", smoke_events(until=3), ended(-11, "x")),
+        smoke=judge_smoke("x", smoke_events(until=3), ended(-11, "x")),
         policy={"sym_tag": "x"},
     )
     plain = make_stored_report([finding(severity) for severity in ("error", "warning", "info")], harmless)

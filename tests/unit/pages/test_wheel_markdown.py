@@ -5,6 +5,7 @@ import pytest
 from factories import (
     LIBRARY,
     ended,
+    judge_smoke,
     make_code,
     make_elf,
     make_facts,
@@ -18,7 +19,6 @@ from markdown_it import MarkdownIt
 
 from truewheel.checks.finding import Finding
 from truewheel.checks.run import CODES, run_checks
-from truewheel.child.smoke import judge
 from truewheel.pages import markdown
 from truewheel.pages.document import Document, Span, Table
 from truewheel.pages.markdown import escape, quote
@@ -122,7 +122,7 @@ def test_tables_survive_a_bar_and_a_new_line():
 
 
 def test_a_failed_smoke_test_is_shown_with_what_it_printed():
-    smoke = judge("tiny", smoke_events(until=3), ended(-11, "a\nb\n```\n<b>Fatal Python error"))
+    smoke = judge_smoke("tiny", smoke_events(until=3), ended(-11, "a\nb\n```\n<b>Fatal Python error"))
     facts = make_facts(smoke=smoke)
     text = to_markdown(make_report(facts, run_checks(facts), {}))
     assert "It ended at tokenize: segmentation fault." in text

@@ -5,6 +5,7 @@ import pytest
 from factories import (
     LIBRARY,
     ended,
+    judge_smoke,
     make_code,
     make_elf,
     make_facts,
@@ -16,7 +17,6 @@ from factories import (
 
 from truewheel.checks.finding import Finding
 from truewheel.checks.run import CODES, run_checks
-from truewheel.child.smoke import judge
 from truewheel.child.system_info import SystemInfo
 from truewheel.pages import terminal
 from truewheel.pages.document import Document
@@ -102,7 +102,7 @@ def test_a_wheel_of_our_own_tells_compiler_digest_and_smoke_test():
 
 
 def test_a_failed_smoke_test_is_told_with_its_ending():
-    facts = make_facts(smoke=judge("tiny", smoke_events(until=3), ended(-11, "")))
+    facts = make_facts(smoke=judge_smoke("tiny", smoke_events(until=3), ended(-11, "")))
     lines = to_lines(make_report(facts, run_checks(facts), {}))
     assert "  smoke        on tiny: at tokenize: segmentation fault" in lines
 

@@ -7,8 +7,9 @@ import contextlib
 import pytest
 from factories import make_host
 
-from truewheel.child.measure import Run, Runner
+from truewheel.child.measure import Runner
 from truewheel.child.registry import EngineEntry
+from truewheel.child.run_account import Run
 from truewheel.console import Console
 from truewheel.errors import CheckError
 from truewheel.models.models import Model

@@ -20,6 +20,7 @@ import types
 _FILTER_OFF_EXIT = 97
 _FAILED_EXIT = 98
 _PR_SET_PDEATHSIG = 1
+_MOST_TEXT = 2000
 _ROOM = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 INSIDE = "inside"
 """The argument by which a process knows that it is the emulator's guest."""
@@ -39,6 +40,11 @@ def load_adapter(path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def plain(text):
+    """Return a text as it can be read: of some length, and without half letters."""
+    return text[:_MOST_TEXT].encode("utf-8", "replace").decode()
 
 
 class Task:
@@ -68,7 +74,7 @@ class Task:
         try:
             facts = action(*arguments) or {}
         except Absent as error:
-            self.emit(step=name, state="absent", reason=str(error), seconds=time.perf_counter() - start)
+            self.emit(step=name, state="absent", reason=plain(str(error)), seconds=time.perf_counter() - start)
         except Exception as error:  # whatever the package raises is the finding
             self.fail(name, error, time.perf_counter() - start)
         else:
@@ -77,7 +83,7 @@ class Task:
     def fail(self, name, error, seconds=0.0):
         """Write down that a step failed, and leave."""
         # The environment's folder says nothing, and is another one each time.
-        said = str(error).replace(self.request["site"] + "/", "")
+        said = plain(str(error).replace(self.request["site"] + "/", ""))
         self.emit(step=name, state="failed", reason="%s: %s" % (type(error).__name__, said), seconds=seconds)
         traceback.print_exc()
         sys.exit(_FAILED_EXIT)

@@ -127,7 +127,7 @@ class Measurement:
         try:
             self.once(item, small, depth, self.request["prompt"][:64])
         except Absent as error:
-            self.run.emit(step="skip", id=item["id"], reason=str(error))
+            self.run.emit(step=item["id"], state="skipped", reason=str(error))
             return False
         except Exception as error:  # whatever the package raises is the row's reason
             self.run.fail(item["id"], error)
@@ -145,7 +145,8 @@ class Measurement:
         others = max(0, round(after[1] - before[1] - (after[2] - before[2])))
         most = max(_TICKS, _TAKEN * self.ticks * (time.perf_counter() - start))
         disturbed = stolen + others > most
-        self.run.emit(step="measure", id=item["id"], steal=stolen, others=others, disturbed=disturbed, **event)
+        facts = dict(event, steal=stolen, others=others, disturbed=disturbed)
+        self.run.emit(step=item["id"], state="measured", facts=facts)
 
     def once(self, item, tokens, depth, prompt):
         if item["kind"] == "prefill":
@@ -155,7 +156,7 @@ class Measurement:
         # An answer begins anew, and what the low level had put there is gone.
         self.low.depth = None
         answer = self.engine.answer(prompt, tokens)
-        return dict(answer, text=answer["text"][:_MOST_TEXT])
+        return dict(answer, text=answer["text"][:_MOST_TEXT].encode("utf-8", "replace").decode())
 
 
 def work(run):

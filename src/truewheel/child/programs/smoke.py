@@ -1,4 +1,7 @@
-"""Take an engine through one inference, step by step."""
+"""Take an engine through one inference, step by step, and tell what came of each.
+
+What is right is judged by whoever asks: nothing in this process knows it.
+"""
 
 import math
 import os
@@ -9,7 +12,6 @@ import time
 from truewheel.child.engines.base import Absent
 
 _CONTEXT = 512
-_TEXTS = ("Once upon a time", "naïve café, Zürich", "日本語 and 🦙", "tabs\tand\nlines")
 
 
 def check_logits(logits):
@@ -33,6 +35,13 @@ def greedy(engine, count):
         margins.append(logits[best] - second)
         engine.eval([best])
     return chosen, margins
+
+
+def spread(logits):
+    """Return how many logits there are, how many are finite, the least of those and the largest."""
+    finite = [value for value in logits if math.isfinite(value)]
+    least, most = (min(finite), max(finite)) if finite else (None, None)
+    return {"count": len(logits), "finite": len(finite), "least": least, "most": most}
 
 
 def read_guard(import_name):
@@ -63,17 +72,17 @@ class Smoke:
         self.engine.open(self.request["model"], _CONTEXT)
         return {"vocabulary": self.engine.vocabulary(), "context": self.engine.context()}
 
+    def tokenize(self, text, special=True):
+        """Return tokens as plain integers, whatever the engine has for them."""
+        return [int(token) for token in self.engine.tokenize(text, special=special)]
+
     def do_tokenize(self):
-        for text in _TEXTS:
-            data = text.encode()
-            back = self.engine.detokenize(self.engine.tokenize(text, special=False))
-            same = back == data if self.request["round-trip"] else back.strip() == data.strip()
-            if not same:
-                raise AssertionError("%r came back as %r" % (data, back))
-        self.tokens = self.engine.tokenize(self.request["prompt"])
-        if not self.tokens:
-            raise AssertionError("the prompt has no tokens")
-        return {"prompt": len(self.tokens)}
+        texts = []
+        for text in self.request["texts"]:
+            tokens = self.tokenize(text, special=False)
+            texts.append({"tokens": tokens, "back": self.engine.detokenize(tokens).hex()})
+        self.tokens = self.tokenize(self.request["prompt"])
+        return {"texts": texts, "prompt": self.tokens}
 
     def begin(self):
         """Start with an empty context."""
@@ -88,10 +97,7 @@ class Smoke:
         start = time.perf_counter()
         self.engine.eval(filler)
         rate = len(filler) / (time.perf_counter() - start)
-        logits = check_logits(self.engine.logits())
-        if max(logits) == min(logits):
-            raise AssertionError("all logits are the same")
-        return {"tokens": len(filler), "tokens-per-second": rate}
+        return {"tokens": len(filler), "tokens-per-second": rate, "logits": spread(self.engine.logits())}
 
     def do_decode(self):
         self.begin()
@@ -100,25 +106,31 @@ class Smoke:
         generated, margins = greedy(self.engine, self.request["decode"])
         seconds = time.perf_counter() - start
         text = self.engine.detokenize(generated, before=self.tokens).decode("utf-8", "replace")
-        expect = self.request["expect"]
-        if expect and expect not in text:
-            raise AssertionError("the continuation %r does not contain %r" % (text, expect))
-        return {"tokens": generated, "margins": margins, "text": text, "tokens-per-second": len(margins) / seconds}
+        rate = len(margins) / seconds
+        facts = {"tokens": generated, "margins": margins, "text": text, "tokens-per-second": rate}
+        return dict(facts, drawn=self.continue_drawn())
+
+    def continue_drawn(self):
+        """Return the tokens of the first prompt that was drawn, and those that follow."""
+        prompt = self.tokenize(self.request["drawn"][0])
+        self.engine.reset()
+        self.engine.eval(prompt)
+        tokens, margins = greedy(self.engine, self.request["few"])
+        return {"prompt": prompt, "tokens": tokens, "margins": margins}
 
     def do_stream(self):
-        whole = self.engine.complete(self.request["prompt"], 8)
-        parts = list(self.engine.stream(self.request["prompt"], 8))
-        if "".join(parts) != whole:
-            raise AssertionError("streamed %r, at once %r" % ("".join(parts), whole))
-        return {"parts": len(parts)}
+        first, *others = self.request["drawn"]
+        few = self.request["few"]
+        whole = self.engine.complete(first, few)
+        parts = list(self.engine.stream(first, few))
+        return {"whole": whole, "parts": parts, "others": [self.engine.complete(prompt, few) for prompt in others]}
 
     def do_embed(self):
         vector, dimensions = self.engine.embed(self.request["prompt"])
-        if len(vector) != dimensions:
-            raise AssertionError("the embedding has %d numbers instead of %d" % (len(vector), dimensions))
-        if not all(math.isfinite(value) for value in vector) or not any(vector):
-            raise AssertionError("the embedding is not finite, or zero")
-        return {"dimensions": len(vector)}
+        return {
+            "vector": [float(value) if math.isfinite(value) else None for value in vector],
+            "dimensions": dimensions,
+        }
 
     def do_state(self):
         self.begin()
@@ -128,28 +140,25 @@ class Smoke:
         self.engine.restore(state)
         self.engine.eval(first[:1])
         second, _ = greedy(self.engine, 3)
-        if first[1:] != second:
-            raise AssertionError("after loading the state %r followed instead of %r" % (second, first[1:]))
-        return {"bytes": size}
+        return {"bytes": size, "first": first, "second": second}
 
     def do_alone(self):
-        """No child process and no socket: the filter forbids both, this looks at what is there."""
+        """Look for child processes and sockets; the filter forbids both."""
+        children, sockets = [], 0
         for task in os.listdir("/proc/self/task"):
             try:
                 with open("/proc/self/task/%s/children" % task) as stream:
-                    children = stream.read().split()
+                    children += stream.read().split()
             except OSError:
-                children = []
-            if children:
-                raise AssertionError("a child process is running: %s" % ", ".join(children))
+                continue
         for descriptor in os.listdir("/proc/self/fd"):
             try:
                 target = os.readlink("/proc/self/fd/" + descriptor)
             except OSError:
                 continue
-            if target.startswith("socket:"):
-                raise AssertionError("a socket is open")
-        return {"peak-bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+            sockets += target.startswith("socket:")
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return {"children": children, "sockets": sockets, "peak-bytes": peak}
 
 
 def work(run):
