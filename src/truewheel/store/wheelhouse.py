@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,8 @@ import msgspec
 
 from truewheel.errors import StoreError
 from truewheel.files import hash_file, replacing, write_file
+from truewheel.locks import locked
+from truewheel.scratch import SCRATCH
 
 if TYPE_CHECKING:
     from truewheel.report import Report
@@ -68,10 +69,8 @@ class Wheelhouse:
         Raises:
             StoreError: it cannot be written to.
         """
-        with self._guard(), self._locked():
-            probe = self.root / f".probe.{os.getpid()}"
+        with self._guard(), self._locked(), SCRATCH.beside(self.root / "probe") as probe:
             probe.write_bytes(b"x")
-            probe.unlink()
 
     def find(
         self, digest: str, proof: str, model: str, *, emulated: bool = False, provable: bool = True
@@ -155,10 +154,8 @@ class Wheelhouse:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        from filelock import FileLock
-
         self.root.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.root / ".lock", timeout=_LOCK_SECONDS):
+        with locked(self.root / ".lock", "the wheelhouse", timeout=_LOCK_SECONDS):
             yield
 
 
