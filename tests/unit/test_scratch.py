@@ -64,6 +64,19 @@ def test_folders_that_a_stranger_closed_are_removed(made, tmp_path):
     assert not folder.exists()
 
 
+def test_folders_deeper_than_the_stack_and_any_path_are_removed(made, tmp_path):
+    with made.folder("work", tmp_path) as folder:
+        here = os.open(folder, os.O_RDONLY)
+        for _ in range(3000):
+            os.mkdir("deep", dir_fd=here)
+            inner = os.open("deep", os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = inner
+        os.close(os.open("file", os.O_CREAT, dir_fd=here))
+        os.close(here)
+    assert not folder.exists()
+
+
 def test_links_are_removed_and_not_followed(made, tmp_path):
     kept = tmp_path / "kept"
     kept.mkdir()
