@@ -79,6 +79,21 @@ class Scratch:
             yield place
 
     @contextlib.contextmanager
+    def for_libraries(self) -> Iterator[None]:
+        """Let libraries that make temporary files in this process make them in a folder of ours."""
+        import tempfile
+
+        # That one lasts longer.
+        self.for_children()
+        before = tempfile.tempdir
+        with self.folder("truewheel-library") as folder:
+            tempfile.tempdir = str(folder)
+            try:
+                yield
+            finally:
+                tempfile.tempdir = before
+
+    @contextlib.contextmanager
     def _removing(self, place: Path) -> Iterator[Path]:
         # Written down absolute; links are not followed.
         place = Path.cwd() / place

@@ -142,7 +142,7 @@ class Ground(NamedTuple):
                 start = time.monotonic()
                 result = own.run(VERBS[name])
                 known = Known(result, time.monotonic() - start)
-                assert own.litter() == [], "an undisturbed run leaves something"
+                assert not (left := own.litter()), f"an undisturbed run leaves {left}"
                 told.write_text(json.dumps(known))
             return Known(*json.loads(told.read_text()))
 
@@ -270,8 +270,8 @@ def end_and_look(
         if name == "build" and number == signal.SIGKILL:
             # Its work folder is the same each time, and the next build's.
             shutil.rmtree(place.cache / "work", ignore_errors=True)
-        assert place.litter() == []
+        assert not (left := place.litter()), f"it leaves {left}"
         assert place.run(verb) == ground.know(name).result, "the next run comes to something else"
-        assert place.litter() == []
+        assert not (left := place.litter()), f"the next run leaves {left}"
         await_no_orphans(before)
     shutil.rmtree(folder)

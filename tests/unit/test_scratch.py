@@ -5,6 +5,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -115,6 +116,16 @@ def test_programs_put_their_temporary_files_into_one_folder(made, tmp_path, monk
     assert folder.parent == tmp_path
     (folder / "cc1.s").touch()
     made.clear()
+    assert not folder.exists()
+
+
+def test_libraries_make_their_temporary_files_in_a_folder_of_ours(made, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with made.for_libraries():
+        folder = Path(tempfile.mkdtemp()).parent
+        assert os.fsencode(folder) + b"\0" in journals(tmp_path)[0].read_bytes()
+        assert made.for_children().parent == tmp_path
+    assert tempfile.tempdir == str(tmp_path)
     assert not folder.exists()
 
 
