@@ -11,7 +11,6 @@ import json
 import os
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +29,7 @@ from truewheel.measure.run import Method, run_benchmark
 from truewheel.measure.statistics import spell
 from truewheel.measure.subjects import parse_subject
 from truewheel.models.models import Model, find_model
+from truewheel.scratch import SCRATCH
 
 _ROUNDS = 4
 _REPEAT = 3
@@ -50,8 +50,7 @@ def main() -> None:
     """Measure everything and print the table."""
     console = Console()
     threads = detect_host().usable_cores
-    with tempfile.TemporaryDirectory(prefix="truewheel figures ") as scratch:
-        folder = Path(scratch)
+    with SCRATCH.folder("truewheel figures") as folder:
         model = find_model("smollm2")
         rows, ours, first = _our_builds(folder, console)
         theirs, pip_seconds, name = _pip_builds(folder, console, model.path)

@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +27,7 @@ from truewheel.corridor.prepare import Order, Prepared, prepare
 from truewheel.cpu.host import detect_host
 from truewheel.errors import BuildError, CheckError, LoadError, PlanError
 from truewheel.fetch.source import fetch_source
+from truewheel.files import replacing_folder
 from truewheel.machine.tools import find_tool, search_path
 from truewheel.measure.install import open_subject
 from truewheel.measure.metrics import make_workload, read_event
@@ -152,14 +152,9 @@ def _key(ready: Prepared) -> str:
 
 def _keep(work: Path, folder: Path) -> None:
     """Keep the program, whole or not at all."""
-    beside = Path(tempfile.mkdtemp(prefix=".llama-bench-", dir=folder.parent))
-    try:
+    with replacing_folder(folder) as beside:
         (beside / "bin").mkdir()
         shutil.copy2(work / _PROGRAM, beside / _PROGRAM)
-        shutil.rmtree(folder, ignore_errors=True)
-        beside.replace(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def run_llama_bench(program: Path, model: Path, threads: int, repeat: int) -> dict[str, float]:

@@ -248,9 +248,13 @@ def _exit_codes() -> str:
     lines += [
         f"| {family.exit_code} | {family.stage} | {str(family.__doc__).strip().rstrip('.')} |" for family in FAMILIES
     ]
-    lines.append("| 130 | | interrupted with Ctrl-C |")
-    lines.append("| 143 | | ended by SIGTERM; what it had started is ended too |")
+    ends = {129: "SIGHUP", 130: "SIGINT (Ctrl-C)", 131: "SIGQUIT", 143: "SIGTERM"}
+    lines += [f"| {code} | | died of {name}, after ending what it had started |" for code, name in ends.items()]
     lines += ["", "An error says what happened and where. After `hint:` it says what to do next."]
+    lines += [
+        "",
+        "The last four are what a shell shows; the process dies of the signal, which `waitpid` tells as such.",
+    ]
     return "\n".join(lines) + "\n"
 
 

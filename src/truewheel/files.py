@@ -7,13 +7,12 @@ import ctypes
 import errno
 import hashlib
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from truewheel.scratch import SCRATCH
 from truewheel.text import size_words
 
 WHOLE = 4 << 30
@@ -24,7 +23,7 @@ _MANY = 64
 
 
 @contextlib.contextmanager
-def replacing(path: Path, *, mode: int | None = None, locked: bool = False) -> Iterator[Path]:
+def replacing(path: Path, *, mode: int | None = None) -> Iterator[Path]:
     """Yield a path beside a file; what is written there takes the file's place when the block ends without an error.
 
     Whatever ends the block otherwise, also Ctrl-C, leaves the file as it was and nothing beside it.
@@ -32,23 +31,17 @@ def replacing(path: Path, *, mode: int | None = None, locked: bool = False) -> I
     Args:
         path: the file; its folder must exist. A link is replaced and not followed.
         mode: of the file; None for the usual one.
-        locked: no other process can write it now. The path beside it is then the same each time, so that what a
-            killed process left there does not stay.
 
     Raises:
         OSError: it cannot be written.
     """
-    writer = "" if locked else f".{os.getpid()}"
-    beside = path.with_name(f".{path.name}{writer}.part")
-    try:
+    with SCRATCH.beside(path) as beside:
         yield beside
         if mode is not None:
             beside.chmod(mode)
         sync(beside)
         beside.replace(path)
         sync(path.parent)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def write_file(path: Path, data: bytes, *, mode: int | None = None) -> None:
@@ -78,15 +71,12 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be written.
     """
-    beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
+    with SCRATCH.folder(f".{path.name}", path.parent) as beside:
         yield beside
         sync_tree(beside)
         remove(path)
         beside.replace(path)
         sync(path.parent)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def remove(path: Path) -> None:

@@ -15,8 +15,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from truewheel import signals
+from truewheel.guardian import VARIABLE, end_processes
+from truewheel.scratch import GUARD, SCRATCH
+
 _TAIL_LINES = 400
-_GRACE_SECONDS = 3.0
+_GRACE_SECONDS = 2.0
 _POLL_SECONDS = 0.01
 _ERROR_BYTES = 64 << 10
 _LINE_BYTES = 1 << 20
@@ -79,8 +83,8 @@ class Child:
         over: whether it was waited for to its end, or ended: its number may be another's by now.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], quoted: str, answers: int) -> None:
-        self._process, self._quoted, self._answers = process, quoted, answers
+    def __init__(self, process: subprocess.Popen[bytes], quoted: str, answers: int, mark: str) -> None:
+        self._process, self._quoted, self._answers, self._mark = process, quoted, answers, mark
         self._start = time.monotonic()
         self.pid, self.timed_out, self.over = process.pid, False, False
 
@@ -165,9 +169,14 @@ class Child:
         self.end()
 
     def end(self) -> None:
-        """End it and everything in its group: first politely, then for good."""
+        """End it and everything that it started: first politely, then for good."""
         self.over = True
         self.go_on()
+        self._end_group()
+        # Ninja gives each compiler a group of its own, and a server leaves even the session.
+        end_processes(self._mark, {self.pid}, grace=0)
+
+    def _end_group(self) -> None:
         for number in (signal.SIGTERM, signal.SIGKILL):
             self._signal(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -203,7 +212,7 @@ def start(
 
     Args:
         command: program and arguments, never a shell line.
-        env: the whole environment; None inherits ours.
+        env: the whole environment but for the mark by which it is found; None inherits ours.
         cwd: the folder to run in.
         stdin: what it reads; nothing by itself.
         stdout: where it prints.
@@ -214,28 +223,43 @@ def start(
     Raises:
         OSError: there is no such program.
     """
-    process = subprocess.Popen(
-        [os.fspath(part) for part in command],
-        env=dict(env) if env is not None else None,
-        cwd=cwd,
-        stdin=stdin,
-        stdout=stdout,
-        stderr=stderr,
-        pass_fds=descriptors,
-        start_new_session=True,
-    )
-    child = Child(process, quote(command), answers)
+    child = None
     try:
+        with signals.postponed():
+            mark = GUARD.next_mark()
+            process = subprocess.Popen(
+                [os.fspath(part) for part in command],
+                env=_marked(env, mark),
+                cwd=cwd,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                pass_fds=descriptors,
+                start_new_session=True,
+            )
+            child = Child(process, quote(command), answers, mark)
+            GUARD.began(mark, child.pid)
         yield child
     except BaseException:
         # What it left behind is ended too.
-        if not child.over:
+        if child is not None and not child.over:
             child.end()
         raise
     finally:
-        if child.running():
-            child.end()
-        child.close()
+        if child is not None:
+            if child.running():
+                child.end()
+            GUARD.over(mark)
+            child.close()
+
+
+def _marked(env: Mapping[str, str] | None, mark: str) -> dict[str, str]:
+    """Return the environment of a child: it is found by its mark, and leaves temporary files where we clear up."""
+    environment = dict(os.environ if env is None else env)
+    usual = environment.get("TMPDIR") in (None, os.environ.get("TMPDIR"))
+    if usual and (folder := SCRATCH.for_children()) is not None:
+        environment["TMPDIR"] = str(folder)
+    return {**environment, VARIABLE: mark}
 
 
 def run(
@@ -400,11 +424,15 @@ class _Tail:
 @contextlib.contextmanager
 def background(command: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str], log: Path) -> Iterator[None]:
     """Run a helper program beside us and end it, with its group, when the block is left."""
-    with log.open("ab") as sink, start(command, env=env, stdout=sink, stderr=sink) as child:
-        try:
-            yield
-        finally:
-            child.end()
+    try:
+        with log.open("ab") as sink, start(command, env=env, stdout=sink, stderr=sink) as child:
+            try:
+                yield
+            finally:
+                child.end()
+    finally:
+        # A program that does not find its server may start one of its own.
+        GUARD.end_leftovers()
 
 
 class Talk(NamedTuple):

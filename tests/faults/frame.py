@@ -46,7 +46,7 @@ def select(cases: Sequence[Case], most: int) -> list[Case]:
     """Return at most so many cases, evenly spaced from the first to the last."""
     if len(cases) <= most:
         return list(cases)
-    return [cases[index * (len(cases) - 1) // (most - 1)] for index in range(most)]
+    return [cases[index * (len(cases) - 1) // max(1, most - 1)] for index in range(most)]
 
 
 def attempt(tally: Tally, cases: Sequence[Case]) -> None:

@@ -19,6 +19,7 @@ def test_selection_is_even_and_has_both_ends() -> None:
     cases = [Case(str(number), _hold) for number in range(100)]
     assert [case.name for case in select(cases, 4)] == ["0", "33", "66", "99"]
     assert select(cases[:3], 4) == cases[:3]
+    assert [case.name for case in select(cases, 1)] == ["0"]
 
 
 def test_a_case_that_falls_is_counted_and_fails() -> None:

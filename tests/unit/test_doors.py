@@ -21,6 +21,9 @@ DECODERS = {
 NARROW = {"DecodeError", "ValidationError", "MsgspecError", "JSONDecodeError", "TOMLDecodeError"}
 """What the decoders say that they raise; they raise more than that."""
 OWN = {
+    # What the kernel says of processes; the door itself stands on them.
+    "guardian.py: open(f'/proc/{number}/{name}', 'rb')",
+    "locks.py: Path(path).read_text(encoding='utf-8', errors='backslashreplace')",
     # A child's lines are read there, without following links.
     "child/events.py: json.loads",
     "child/events.py: msgspec.json.decode",

@@ -76,16 +76,11 @@ def test_a_link_is_replaced_and_not_followed(tmp_path):
     assert (tmp_path / "other").read_text() == "other"
 
 
-def test_two_processes_do_not_write_to_one_file_beside(tmp_path, monkeypatch):
-    with replacing(tmp_path / "a") as one:
+def test_two_writers_do_not_write_to_one_file_beside(tmp_path):
+    with replacing(tmp_path / "a") as one, replacing(tmp_path / "a") as other:
+        assert one != other
         one.touch()
-        monkeypatch.setattr(files.os, "getpid", lambda: 1)
-        with replacing(tmp_path / "a") as other:
-            other.touch()
-            assert one != other
-        with replacing(tmp_path / "a", locked=True) as third:
-            third.touch()
-            assert str(os.getpid()) not in third.name
+        other.touch()
 
 
 def test_a_folder_takes_the_place_of_the_former(tmp_path):

@@ -122,10 +122,12 @@ def test_the_log_names_a_program_that_is_missing(tmp_path):
     assert (tmp_path / "log").read_text() == "$ /nowhere/program\n"
 
 
-def test_the_environment_is_just_what_was_given(monkeypatch):
+def test_the_environment_is_just_what_was_given_and_what_clears_up_after_it(monkeypatch):
     monkeypatch.setenv("SECRET", "x")
-    done = process.run(["/usr/bin/env"], env={"ONLY": "this"})
-    assert done.output.splitlines() == ["ONLY=this"]
+    names = [line.partition("=")[0] for line in process.run(["/usr/bin/env"], env={"ONLY": "this"}).output.splitlines()]
+    assert names == ["ONLY", "TMPDIR", "TRUEWHEEL_RUN"]
+    chosen = process.run(["/usr/bin/env"], env={"TMPDIR": "/chosen"}).output.splitlines()
+    assert chosen[0] == "TMPDIR=/chosen"
     assert "SECRET=x" not in process.run(["/usr/bin/env"]).output.splitlines()
 
 

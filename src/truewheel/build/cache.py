@@ -16,6 +16,8 @@ from truewheel.kept.entry import growing
 from truewheel.machine.tools import Say, Tool, fetch_tool, on_machine
 
 _MAX_SIZE = "5G"
+_IDLE_SECONDS = "900"
+"""Longer than any one compiler runs; a server that a client starts in the place of ours ends by itself then."""
 
 
 class CompileCache(NamedTuple):
@@ -89,7 +91,7 @@ def _run_cache(tool: Tool, folder: Path, host: Host, log: Path) -> Iterator[Comp
         "SCCACHE_CACHE_SIZE": _MAX_SIZE,
         "SCCACHE_C_CUSTOM_CACHE_BUSTER": salt,
         "SCCACHE_SERVER_UDS": socket,
-        "SCCACHE_IDLE_TIMEOUT": "0",
+        "SCCACHE_IDLE_TIMEOUT": _IDLE_SECONDS,
         "SCCACHE_IGNORE_SERVER_IO_ERROR": "1",
     }
     server = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from truewheel.files import read_file
 from truewheel.machine.rust import cargo_home, rust_environment
 from truewheel.machine.tools import Say
 from truewheel.plan.placeholders import CRATES_PLACEHOLDER
+from truewheel.scratch import SCRATCH
 
 _NAME = re.compile(r"(?:un)?licen[cs]e|copying|notice", re.IGNORECASE)
 _MOST_BYTES = 1 << 20
@@ -61,10 +61,10 @@ def fetch_crates(cargo: Path, tree: Path, target: str, log: Path, say: Say) -> N
             say("         fetching crates from cargo's registry")
 
     # Cargo writes down what it learnt of rustc where it would compile; the tree is shared with other builds.
-    with tempfile.TemporaryDirectory(prefix="truewheel-cargo-") as scratch:
+    with SCRATCH.folder("truewheel-cargo") as scratch:
         environment = {**process.plain_environment(), **network, **rust_environment()}
         environment["PATH"] = os.pathsep.join([str(cargo.parent), environment["PATH"]])
-        environment |= {"CARGO_TARGET_DIR": scratch, "CARGO_TERM_COLOR": "never"}
+        environment |= {"CARGO_TARGET_DIR": str(scratch), "CARGO_TERM_COLOR": "never"}
         command: list[str | Path] = [cargo, "fetch", "--locked", "--target", target]
         done = process.run(command, env=environment, cwd=tree, log=log, timeout=_FETCH_SECONDS, on_line=follow)
     if done.returncode != 0:

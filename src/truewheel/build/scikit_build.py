@@ -18,6 +18,7 @@ from truewheel.fetch.source import SourceTree
 from truewheel.machine.tools import search_path
 from truewheel.plan.placeholders import BUILD_PLACEHOLDER, NOTE_PLACEHOLDER, SOURCE_PLACEHOLDER
 from truewheel.plan.plan import ScikitBuildPlan
+from truewheel.scratch import SCRATCH
 
 
 class CMakeBuilder(Builder):
@@ -59,8 +60,9 @@ class CMakeBuilder(Builder):
 
         hint = f"the full log is {job.log}"
         try:
-            project = ProjectBuilder(tree, python_executable=sys.executable, runner=runner)
-            project.build("wheel", job.work / "wheel", settings)
+            with SCRATCH.for_libraries():
+                project = ProjectBuilder(tree, python_executable=sys.executable, runner=runner)
+                project.build("wheel", job.work / "wheel", settings)
         except BuildBackendException as error:
             # The frontend wraps whatever the runner raises; ours already says all.
             if isinstance(error.exception, TruewheelError):

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock
 from packaging.requirements import InvalidRequirement, Requirement
 
 from truewheel import process
@@ -19,7 +16,9 @@ from truewheel.config.locations import cache_root
 from truewheel.errors import CheckError
 from truewheel.files import replacing_folder
 from truewheel.kept.entry import is_kept, keep
+from truewheel.locks import locked
 from truewheel.machine import index
+from truewheel.scratch import SCRATCH
 from truewheel.wheel.archive import WheelFile
 from truewheel.wheel.takeover import explain_takeover
 
@@ -80,8 +79,7 @@ def open_environment(
         InstallError: pip refuses it on this machine.
         CheckError: no environment can be made.
     """
-    folder = Path(tempfile.mkdtemp(prefix="truewheel-smoke-"))
-    try:
+    with SCRATCH.folder("truewheel-smoke") as folder:
         environment = folder / "environment"
         done = process.run([sys.executable, "-m", "venv", "--without-pip", environment], log=log, timeout=120)
         if done.returncode != 0:
@@ -103,8 +101,6 @@ def open_environment(
         scratch = folder / "scratch"
         scratch.mkdir()
         yield Environment(python, site, scratch)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def declared_requirements(wheel: WheelFile) -> list[str]:
@@ -140,7 +136,7 @@ def fetch_wheels(requirements: Sequence[str], what: str = "the wheel's dependenc
     identity = hashlib.sha256("\n".join(requirements).encode()).hexdigest()[:12]
     folder = cache_root() / "dependencies" / f"{version}-{identity}"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.parent / ".lock"):
+    with locked(folder.parent / ".lock", what):
         if is_kept(folder):
             return folder
         with replacing_folder(folder) as beside:

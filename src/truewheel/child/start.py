@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from truewheel import process
 from truewheel.child.environment import Environment
 from truewheel.child.limits import ChildLimits
 from truewheel.child.request import Request
+from truewheel.scratch import SCRATCH
 
 PYTHON_OPTIONS = ("-I", "-S", "-B", "-X", "faulthandler")
 """Isolated, without site-packages and so without .pth files, without bytecode; a fatal signal shows its traceback."""
@@ -87,5 +87,5 @@ def run_together(places: Sequence[Confined], requests: Sequence[Request]) -> lis
 @contextlib.contextmanager
 def scratch_in(environment: Environment) -> Iterator[Path]:
     """Make a folder for one run, of a name that no run before could know and occupy, and delete it afterwards."""
-    with tempfile.TemporaryDirectory(prefix="run-", dir=environment.scratch) as folder:
-        yield Path(folder)
+    with SCRATCH.folder("run", environment.scratch) as folder:
+        yield folder

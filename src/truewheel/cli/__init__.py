@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import signal
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from truewheel import __version__, streams
+from truewheel import __version__, signals, streams
+from truewheel.ends import AGAIN, end_by
 from truewheel.errors import BuildError, CheckError, LoadError, PlanError, StoreError, TruewheelError
 from truewheel.stages import refusal_of
 
@@ -35,13 +33,12 @@ VERBS = {
 _EPILOG = """\
 \b
 Exit codes: 0 success, 1 internal error, 2 usage, recipe, profile or model, 3 plan,
-4 fetch, 5 build, 6 repair, 7 check, 8 wheelhouse, 130 Ctrl-C, 143 SIGTERM.
+4 fetch, 5 build, 6 repair, 7 check, 8 wheelhouse, 129 SIGHUP, 130 Ctrl-C, 131 SIGQUIT,
+143 SIGTERM.
 
 \b
 Shell completion: eval "$(_TRUEWHEEL_COMPLETE=bash_source truewheel)" (or zsh_source, fish_source).
 """
-
-_AGAIN = "run the same command again; what was fetched and compiled is kept"
 
 
 class Verbs(click.Group):
@@ -124,53 +121,26 @@ def cli(context: click.Context) -> None:
 
     `truewheel build` without arguments builds llama-cpp-python for exactly this machine.
     """
+    from truewheel import scratch
+    from truewheel.config.locations import cache_root
+
+    scratch.SCRATCH.keep_journals(cache_root() / "runs")
+    scratch.sweep(cache_root() / "runs")
     if context.invoked_subcommand is None:
         from truewheel.console import Console
 
         Console().data(context.get_help())
 
 
-class EndedError(BaseException):
-    """Somebody sent SIGTERM; as with KeyboardInterrupt, nothing but what cleans up may catch it on its way."""
-
-
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with the code of what happened."""
+    """Run the command line and exit with the code of what happened; of a signal that asks us to end, we die."""
     streams.mend()
-    with _sigterm_raised():
+    with signals.raised():
         try:
             code = run(arguments)
-        except EndedError:
-            from truewheel.console import Console
-
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            Console().error("ended by SIGTERM; nothing half-made was left behind", _AGAIN)
-            code = 128 + signal.SIGTERM
+        except signals.EndedError as ended:
+            end_by(ended.number)
     sys.exit(code)
-
-
-@contextlib.contextmanager
-def _sigterm_raised() -> Iterator[None]:
-    """Raise EndedError where SIGTERM finds us, so that children are ended and folders tidied up as after Ctrl-C.
-
-    Where whoever started us had it ignored, it stays so.
-    """
-    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-
-    def end(*_: object) -> None:
-        # `timeout` sends it twice; a second one must not break off the ending of children. Unlike an ignored signal,
-        # a caught one is as usual again for programs that we start.
-        signal.signal(signal.SIGTERM, lambda *_: None)
-        raise EndedError
-
-    signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        if signal.getsignal(signal.SIGTERM) is end:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -188,7 +158,7 @@ def run(arguments: list[str] | None = None) -> int:
         Console().error(error.message, error.hint)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        Console().error("interrupted; nothing half-made was left behind", _AGAIN)
+        Console().error("interrupted; nothing half-made was left behind", AGAIN)
         return 130
     except ReaderGoneError:
         return 0

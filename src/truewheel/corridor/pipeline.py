@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock, Timeout
-
 from truewheel.build.environment import ignored_variables
 from truewheel.build.product import BuiltWheel
 from truewheel.checks.run import run_checks
@@ -23,6 +21,7 @@ from truewheel.corridor.prepare import Order, Prepared, prepare
 from truewheel.errors import BuildError, CheckError, PlanError, RepairError, StoreError
 from truewheel.examine import runs
 from truewheel.examine.examine import WheelRun, examine
+from truewheel.locks import locked
 from truewheel.models.models import find_model
 from truewheel.pages.terminal import to_lines
 from truewheel.pages.wheel import describe_wheel
@@ -130,20 +129,13 @@ def _announce(ready: Prepared, console: Console) -> None:
 def _exclusive(console: Console) -> Iterator[None]:
     """Let one build at a time use the work folder; say so when another one has it."""
     folder = cache_root()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".build.lock")
+    with contextlib.ExitStack() as stack:
         try:
-            lock.acquire(timeout=0.1)
-        except Timeout:
-            console.say("         another build is running; waiting for it")
-            lock.acquire()
-    except OSError as error:
-        raise BuildError(
-            f"cannot use the cache folder {folder}: {error.strerror or error}",
-            hint="set TRUEWHEEL_CACHE_DIR to a folder that can be written to",
-        ) from error
-    try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(folder / ".build.lock", "another build", console=console))
+        except OSError as error:
+            raise BuildError(
+                f"cannot use the cache folder {folder}: {error.strerror or error}",
+                hint="set TRUEWHEEL_CACHE_DIR to a folder that can be written to",
+            ) from error
         yield
-    finally:
-        lock.release()

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +31,7 @@ from truewheel.examine.child import AnswerLine, ReadRequest
 from truewheel.examine.reading import LibraryFacts, WheelFacts, decode, encode
 from truewheel.kept.record import read_record, write_record
 from truewheel.plan.identity import prover_hash
+from truewheel.scratch import SCRATCH
 from truewheel.wheel.archive import MalformedWheelError, WheelFile, open_wheel
 from truewheel.wheel.container import Fault, hash_stream
 from truewheel.wheel.sources import SourceFacts
@@ -219,7 +219,7 @@ def _ask(
     """Run one child a request, side by side, and auditwheel beside them when asked to; return what they said."""
     jobs = []
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="truewheel-check-")))
+        folder = stack.enter_context(SCRATCH.folder("truewheel-check"))
         for request in requests:
             # An open file of its own for each: those that share one would move each other's place in it.
             descriptor = os.open(f"/proc/self/fd/{stream.fileno()}", os.O_RDONLY | os.O_CLOEXEC)

@@ -13,7 +13,6 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import msgspec
-from filelock import FileLock
 
 from truewheel.config.load import LoadedRecipe
 from truewheel.config.tables import PathSource
@@ -21,6 +20,7 @@ from truewheel.errors import FetchError, LoadError
 from truewheel.files import hash_file, read_file, remove, replacing_folder
 from truewheel.kept.entry import is_kept, keep
 from truewheel.kept.record import refuse_kept
+from truewheel.locks import locked
 from truewheel.machine import index
 from truewheel.plan.make import Changes
 from truewheel.plan.plan import PlannedSource
@@ -117,7 +117,7 @@ def fetch_source(
     folder.mkdir(parents=True, exist_ok=True)
     identity = hashlib.sha256(msgspec.json.encode(source, order="deterministic")).hexdigest()
     tree = folder / f"{source.name}-{source.version}-{identity[:12]}"
-    with FileLock(folder / f".{tree.name}.lock"):
+    with locked(folder / f".{tree.name}.lock", f"the source of {source.name}"):
         if is_kept(tree, always=True):
             return SourceTree(tree, source, fresh=False)
         with replacing_folder(tree) as scratch:

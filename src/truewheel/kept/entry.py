@@ -113,7 +113,7 @@ def growing(folder: Path, *, piecemeal: bool) -> Iterator[None]:
 @contextlib.contextmanager
 def _try_lock(folder: Path) -> Iterator[bool]:
     """Lock a folder if nobody else has it, and yield whether it is locked now."""
-    from filelock import FileLock, Timeout
+    from filelock import FileLock, Timeout  # noqa: TID251 - nobody waits for it
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.with_name(f"{folder.name}.lock"))

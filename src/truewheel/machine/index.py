@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from truewheel import process
 from truewheel.errors import FetchError
 from truewheel.files import replacing_folder
+from truewheel.scratch import SCRATCH
 
 _NETWORK_SIGNS = (
     "NewConnectionError",
@@ -99,17 +99,17 @@ def download_source(name: str, version: str, sha256: str, folder: Path, *, searc
     Raises:
         FetchError: it cannot be had, or has another hash.
     """
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        requirements = Path(scratch) / "requirements.txt"
+    with SCRATCH.folder(".download", folder) as scratch:
+        requirements = scratch / "requirements.txt"
         requirements.write_text(f"{name}=={version} --hash=sha256:{sha256}\n")
         # Build isolation would install the engine's build requirements only to read its name.
         arguments = ["download", "--no-deps", "--no-build-isolation", "--no-binary", ":all:", "--require-hashes"]
         run_pip(
-            [*arguments, "-d", scratch, "-r", str(requirements)],
+            [*arguments, "-d", str(scratch), "-r", str(requirements)],
             what=f"the source of {name} {version}",
             search_path=search_path,
         )
-        found = [path for path in Path(scratch).iterdir() if path.name.endswith((".tar.gz", ".zip"))]
+        found = [path for path in scratch.iterdir() if path.name.endswith((".tar.gz", ".zip"))]
         if len(found) != 1:
             raise FetchError(f"pip left {len(found)} archives for {name} {version} instead of one")
         target = folder / found[0].name
@@ -123,12 +123,12 @@ def download_wheel(name: str, version: str, sha256: str, folder: Path) -> Path:
     Raises:
         FetchError: it cannot be had, or has another hash.
     """
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        requirements = Path(scratch) / "requirements.txt"
+    with SCRATCH.folder(".download", folder) as scratch:
+        requirements = scratch / "requirements.txt"
         requirements.write_text(f"{name}=={version} --hash=sha256:{sha256}\n")
         arguments = ["download", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
-        run_pip([*arguments, "-d", scratch, "-r", str(requirements)], what=f"{name} {version}")
-        found = next(Path(scratch).glob("*.whl"))
+        run_pip([*arguments, "-d", str(scratch), "-r", str(requirements)], what=f"{name} {version}")
+        found = next(scratch.glob("*.whl"))
         target = folder / found.name
         found.replace(target)
     return target
@@ -140,8 +140,9 @@ def install_tool(name: str, version: str, sha256: str, folder: Path) -> None:
     Raises:
         FetchError: it cannot be had, or has another hash.
     """
-    with tempfile.TemporaryDirectory() as scratch, replacing_folder(folder) as target:
-        requirements = Path(scratch) / "requirements.txt"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with SCRATCH.folder("truewheel-pip") as scratch, replacing_folder(folder) as target:
+        requirements = scratch / "requirements.txt"
         requirements.write_text(f"{name}=={version} --hash=sha256:{sha256}\n")
         arguments = ["install", "--no-deps", "--no-compile", "--only-binary", ":all:", "--require-hashes"]
         run_pip([*arguments, "--target", str(target), "-r", str(requirements)], what=f"{name} {version}")

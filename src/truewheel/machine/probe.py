@@ -11,7 +11,6 @@ import shlex
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -32,6 +31,7 @@ from truewheel.files import read_file, remove, write_file
 from truewheel.kept.entry import growing
 from truewheel.kept.record import read_record, write_record
 from truewheel.machine import tools
+from truewheel.scratch import SCRATCH
 from truewheel.targets.targets import zig_target
 
 MINIMUM_VERSIONS = {"clang": "15", "gcc": "10", "zig": "0.14"}
@@ -295,9 +295,9 @@ def _try_now(candidate: Toolchain, host: Host) -> Toolchain:
         return _refuse(
             candidate, f"does not know this CPU: -march=native leaves out {', '.join(sorted(missing))} of {host.level}"
         )
-    with tempfile.TemporaryDirectory() as scratch:
-        reason = _compile_and_run(candidate, Path(scratch), ["-march=native"])
-        note = _find_note(candidate, Path(scratch))
+    with SCRATCH.folder("truewheel-probe") as scratch:
+        reason = _compile_and_run(candidate, scratch, ["-march=native"])
+        note = _find_note(candidate, scratch)
     if reason:
         return _refuse(candidate, reason)
     return msgspec.structs.replace(
@@ -312,9 +312,9 @@ def _try_now(candidate: Toolchain, host: Host) -> Toolchain:
 def _try_portable(candidate: Toolchain) -> Toolchain:
     if Version(candidate.version) < Version(MINIMUM_VERSIONS[candidate.kind]):
         return _refuse(candidate, f"too old: {MINIMUM_VERSIONS[candidate.kind]} or newer is needed")
-    with tempfile.TemporaryDirectory() as scratch:
-        reason = _compile_and_run(candidate, Path(scratch), [])
-        note = _find_note(candidate, Path(scratch))
+    with SCRATCH.folder("truewheel-probe") as scratch:
+        reason = _compile_and_run(candidate, scratch, [])
+        note = _find_note(candidate, scratch)
     return _refuse(candidate, reason) if reason else msgspec.structs.replace(candidate, isa_note=note)
 
 

@@ -19,6 +19,7 @@ from truewheel.config.locations import cache_root
 from truewheel.decoding import load_table
 from truewheel.errors import FetchError
 from truewheel.kept.entry import is_kept, is_sealed, keep
+from truewheel.locks import locked
 from truewheel.machine import index
 
 Say = Callable[[str], None]
@@ -127,11 +128,9 @@ _looked_at: set[Path] = set()
 
 
 def _obtain(name: str, folder: Path, say: Say) -> None:
-    from filelock import FileLock
-
     pin = tool_pins()[name]
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.parent / ".lock"):
+    with locked(folder.parent / ".lock", name):
         if is_kept(folder):
             return
         say(f"         fetching {name} {pin.version} ({pin.mebibytes} MiB) from the package index")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from truewheel.child.environment import Environment, fetch_wheels, fresh_environ
 from truewheel.child.measure import Runner
 from truewheel.config.presets import Settings
 from truewheel.measure.subjects import Asked, find_site
+from truewheel.scratch import SCRATCH
 from truewheel.wheel.archive import read_wheel
 
 
@@ -45,7 +45,7 @@ def open_subject(asked: Asked, settings: Settings) -> Iterator[Installed]:
         wheel = size = 0
         if asked.kind == "environment":
             assert asked.place is not None
-            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="truewheel-bench-")))
+            scratch = stack.enter_context(SCRATCH.folder("truewheel-bench"))
             environment = Environment(asked.place / "bin" / "python", find_site(asked.place), scratch)
         elif asked.kind == "wheel":
             assert asked.place is not None

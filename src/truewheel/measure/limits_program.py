@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from importlib import resources
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from truewheel.errors import BuildError
 from truewheel.files import sync
 from truewheel.kept.entry import is_kept, keep
 from truewheel.machine.probe import Toolchain, find_toolchain, first_error
+from truewheel.scratch import SCRATCH
 
 OPTIONAL = ("WITHOUT_AMX", "WITHOUT_AVX_VNNI")
 """What leaves out of the program those kernels that some compilers are too old for."""
@@ -62,8 +62,7 @@ def build_program(toolchain: Toolchain, folder: Path, console: Console) -> Path:
         return program
     console.say(f"         compiling the kernels with {toolchain.kind} {toolchain.version}")
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".limits-", dir=folder) as scratch:
-        work = Path(scratch)
+    with SCRATCH.folder(".limits", folder) as work:
         (work / "limits.c").write_bytes(source)
         done = _compile(toolchain, work, [])
         if done.returncode != 0:

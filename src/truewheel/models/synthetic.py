@@ -78,7 +78,7 @@ def write_synthetic(path: Path, name: SyntheticName, on_progress: Progress | Non
     """Write a synthetic model atomically, a chunk at a time.
 
     Args:
-        path: the file; what another run left beside it is overwritten, so only one may write at a time.
+        path: the file.
         name: which model.
         on_progress: is told the bytes of tensors that are written, and their sum.
 
@@ -87,7 +87,7 @@ def write_synthetic(path: Path, name: SyntheticName, on_progress: Progress | Non
     """
     _check_room(path.parent, tensor_bytes(name.shape, name.quantization) + _TOKEN_BYTES * name.shape.vocabulary)
     try:
-        with replacing(path, locked=True) as beside:
+        with replacing(path) as beside:
             _write_header(beside, name)
             with beside.open("ab") as stream:
                 _write_tensors(stream, name, on_progress or (lambda _done, _total: None))

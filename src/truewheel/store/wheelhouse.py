@@ -18,6 +18,8 @@ from truewheel.errors import StoreError
 from truewheel.files import hash_file, replacing, write_file
 from truewheel.kept.hashes import hash_files
 from truewheel.kept.sealed import is_sealed_json
+from truewheel.locks import locked
+from truewheel.scratch import SCRATCH
 
 if TYPE_CHECKING:
     from truewheel.report import Report
@@ -72,10 +74,8 @@ class Wheelhouse:
         Raises:
             StoreError: it cannot be written to.
         """
-        with self._guard(), self._locked():
-            probe = self.root / f".probe.{os.getpid()}"
+        with self._guard(), self._locked(), SCRATCH.beside(self.root / "probe") as probe:
             probe.write_bytes(b"x")
-            probe.unlink()
 
     def find(
         self, digest: str, proof: str, model: str, *, emulated: bool = False, provable: bool = True
@@ -177,10 +177,8 @@ class Wheelhouse:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        from filelock import FileLock
-
         self.root.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.root / ".lock", timeout=_LOCK_SECONDS):
+        with locked(self.root / ".lock", "the wheelhouse", timeout=_LOCK_SECONDS):
             yield
 
 

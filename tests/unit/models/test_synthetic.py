@@ -234,8 +234,7 @@ def test_the_file_is_named_after_what_it_is():
     assert file_name(SyntheticName("small", SHAPE, "q4_0")) == f"small-q4_0-{synthetic.REVISION}.gguf"
 
 
-def test_nothing_is_left_beside_and_what_an_earlier_run_left_is_gone(tmp_path):
-    (tmp_path / ".a.gguf.part").write_bytes(bytes(10 << 20))
+def test_nothing_is_left_beside(tmp_path):
     write(tmp_path / "a.gguf")
     assert [path.name for path in tmp_path.iterdir()] == ["a.gguf"]
     assert (tmp_path / "a.gguf").stat().st_size < 10 << 20
