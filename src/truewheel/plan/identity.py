@@ -13,8 +13,8 @@ WRITERS = (
     "decoding.py", "files.py", "kept/entry.py", "kept/parts.py", "kept/record.py", "process.py", "carried/",
     "cpu/", "config/dialects", "targets/", "plan/", "fetch/", "build/", "repair/",
     "corridor/obtain.py", "machine/index.py", "machine/probe", "machine/rust.py", "machine/tools.", "binary/rename.py",
-    "wheel/archive.py", "wheel/container.py", "wheel/identity.py", "wheel/name.py", "wheel/record.py",
-    "wheel/writer.py",
+    "wheel/archive.py", "wheel/container.py", "wheel/entry_points.py", "wheel/identity.py", "wheel/installed.py",
+    "wheel/name.py", "wheel/record.py", "wheel/told.py", "wheel/writer.py",
 )  # fmt: skip
 """Beginnings of the paths of all that has a part in the bytes of a wheel, beyond what the plan itself says."""
 
