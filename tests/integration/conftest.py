@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from truewheel.config.locations import cache_root
-from truewheel.models.tiny import write_tiny_model
 
+STAND_IN = Path(__file__).with_name("stand_in.py")
+"""Runs the command for engines that do not compute the model that they are given."""
 ENGINE = Path(__file__).parents[1] / "data" / "tiny-engine"
 
 
@@ -33,29 +34,24 @@ def shared_cache(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def stranger(tmp_path_factory) -> Path:
-    """A model of which nothing is known: what a stand-in for an engine answers is not what `tiny` gives."""
-    path = tmp_path_factory.mktemp("models") / "stranger.gguf"
-    write_tiny_model(path)
-    return path
-
-
-@pytest.fixture(scope="session")
-def truewheel_in(shared_cache, stranger):
+def truewheel_in(shared_cache):
     """Return what `truewheel` is in a folder that has a wheelhouse of its own."""
 
     def make(folder: Path):
         def run(
-            *arguments: str, cache: Path = shared_cache, cwd: Path = folder, timeout: float = 600, **variables: str
+            *arguments: str,
+            cache: Path = shared_cache,
+            cwd: Path = folder,
+            timeout: float = 600,
+            known: bool = False,
+            **variables: str,
         ):
-            if arguments[:1] == ("build",) and "--model" not in arguments:
-                arguments = (*arguments, "--model", str(stranger))
             environment = {**os.environ, "TRUEWHEEL_CACHE_DIR": str(cache)}
             environment["TRUEWHEEL_WHEELHOUSE"] = str(folder / "house")
             # zig's own C++ library takes it half a minute to build; it is the same for every test.
             environment["ZIG_GLOBAL_CACHE_DIR"] = str(cache_root() / "zig" / "global")
             return subprocess.run(
-                [sys.executable, "-m", "truewheel", *arguments],
+                [sys.executable, *(["-m", "truewheel"] if known else [str(STAND_IN)]), *arguments],
                 env={**environment, **variables},
                 cwd=cwd,
                 capture_output=True,

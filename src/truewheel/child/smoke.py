@@ -56,6 +56,11 @@ class SmokeRecord(msgspec.Struct, frozen=True, kw_only=True):
         """Return whether every step passed."""
         return not self.code
 
+    @property
+    def compared(self) -> bool:
+        """Return whether what it answered was held against what the model gives."""
+        return bool(self.facts("decode").get("compared"))
+
     def facts(self, step: str) -> dict[str, Any]:
         """Return what a step measured; empty when it did not pass."""
         return next((item.facts for item in self.steps if item.name == step), {})

@@ -22,6 +22,7 @@ from truewheel.locks import locked
 from truewheel.scratch import SCRATCH
 
 if TYPE_CHECKING:
+    from truewheel.child.smoke import SmokeRecord
     from truewheel.report import Report
 
 _LOCK_SECONDS = 60.0
@@ -85,14 +86,15 @@ class Wheelhouse:
         Args:
             digest: of what decides its bytes.
             proof: of what decides what is proven of it.
-            model: the model that it must have answered with; `tiny` asks for no more than any.
+            model: the model that it must have answered with; `tiny` asks for no more than any whose answers were
+                compared with what it gives.
             emulated: whether it must have been run on emulated CPUs, too.
             provable: whether this machine can run it; then one that was never run is not enough.
         """
         for stored in self.list():
             report = stored.report
             smoke = report.smoke
-            answered = smoke is not None and smoke.passed and model in ("tiny", smoke.model)
+            answered = smoke is not None and smoke.passed and _suits(smoke, model)
             answered = answered or (report.verdict == "unproven" and not provable)
             answered = answered and (not emulated or bool(report.emulation))
             same = (report.digest, report.proof) == (digest, proof)
@@ -222,6 +224,10 @@ def _size(path: Path) -> int:
         return path.lstat().st_size
     except OSError:
         return 0
+
+
+def _suits(smoke: SmokeRecord, model: str) -> bool:
+    return model == smoke.model or (model == "tiny" and smoke.compared)
 
 
 def _has(path: Path, sha256: str) -> bool:

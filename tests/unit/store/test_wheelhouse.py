@@ -167,12 +167,20 @@ def test_a_wheel_that_answered_with_tiny_is_not_found_for_another_model(house, w
     assert house.find(report.digest, report.proof, "smollm2") is None
 
 
-def test_a_wheel_that_answered_with_a_real_model_is_found_for_tiny_too(house, wheel):
+@pytest.mark.parametrize(
+    ("name", "compared", "found"), [("tiny", 0, True), ("smollm2", 8, True), ("smollm2", 0, False)]
+)
+def test_a_wheel_whose_answers_were_compared_is_found_for_tiny_too(house, wheel, name, compared, found):
     report = report_of(wheel)
-    report = msgspec.structs.replace(report, smoke=msgspec.structs.replace(report.smoke, model="smollm2"))
+    steps = tuple(
+        msgspec.structs.replace(step, facts={**step.facts, "compared": compared}) if step.name == "decode" else step
+        for step in report.smoke.steps
+    )
+    report = msgspec.structs.replace(report, smoke=msgspec.structs.replace(report.smoke, model=name, steps=steps))
     house.add(wheel, report)
-    assert house.find(report.digest, report.proof, "smollm2")
-    assert house.find(report.digest, report.proof, "tiny")
+    assert house.find(report.digest, report.proof, name)
+    assert bool(house.find(report.digest, report.proof, "tiny")) == found
+    assert house.find(report.digest, report.proof, "other") is None
 
 
 def test_a_wheel_that_was_never_run_is_not_found(house, wheel):
