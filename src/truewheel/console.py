@@ -1,4 +1,4 @@
-"""The only writer to the terminal: data to stdout, talk to stderr."""
+"""The only writer to the terminal: data to stdout, talk to stderr; every line is made harmless here."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, TextIO
 
 from truewheel import streams
 from truewheel.errors import StoreError
-from truewheel.text import time_words
+from truewheel.text import clean, cut, json_of, line_of, time_words
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+
+_LONGEST = 4000
+"""Letters of a line of talk, so that no name floods the terminal."""
 
 
 class ReaderGoneError(Exception):
@@ -45,16 +49,16 @@ class Steps:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
             self._progress = Progress(
-                TextColumn("  {task.description}"),
+                TextColumn("  {task.description}", markup=False),
                 BarColumn(bar_width=30),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
-                TextColumn("{task.fields[detail]}", style="dim"),
+                TextColumn("{task.fields[detail]}", style="dim", markup=False),
                 console=RichConsole(file=self._console.talk_stream),
                 transient=True,
             )
             self._progress.start()
-            self._task = self._progress.add_task(self._title, total=None, detail="")
+            self._task = self._progress.add_task(clean(self._title), total=None, detail="")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -65,7 +69,7 @@ class Steps:
         """Show that `done` of `total` units are finished, and how long the others take."""
         left = "" if seconds is None else f", about {time_words(seconds)} left"
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=done, total=total, detail=f"{detail[-40:]}{left}")
+            self._progress.update(self._task, completed=done, total=total, detail=f"{clean(detail[-40:])}{left}")
             return
         now = time.monotonic()
         if now - self._last_line >= self._LINE_EVERY_SECONDS or done == total:
@@ -90,19 +94,21 @@ class Console:
         self._paints = sys.stdout.isatty() and environment.get("TERM") != "dumb" and "NO_COLOR" not in environment
         self.animated = terminal and not quiet and "CI" not in environment
         self._folds = environment.get("GITHUB_ACTIONS") == "true"
+        self._styles: set[str] = set()
 
     def style(self, text: str, code: str) -> str:
         """Wrap text in an ANSI style when the terminal takes colour."""
-        return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
+        return self._wrap(text, code) if self._colour else text
 
     def paint(self, text: str, code: str) -> str:
         """Wrap text of the data in an ANSI style when stdout is a terminal that takes colour."""
-        return f"\x1b[{code}m{text}\x1b[0m" if self._paints else text
+        return self._wrap(text, code) if self._paints else text
 
-    def say(self, text: str = "") -> None:
-        """Write one line of talk."""
+    def say(self, *lines: str) -> None:
+        """Write lines of talk, each of which stays one; an empty one when there is none."""
         if not self.quiet:
-            self._write(text)
+            for line in lines or ("",):
+                self._write(line)
 
     def warn(self, text: str) -> None:
         """Write a warning; it is shown even when quiet."""
@@ -112,25 +118,33 @@ class Console:
         """Write an error, and after an empty line the hint."""
         self._write(f"{self.style('error:', '1;31')} {text}")
         if hint:
-            self._write(f"\n{self.style('hint:', '1;36')} {hint}")
+            self._write("")
+            self._write(f"{self.style('hint:', '1;36')} {hint}")
 
-    def data(self, text: str) -> None:
-        """Write data to stdout.
+    def data(self, *lines: str) -> None:
+        """Write lines of data to stdout, each of which stays one.
 
         Raises:
             ReaderGoneError: whoever read it has gone.
             StoreError: it cannot be written.
         """
-        try:
-            streams.write(sys.stdout, text if text.endswith("\n") else text + "\n")
-        except OSError as error:
-            raise (ReaderGoneError() if error.errno == errno.EPIPE else unwritten(error)) from error
+        self._print("".join(f"{line_of(line, self._styles)}\n" for line in lines))
+
+    def json(self, text: str) -> None:
+        """Write JSON to stdout.
+
+        Raises:
+            ReaderGoneError: whoever read it has gone.
+            StoreError: it cannot be written.
+        """
+        self._print(json_of(text))
 
     @contextlib.contextmanager
     def stage(self, name: str, what: str) -> Iterator[None]:
         """Frame one stage: its name before, its wall time behind it; folded on CI."""
         if self._folds and not self.quiet:
-            self._write(f"::group::{name}: {what}")
+            # A percent sign begins the number of a letter there.
+            self._command(f"::group::{name}: {line_of(what).replace('%', '%25')}")
         else:
             self.say(f"{self.style(f'{name:>7}', '1;32')}  {what}")
         start = time.monotonic()
@@ -138,17 +152,31 @@ class Console:
             yield
         finally:
             if self._folds and not self.quiet:
-                self._write("::endgroup::")
+                self._command("::endgroup::")
         self.say(self.style(f"{'':>7}  {name} took {time.monotonic() - start:.1f} s", "2"))
 
     def steps(self, title: str) -> Steps:
         """Return a progress display; use it as a context manager."""
         return Steps(self, title)
 
+    def _wrap(self, text: str, code: str) -> str:
+        self._styles |= {code, "0"}
+        return f"\x1b[{code}m{line_of(text)}\x1b[0m"
+
     def _write(self, text: str) -> None:
+        self._command(line_of(text if len(text) <= _LONGEST else cut(clean(text), _LONGEST), self._styles))
+
+    def _command(self, line: str) -> None:
+        """Write a line as it is, which may be a command to whoever reads the log."""
         # Nobody listens: that is no reason to leave the work undone.
         with contextlib.suppress(OSError):
-            streams.write(self.talk_stream, text + "\n")
+            streams.write(self.talk_stream, line + "\n")
+
+    def _print(self, text: str) -> None:
+        try:
+            streams.write(sys.stdout, text)
+        except OSError as error:
+            raise (ReaderGoneError() if error.errno == errno.EPIPE else unwritten(error)) from error
 
 
 def unwritten(error: OSError) -> StoreError:

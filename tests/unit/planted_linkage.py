@@ -85,6 +85,7 @@ PLANTED_LINKAGE: dict[str, Callable[[], Facts]] = {
     "HARD-BIND-NOW": lambda: library(relro="partial"),
     "HARD-CANARY": lambda: _code(canaries=0),
     "HARD-FORTIFY": lambda: library(unfortified=("memcpy", "printf")),
-    "HARD-CET": lambda: library(ibt=False),
+    "HARD-CET": lambda: library(shstk=False),
+    "HARD-CANNOT": lambda: make_facts(libraries={LIBRARY: make_elf(rust=True)}, code={LIBRARY: make_code(canaries=0)}),
 }
 """Facts by the code that they must give."""

@@ -30,12 +30,11 @@ def on_terminal(monkeypatch):
 def test_data_goes_to_stdout_and_talk_to_stderr(capsys):
     console = Console(environ={})
     console.data("data")
-    console.data("line\n")
     console.say("talk")
     console.warn("careful")
     console.error("wrong", "do it right")
     captured = capsys.readouterr()
-    assert captured.out == "data\nline\n"
+    assert captured.out == "data\n"
     assert captured.err == "talk\nwarning: careful\nerror: wrong\n\nhint: do it right\n"
 
 

@@ -21,6 +21,7 @@ _MASK_BYTES = 4
 _WIDE_AND_LITTLE = b"\2\1"
 _PF_X, _PF_W = 1, 2
 _ET_REL = 1
+_CXX = ("libstdc++.", "libc++.")
 _DF_TEXTREL, _DF_BIND_NOW, _DF_1_NOW = 4, 8, 1
 _STB_WEAK, _STT_FUNC, _STT_OBJECT, _STT_TLS, _STT_IFUNC = 2, 2, 1, 6, 10
 _MAX_SYMBOLS, _SYMBOLS_A_NEED = 600_000, 600
@@ -96,6 +97,7 @@ class ElfFacts(msgspec.Struct, frozen=True, kw_only=True):
         python_modules: modules that its code imports by name, as far as they are looked for.
         loads: what kind of file it is, and whether its segments can be mapped.
         init: names of the functions by which Python could make an extension module of it.
+        rust: whether it holds code of Rust's standard library, and asks for no library of C++.
     """
 
     machine: str
@@ -125,6 +127,7 @@ class ElfFacts(msgspec.Struct, frozen=True, kw_only=True):
     python_modules: tuple[str, ...] = ()
     init: tuple[str, ...] = ()
     loads: LoadFacts = LoadFacts()
+    rust: bool = False
 
 
 def read_elf(data: bytes) -> ElfFacts:
@@ -189,6 +192,7 @@ def _facts(image: ElfImage) -> ElfFacts:
         python_modules=("_cffi_backend",) if b"\0_cffi_backend\0" in image.data else (),
         loads=read_loads(image.data),
         init=_inits(image, symbols),
+        rust=b"/rustc/" in image.data and not any(name.startswith(_CXX) for name in needed),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from truewheel import process
 from truewheel.build.product import process_reason
+from truewheel.config.hardening import hardening
 from truewheel.errors import BuildError
 from truewheel.files import read_file
 from truewheel.machine.probe import Toolchain
@@ -41,6 +42,7 @@ def build_probe(toolchain: Toolchain, code: Code, work: Path, environment: dict[
     (work / "cpuid.c").write_bytes(resources.files("truewheel.carried").joinpath(probe.source).read_bytes())
     march = probe.march.get(toolchain.kind, probe.march["any"])
     flags = ["-shared", "-fPIC", "-O2", f"-march={march}", "-nostdlib", "-s", "-Wl,--build-id=none"]
+    flags += [*hardening().bare, *hardening().link_flags(toolchain.kind)]
     command = [toolchain.cc, *flags, "cpuid.c", "-o", "cpuid.so"]
     _compile(command, "the CPUID helper cannot be compiled", work, environment, log)
     return read_file(work / "cpuid.so")

@@ -93,7 +93,7 @@ def choose(features, forced=""):
     """
     level = level_of(features)
     missing = {}
-    for name, file, _, wanted in TABLE["backends"]:
+    for name, file, wanted in TABLE["backends"]:
         lacks = missing[name] = lacking(wanted, features)
         if forced and name == forced:
             if lacks:
@@ -120,11 +120,31 @@ def choose(features, forced=""):
 
 
 def _instead(features):
-    fit = [name for name, _, _, wanted in TABLE["backends"] if not lacking(wanted, features)]
+    fit = [name for name, _, wanted in TABLE["backends"] if not lacking(wanted, features)]
     return "choose one of %s, or unset it" % ", ".join(fit) if fit else "unset it"
 
 
-def _open(path, *functions):
+def _check_file(root, name):
+    """Return the path of a file of this wheel, and refuse another one before it is mapped.
+
+    What lies beyond the end of a cut library is mapped all the same, and whoever touches it ends Python by SIGBUS.
+    """
+    path = os.path.join(root, *name.split("/"))
+    size, digest = next(row[1:] for row in TABLE["files"] if row[0] == name)
+    try:
+        same = os.path.getsize(path) == size
+        if same and digest:
+            with open(path, "rb") as stream:
+                same = hashlib.sha256(stream.read()).hexdigest() == digest
+    except OSError as error:
+        raise ImportError("%s cannot be read (%s): install the wheel again" % (path, error.strerror)) from None
+    if not same:
+        raise ImportError("%s is not the file that came with this wheel: install the wheel again" % path)
+    return path
+
+
+def _open(root, name, *functions):
+    path = _check_file(root, name)
     try:
         library = ctypes.CDLL(path)
         for function in functions:
@@ -134,8 +154,8 @@ def _open(path, *functions):
     return library
 
 
-def _read_cpu(folder):
-    library = _open(os.path.join(folder, "_truewheel_cpuid.so"), "truewheel_cpuid", "truewheel_xcr0")
+def _read_cpu(root):
+    library = _open(root, TABLE["helper"], "truewheel_cpuid", "truewheel_xcr0")
     library.truewheel_cpuid.restype = None
     library.truewheel_xcr0.restype = ctypes.c_uint64
 
@@ -149,18 +169,9 @@ def _read_cpu(folder):
 
 def _load(root, chosen):
     """Load the chosen backend's file into the engine, from its own folder and only if it is the file of this wheel."""
-    path = os.path.join(root, *chosen.library.split("/"))
-    digest = next(row[2] for row in TABLE["backends"] if row[0] == chosen.name)
-    try:
-        with open(path, "rb") as stream:
-            content = stream.read()
-    except OSError as error:
-        reason = "the backend %s cannot be read (%s): install the wheel again" % (path, error.strerror)
-        raise ImportError(reason) from None
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise ImportError("%s is not the file that came with this wheel: install the wheel again" % path)
+    path = _check_file(root, chosen.library)
     said = []
-    loader = _open(os.path.join(root, *TABLE["loader"].split("/")), "ggml_log_set", "ggml_backend_load")
+    loader = _open(root, TABLE["loader"], "ggml_log_set", "ggml_backend_load")
     listen = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(
         lambda _level, text, _data: said.append((text or b"").decode("utf-8", "replace").strip())
     )
@@ -179,13 +190,18 @@ def _load(root, chosen):
 
 
 def _start():
-    folder = os.path.dirname(os.path.abspath(__file__))
-    features = _read_cpu(folder)
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    features = _read_cpu(root)
     sentence = refusal(features)
     if sentence:
         raise ImportError(sentence)
     chosen = choose(features, os.environ.get(VARIABLE, ""))
-    return _load(os.path.dirname(folder), chosen) if chosen.library else chosen
+    # The engine and the system's loader open these; of the other backends none is touched.
+    others = {row[1] for row in TABLE["backends"]}
+    for name, _, _ in TABLE["files"]:
+        if name not in others:
+            _check_file(root, name)
+    return _load(root, chosen) if chosen.library else chosen
 
 
 def backend():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from truewheel.binary.elf import ElfFacts
 from truewheel.checks.finding import Finding
+from truewheel.config.hardening import hardening
 from truewheel.examine.facts import Facts
 
 CODES = {
@@ -26,12 +27,15 @@ CODES = {
     "HARD-CANARY": "No function of a library checks whether the stack was overrun before it returns.",
     "HARD-FORTIFY": "The C library's functions are called, and never with the checks of buffers and formats that it "
     "offers.",
-    "HARD-CET": "The code is not marked for indirect-branch tracking and shadow stacks.",
+    "HARD-CET": "The code is not marked for shadow stacks.",
+    "HARD-CANNOT": "A protection is missing that the wheel's compiler or its language cannot give; the message says "
+    "why.",
 }
 """What each code means."""
 
 _SHOWN = 3
 _MANY = 50
+_RUST = "stable Rust has no stack protector; safe Rust checks each index"
 _ALWAYS = frozenset(
     ("dprintf", "fprintf", "longjmp", "printf", "snprintf", "sprintf", "syslog", "vfprintf", "vsnprintf", "vsprintf")
 )
@@ -76,43 +80,83 @@ def _faults(path: str, elf: ElfFacts, facts: Facts) -> Iterator[Finding]:
             yield Finding(code=name, where=path, message=message, hint=hint)
 
 
+class _Lack(NamedTuple):
+    """What several libraries of a wheel are without.
+
+    Attributes:
+        code: which finding it is.
+        paths: the libraries.
+        looked: how many were looked at.
+        what: says it, after their number.
+        hint: what to do.
+        share: how much of the whole wheel has it.
+        reason: why it cannot be had; empty where it can.
+    """
+
+    code: str
+    paths: list[str]
+    looked: int
+    what: str
+    hint: str
+    share: str = ""
+    reason: str = ""
+
+
 def _missing(facts: Facts) -> Iterator[Finding]:
     """Yield one finding a kind for the whole wheel: these are many, and alike."""
-    libraries = facts.libraries
-    tell = functools.partial(_sum_up, facts)
-    without = [path for path, elf in libraries.items() if elf.relro == "none"]
-    yield from tell("HARD-RELRO", without, len(libraries), "leave that table writable", "link with -z relro")
-    late = [path for path, elf in libraries.items() if elf.relro == "partial"]
-    yield from tell("HARD-BIND-NOW", late, len(libraries), "look functions up at the first call", "link with -z now")
+    cannot = hardening().of(facts.declared.compiler).cannot if facts.declared else {}
+    where = facts.wheel.path.name
+    for lack in (*_links(facts), *_canaries(facts), *_shadows(facts), *_twins(facts)):
+        message = f"{len(lack.paths)} of {lack.looked} libraries {lack.what}, the first is {', '.join(lack.paths[:1])}"
+        reason = lack.reason or cannot.get(lack.code, "")
+        if lack.paths and reason:
+            told = f"{lack.code}: {message}; {reason}"
+            yield Finding(code="HARD-CANNOT", where=where, message=told, hint="nothing; it is told so that it is known")
+        elif lack.paths:
+            yield Finding(code=lack.code, where=where, message=f"{message}{lack.share}", hint=lack.hint)
 
+
+def _links(facts: Facts) -> Iterator[_Lack]:
+    libraries = facts.libraries
+    without = [path for path, elf in libraries.items() if elf.relro == "none"]
+    yield _Lack("HARD-RELRO", without, len(libraries), "leave that table writable", "link with -z relro")
+    late = [path for path, elf in libraries.items() if elf.relro == "partial"]
+    yield _Lack("HARD-BIND-NOW", late, len(libraries), "look functions up at the first call", "link with -z now")
+
+
+def _canaries(facts: Facts) -> Iterator[_Lack]:
     # Other machines have other means, and their code was not read.
+    libraries = facts.libraries
     codes = {path: code for path, code in facts.code.items() if path in libraries and _is_x86_64(libraries[path])}
-    functions = sum(code.functions for code in codes.values())
     # A small library may have no function with an array, and only those get a check.
     bare = [path for path, code in codes.items() if not code.canaries and code.functions >= _MANY]
+    what = "have no function that checks the stack"
+    rust = [path for path in bare if libraries[path].rust]
+    yield _Lack("HARD-CANARY", rust, len(codes), what, "", reason=_RUST)
+    functions = sum(code.functions for code in codes.values())
     share = _share(sum(code.canaries for code in codes.values()), functions, "functions do")
-    hint = "compile with -fstack-protector-strong; safe Rust does without"
-    yield from tell("HARD-CANARY", bare, len(codes), "have no function that checks the stack", hint, share)
-    marks = {path: elf.ibt and elf.shstk for path, elf in libraries.items() if _is_x86_64(elf)}
-    unmarked = [path for path, marked in marks.items() if not marked]
-    share = _share(sum(code.endbr for code in codes.values()), functions, "functions begin with endbr64")
-    yield from tell("HARD-CET", unmarked, len(marks), "are not marked", "compile with -fcf-protection", share)
+    others = [path for path in bare if path not in rust]
+    yield _Lack("HARD-CANARY", others, len(codes), what, "compile with -fstack-protector-strong", share)
 
+
+def _shadows(facts: Facts) -> Iterator[_Lack]:
+    marks = {path: elf.shstk for path, elf in facts.libraries.items() if _is_x86_64(elf)}
+    unmarked = [path for path, marked in marks.items() if not marked]
+    codes = [code for path, code in facts.code.items() if path in marks]
+    functions = sum(code.functions for code in codes)
+    share = _share(sum(code.endbr for code in codes), functions, "functions begin with endbr64")
+    hint = "compile with -fcf-protection, and link with -z shstk where the start files are not marked"
+    yield _Lack("HARD-CET", unmarked, len(marks), "are not marked", hint, share)
+
+
+def _twins(facts: Facts) -> Iterator[_Lack]:
+    libraries = facts.libraries
     plain = [path for path, elf in libraries.items() if not elf.fortified and not _ALWAYS.isdisjoint(elf.unfortified)]
     checked = sum(len(elf.fortified) for elf in libraries.values())
     unchecked = sum(len(elf.unfortified) for elf in libraries.values())
     share = _share(checked, checked + unchecked, "such functions are called with it")
-    hint = "compile with -O2 -D_FORTIFY_SOURCE=3"
-    yield from tell("HARD-FORTIFY", plain, len(libraries), "call no function with its check", hint, share)
-
-
-def _sum_up(
-    facts: Facts, code: str, paths: list[str], count: int, what: str, hint: str, share: str = ""
-) -> Iterator[Finding]:
-    """Yield one finding about several libraries of a wheel, if there are any."""
-    if paths:
-        message = f"{len(paths)} of {count} libraries {what}, the first is {paths[0]}{share}"
-        yield Finding(code=code, where=facts.wheel.path.name, message=message, hint=hint)
+    what, hint = "call no function with its check", "compile with -O2 -D_FORTIFY_SOURCE=3"
+    yield _Lack("HARD-FORTIFY", plain, len(libraries), what, hint, share)
 
 
 def _is_x86_64(elf: ElfFacts) -> bool:

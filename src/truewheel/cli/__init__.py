@@ -129,7 +129,7 @@ def cli(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         from truewheel.console import Console
 
-        Console().data(context.get_help())
+        Console().data(*context.get_help().split("\n"))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -86,7 +86,7 @@ def command(
     output.write(console, built, lambda: describe_wheel(report))
     if output.on_stdout:
         return 0
-    console.say("\n".join(to_lines(describe_wheel(report, "brief"), paint=console.style)))
+    console.say(*to_lines(describe_wheel(report, "brief"), paint=console.style))
     if not outcome.fresh:
         console.say("  it was built before; nothing was to be done")
     console.say()
@@ -116,7 +116,7 @@ def _build_every(order: Order, house: Wheelhouse, console: Console, output: Outp
     comparison = compare_results(order, results, console)
     series = BuiltSeries(wheels=tuple(wheels), comparison=comparison)
     output.write(console, series, lambda: describe_series(series))
-    console.say("\n".join(to_lines(describe_series(series, brief=True), paint=console.style)))
+    console.say(*to_lines(describe_series(series, brief=True), paint=console.style))
     failed = [result.error for result in results if result.error is not None]
     if failed:
         return failed[0].exit_code

@@ -87,7 +87,7 @@ def command(
     output.write(console, data, lambda: describe_wheels(reports))
     if not output.on_stdout:
         one = describe_wheel(reports[0], "verbose" if verbose else "brief") if len(wheels) == 1 else None
-        console.data("\n".join(to_lines(one or Document("", (summarize_wheels(reports),)), paint=console.paint)))
+        console.data(*to_lines(one or Document("", (summarize_wheels(reports),)), paint=console.paint))
     return 0 if not failed and all(report.sound for report in reports) else CheckError.exit_code
 
 

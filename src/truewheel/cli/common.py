@@ -62,7 +62,7 @@ class Output(NamedTuple):
 
             text = to_markdown(describe())
             if self.markdown == _STDOUT:
-                console.data(text)
+                console.data(*text.removesuffix("\n").split("\n"))
             else:
                 write_text(Path(self.markdown), text)
         if self.html is not None:
@@ -84,7 +84,7 @@ class Output(NamedTuple):
         if not self.on_stdout:
             from truewheel.pages.terminal import NARROW, to_lines
 
-            console.data("\n".join(to_lines(describe(), width or NARROW, console.paint)))
+            console.data(*to_lines(describe(), width or NARROW, console.paint))
 
 
 def account_options(function: _F) -> _F:
@@ -183,7 +183,7 @@ def _show(path: Any) -> str:
 
 def print_json(console: Console, value: object) -> None:
     """Print a value as indented JSON on stdout."""
-    console.data(json_text(value))
+    console.json(json_text(value))
 
 
 def write_text(path: Path, text: str) -> None:

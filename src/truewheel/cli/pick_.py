@@ -47,7 +47,7 @@ def command(paths: tuple[Path, ...], engine: str, python: str, output: Output) -
     picks = [_add_commands(choice, python) for choice in choices]
     about = f"{target.python} on {target.host.model}, {target.host.level}, {target.host.libc}"
     document = describe_picks(picks, about)
-    console.say("\n".join(to_lines(document, NARROW, console.style)))
+    console.say(*to_lines(document, NARROW, console.style))
     output.write(console, picks, lambda: document)
     picked = [choice.best for choice in choices if choice.best is not None]
     if not picked:
@@ -57,7 +57,7 @@ def command(paths: tuple[Path, ...], engine: str, python: str, output: Output) -
             f"{what} {nearest.name}: {nearest.reason}", hint="`truewheel build` makes one for this machine"
         )
     if not output.on_stdout:
-        console.data("\n".join(str(best.path) for best in picked))
+        console.data(*(str(best.path) for best in picked))
 
 
 def _install_commands(path: Path, python: str) -> tuple[str, str]:

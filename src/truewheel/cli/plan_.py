@@ -35,7 +35,7 @@ def command(engine: str, profile: str, toolchain: str | None, as_json: bool) -> 
         return
     for tried in ready.passed_over:
         console.say(f"passed over {tried.kind} {tried.version}: {tried.refusal}")
-    console.data("\n".join(_lines(ready.plan.to_dict())))
+    console.data(*_lines(ready.plan.to_dict()))
 
 
 def _lines(table: dict[str, object], indent: str = "") -> list[str]:

@@ -37,7 +37,7 @@ def command(wheel: Path, model: str, output: Output) -> int:
     report = smoke_wheel(wheel, model, console)
     output.write(console, report, lambda: describe_wheel(report))
     if not output.on_stdout:
-        console.data("\n".join(to_lines(describe_wheel(report, "brief"), paint=console.paint)))
+        console.data(*to_lines(describe_wheel(report, "brief"), paint=console.paint))
     if not report.passed and report.smoke is not None and not output.as_json:
         for line in report.smoke.output.splitlines():
             console.say(f"  | {line}")

@@ -150,13 +150,18 @@ def _find_marks(data: bytes, where: list[tuple[int, int]], needles: dict[str, tu
     return tuple(sorted(rule for rule, wanted in needles.items() if found.issuperset(wanted)))
 
 
+def prepare() -> None:
+    """Import all that reading needs, while files can be opened."""
+    for name in _PRELOADED:
+        importlib.import_module(name)
+    code_table()
+
+
 def main() -> None:
     """Lock down, read the request, write the answers."""
     data = sys.stdin.buffer.read()
     request: ReadRequest = decode(data, ReadRequest)
-    for name in _PRELOADED:
-        importlib.import_module(name)
-    code_table()
+    prepare()
     stream = os.fdopen(request.descriptor, "rb")
     lockdown.limit(request.cpu_seconds, request.memory_bytes, request.answer_bytes)  # type: ignore[no-untyped-call]
     reason: str = lockdown.confine()  # type: ignore[no-untyped-call]

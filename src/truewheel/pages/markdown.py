@@ -24,6 +24,8 @@ from truewheel.text import clean
 _MARKUP = re.compile(r"([\\`*~$\[\]|]|(?<![^\W_])_|_(?![^\W_]))")
 """An underscore between letters or figures is no markup, and names are full of them."""
 _FENCE = re.compile(r"`+")
+_OPENING = re.compile(r"\A[ ]*(?:(?P<digits>[0-9]+)(?=[.)])|(?=[-+=#>:]))")
+"""What begins a heading, a list or a rule where it begins a block."""
 
 
 def to_markdown(document: Document) -> str:
@@ -65,11 +67,11 @@ def _block(block: Block, level: int) -> Iterator[str]:
         tag = f" ({escape(block.tag)})" if block.tag else ""
         yield from ("", f"{'#' * level} {escape(block.title)}{tag}", *inner) if inner else ()
     elif isinstance(block, Paragraph):
-        yield from ("", _inline(block.text))
+        yield from ("", _opening(_inline(block.text)))
     elif isinstance(block, Fields):
-        yield from ("", *(f"- {escape(label)}: {_inline(text)}" for label, text in block.rows))
+        yield from ("", *(f"- {_opening(escape(label))}: {_inline(text)}" for label, text in block.rows))
     elif isinstance(block, Items):
-        yield from ("", *(f"- {_inline(item)}" for item in block.items))
+        yield from ("", *(f"- {_opening(_inline(item))}" for item in block.items))
     elif isinstance(block, Topic):
         yield from _topic(block)
     elif isinstance(block, Table):
@@ -87,11 +89,11 @@ def _topic(topic: Topic) -> Iterator[str]:
     text = _inline(topic.text)
     yield from ("", f"**{escape(topic.name)}**: {text}" if text else f"**{escape(topic.name)}**")
     if topic.items:
-        yield from ("", *(f"- {_inline(item)}" for item in topic.items))
+        yield from ("", *(f"- {_opening(_inline(item))}" for item in topic.items))
     if topic.left_out:
         yield f"- … and {topic.left_out} more"
     for note in topic.notes:
-        yield from ("", escape(note))
+        yield from ("", _opening(escape(note)))
 
 
 def _table(table: Table) -> Iterator[str]:
@@ -103,6 +105,11 @@ def _table(table: Table) -> Iterator[str]:
         cells = [_inline(cell) for cell in row]
         cells = [f"**{cells[0]}**"] if len(cells) == 1 < len(rule) else cells
         yield _row(cells + [""] * (len(rule) - len(cells)))
+
+
+def _opening(text: str) -> str:
+    """Return the text of a block so that it begins no block of another kind."""
+    return _OPENING.sub(lambda match: f"{match['digits'] or ''}\\", text, count=1)
 
 
 def _row(cells: list[str]) -> str:

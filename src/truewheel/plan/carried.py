@@ -38,6 +38,7 @@ class CarriedPlan(msgspec.Struct, frozen=True, kw_only=True):
         features: every CPU feature that the CPU must have.
         native: whether it is for the CPU of the machine that built it.
         backends: CPU backends, the best first.
+        compiler: what kind of compiler made it; empty where that is not said.
     """
 
     profile: Label
@@ -45,6 +46,7 @@ class CarriedPlan(msgspec.Struct, frozen=True, kw_only=True):
     features: Features
     native: bool = False
     backends: Backends = ()
+    compiler: Label | Literal[""] = ""
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS:
@@ -60,6 +62,7 @@ def claims_of(plan: Plan) -> CarriedPlan:
         features=code.features,
         native=code.native,
         backends=tuple(CarriedBackend(each.name, each.library, each.features) for each in code.backends),
+        compiler=plan.compiler.kind,
     )
 
 
@@ -98,11 +101,16 @@ class _Code(msgspec.Struct):
     kernels: _Kernels
 
 
+class _Compiler(msgspec.Struct, frozen=True):
+    kind: Label | Literal[""] = ""
+
+
 class _Nested(msgspec.Struct):
     """The plan of schema 2."""
 
     subject: _Subject
     code: _Code
+    compiler: _Compiler = _Compiler()
 
     def claims(self) -> CarriedPlan:
         return CarriedPlan(
@@ -111,6 +119,7 @@ class _Nested(msgspec.Struct):
             features=self.code.features,
             native=self.code.cpu.type == "this",
             backends=self.code.kernels.backends,
+            compiler=self.compiler.kind,
         )
 
 

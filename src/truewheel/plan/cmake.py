@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from truewheel.config.dialects import dialects
+from truewheel.config.hardening import hardening
 from truewheel.config.tables import CrateLibraries, Profile, Recipe
 from truewheel.cpu.features import engine_options
 from truewheel.machine.probe import Toolchain
@@ -28,9 +29,10 @@ def plan_cmake(recipe: Recipe, profile: Profile, toolchain: Toolchain, code: Cod
             "-g0",
             f"-ffile-prefix-map={SOURCE_PLACEHOLDER}=.",
             f"-ffile-prefix-map={BUILD_PLACEHOLDER}=.",
+            *hardening().compile,
             *profile.flags,
         ),
-        link_flags=("-s", *_note_flags(toolchain, code.level, target)),
+        link_flags=("-s", *hardening().link_flags(toolchain.kind), *_note_flags(toolchain, code.level, target)),
     )
 
 

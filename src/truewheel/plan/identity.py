@@ -11,7 +11,7 @@ from truewheel.files import read_file
 
 WRITERS = (
     "decoding.py", "files.py", "kept/entry.py", "kept/parts.py", "kept/record.py", "process.py", "carried/",
-    "cpu/", "config/dialects", "targets/", "plan/", "fetch/", "build/", "repair/",
+    "cpu/", "config/dialects", "config/hardening", "targets/", "plan/", "fetch/", "build/", "repair/",
     "corridor/obtain.py", "machine/index.py", "machine/probe", "machine/rust.py", "machine/tools.", "binary/rename.py",
     "wheel/archive.py", "wheel/container.py", "wheel/entry_points.py", "wheel/identity.py", "wheel/installed.py",
     "wheel/name.py", "wheel/record.py", "wheel/told.py", "wheel/writer.py",
@@ -20,7 +20,7 @@ WRITERS = (
 
 SHOWS = (
     "cli/", "compare/", "measure/", "pages/", "pick/", "shared/", "tune/", "machine/doctor.py", "machine/matrix.py",
-    "corridor/series.py", "text.py",
+    "corridor/series.py",
 )  # fmt: skip
 """Beginnings of the paths of what shows, lists, compares or measures, and changes nothing that is known of a wheel."""
 

@@ -6,7 +6,7 @@ import ast
 import hashlib
 import io
 import pprint
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from typing import Any
 
@@ -15,7 +15,7 @@ from truewheel.cpu.levels import level_features
 from truewheel.errors import RepairError
 from truewheel.plan.plan import LoadedKernels, Plan
 from truewheel.targets.targets import target_named
-from truewheel.wheel.archive import Member
+from truewheel.wheel.archive import Member, kind_of
 
 _REGISTERS = ("eax", "ebx", "ecx", "edx")
 MODULE = "truewheel"
@@ -46,30 +46,34 @@ def add_guard(members: dict[str, Member], plan: Plan, cpuid_library: bytes) -> d
     for path in [*(backend.library for backend in plan.code.backends), *loaders]:
         if path not in members:
             raise RepairError(f"the wheel has no {path}", hint="the recipe names it in [backends]")
-    hashes = {each.library: hashlib.sha256(members[each.library].data).hexdigest() for each in plan.code.backends}
+    libraries = {path: member.data for path, member in members.items() if kind_of(member.data) == "elf"}
+    helper = f"{plan.subject.import_name}/{LIBRARY}"
+    libraries[helper] = cpuid_library
     return {
         **members,
+        helper: Member(cpuid_library, executable=True),
         init: Member(text.encode()),
-        module: Member(guard_source(plan, hashes).encode()),
-        f"{plan.subject.import_name}/{LIBRARY}": Member(cpuid_library, executable=True),
+        module: Member(guard_source(plan, libraries).encode()),
     }
 
 
-def guard_source(plan: Plan, hashes: Mapping[str, str]) -> str:
+def guard_source(plan: Plan, libraries: Mapping[str, bytes]) -> str:
     """Return the guard module for a plan.
 
     Args:
         plan: the plan.
-        hashes: SHA-256 of each backend's library, by its path in the wheel.
+        libraries: the wheel's libraries by their paths, the guard's own among them.
     """
     # Not quoted from a template engine: one assignment is replaced, and checked to stand there once.
     source = resources.files("truewheel.carried").joinpath("guard_template.py").read_text()
     if source.count(_BLANK) != 1 or not source.endswith(_START):
         raise RepairError(f"the guard template lacks the line {_BLANK!r} or {_START!r}")
-    return source.replace(_BLANK, f"TABLE = {pprint.pformat(guard_table(plan, hashes), width=110, sort_dicts=False)}")
+    return source.replace(
+        _BLANK, f"TABLE = {pprint.pformat(guard_table(plan, libraries), width=110, sort_dicts=False)}"
+    )
 
 
-def guard_table(plan: Plan, hashes: Mapping[str, str]) -> dict[str, Any]:
+def guard_table(plan: Plan, libraries: Mapping[str, bytes]) -> dict[str, Any]:
     """Return what the guard of a plan compares the CPU with."""
     levels = [(level, tuple(sorted(level_features(level)))) for level in target_named(plan.code.target).levels[1:]]
     code = plan.code
@@ -90,12 +94,23 @@ def guard_table(plan: Plan, hashes: Mapping[str, str]) -> dict[str, Any]:
         },
         "levels": tuple(levels),
         "required": code.features,
-        "backends": tuple(
-            (backend.name, backend.library, hashes[backend.library], backend.features) for backend in code.backends
-        ),
+        "backends": tuple((backend.name, backend.library, backend.features) for backend in code.backends),
         "loader": code.kernels.loader if isinstance(code.kernels, LoadedKernels) else "",
+        "helper": f"{plan.subject.import_name}/{LIBRARY}",
+        "files": tuple(_files(plan, libraries)),
         "advice": _advice(plan),
     }
+
+
+def _files(plan: Plan, libraries: Mapping[str, bytes]) -> Iterator[tuple[str, int, str]]:
+    """Yield size and SHA-256 of each library of the package; of what the guard does not load itself, the size alone."""
+    kernels = plan.code.kernels
+    package = plan.subject.import_name
+    loaded = {f"{package}/{LIBRARY}", *(backend.library for backend in plan.code.backends)}
+    loaded |= {kernels.loader} if isinstance(kernels, LoadedKernels) else set()
+    for path, data in sorted(libraries.items()):
+        if path.startswith(f"{package}/"):
+            yield path, len(data), hashlib.sha256(data).hexdigest() if path in loaded else ""
 
 
 def _advice(plan: Plan) -> dict[str, str]:

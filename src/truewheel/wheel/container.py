@@ -12,6 +12,8 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple, NoReturn
 
+from truewheel.text import spell
+
 MAX_MEMBERS = 100_000
 MAX_TOTAL_BYTES = 8 << 30
 FREE_BYTES = 64 << 20
@@ -142,10 +144,7 @@ def _refuse(code: str, message: str, where: str = "") -> NoReturn:
 
 def printable(text: str) -> str:
     """Return a name that somebody else chose so that it can be shown: no control characters, not too long."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text[:200]
-    )
+    return spell(text[:200])
 
 
 def _shown(raw: bytes) -> str:

@@ -233,3 +233,15 @@ def test_a_library_that_a_real_linker_made():
     assert facts.machine.startswith("EM_")
     for length in (65, len(data) // 3, len(data) // 2, len(data) - 1):
         assert damage_of(data[:length])
+
+
+@pytest.mark.parametrize(
+    ("text", "needed", "rust"),
+    [
+        (b"", ("libc.so.6",), False),
+        (b"/rustc/0123/library/core/src/fmt/mod.rs\0", ("libc.so.6",), True),
+        (b"/rustc/0123/library/core/src/fmt/mod.rs\0", ("libstdc++.so.6", "libc.so.6"), False),
+    ],
+)
+def test_rust_is_known_by_its_library_where_there_is_no_cxx(text, needed, rust):
+    assert read_elf(build_elf(needed=needed) + text).rust is rust

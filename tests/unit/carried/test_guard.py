@@ -107,12 +107,12 @@ def members_of(plan, **extra):
     return wheel_members(**content_of(plan), **extra)
 
 
-def hashes_of(plan):
-    return {path: hashlib.sha256(member.data).hexdigest() for path, member in content_of(plan).items()}
+def libraries_of(plan):
+    return {f"toy_engine/{HELPER}": b"\x7fELF cpuid", **{name: each.data for name, each in content_of(plan).items()}}
 
 
 def source_of(plan):
-    return guard_source(plan, hashes_of(plan))
+    return guard_source(plan, libraries_of(plan))
 
 
 def guard_of(plan):
@@ -225,16 +225,21 @@ def test_the_guard_is_added_to_the_package():
     plan = make_plan_of()
     members = add_guard(wheel_members(), plan, b"\x7fELF cpuid")
     assert members["toy_engine/__init__.py"].data.decode() == f'"""A toy."""\n{IMPORT}'
-    assert members[f"toy_engine/{MODULE}.py"].data.decode() == guard_source(plan, {})
+    own = {f"toy_engine/{HELPER}": b"\x7fELF cpuid"}
+    own |= {name: each.data for name, each in wheel_members().items() if each.data[:4] == b"\x7fELF"}
+    assert members[f"toy_engine/{MODULE}.py"].data.decode() == guard_source(plan, own)
     assert members[f"toy_engine/{HELPER}"] == Member(b"\x7fELF cpuid", executable=True)
     assert set(members) == {*wheel_members(), f"toy_engine/{MODULE}.py", f"toy_engine/{HELPER}"}
 
 
 @pytest.mark.parametrize("plan", [make_backend_plan(), make_dispatch_plan()], ids=["one", "several"])
 def test_the_guard_knows_each_backend_by_its_content(plan):
-    members = add_guard(members_of(plan), plan, b"cpuid")
-    assert members[f"toy_engine/{MODULE}.py"].data.decode() == source_of(plan)
-    for name, path, digest, features in guard_of(plan).TABLE["backends"]:
+    members = add_guard(members_of(plan), plan, b"\x7fELF cpuid")
+    own = {path: each.data for path, each in members.items() if each.data[:4] == b"\x7fELF"}
+    assert members[f"toy_engine/{MODULE}.py"].data.decode() == guard_source(plan, own)
+    table = guard_of(plan).TABLE
+    for name, path, features in table["backends"]:
+        (digest,) = [row[2] for row in table["files"] if row[0] == path]
         backend = next(backend for backend in plan.code.backends if backend.name == name)
         assert digest == hashlib.sha256(members[path].data).hexdigest()
         assert (path, features) == (backend.library, backend.features)
@@ -304,7 +309,7 @@ def test_the_guard_imports_the_standard_library_alone(plan):
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
 def test_the_same_plan_gives_the_same_module(plan):
     assert source_of(plan) == source_of(plan)
-    assert guard_source(plan, dict(reversed(hashes_of(plan).items()))) == source_of(plan)
+    assert guard_source(plan, dict(reversed(libraries_of(plan).items()))) == source_of(plan)
 
 
 _PRINT_SOURCE = f"""
@@ -313,13 +318,13 @@ sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from factories import make_shipped_plan
 from truewheel.repair.guard import guard_source
 plan = make_shipped_plan("dispatch")
-print(guard_source(plan, {{backend.library: "0" * 64 for backend in plan.code.backends}}), end="")
+print(guard_source(plan, {{backend.library: b"0" for backend in plan.code.backends}}), end="")
 """
 
 
 def test_the_module_does_not_depend_on_the_order_of_sets():
     plan = make_shipped_plan("dispatch")
-    expected = guard_source(plan, {backend.library: "0" * 64 for backend in plan.code.backends})
+    expected = guard_source(plan, {backend.library: b"0" for backend in plan.code.backends})
     for seed in ("1", "2"):
         done = subprocess.run(
             [sys.executable, "-c", _PRINT_SOURCE],
@@ -685,7 +690,7 @@ def guarded(tmp_path, monkeypatch):
     def load(plan, cpu, engine=None):
         folder = tmp_path / "toy_engine"
         init = {"toy_engine/__init__.py": Member(b'"""A toy."""\nWORKS = True\n')}
-        for name, member in add_guard(members_of(plan, **init), plan, b"cpuid").items():
+        for name, member in add_guard(members_of(plan, **init), plan, b"\x7fELF cpuid").items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_bytes(member.data)
 
@@ -815,9 +820,7 @@ def test_a_backend_that_is_not_there_is_told_before_anything_is_opened(root, mon
     (root / GOOD).unlink()
     with pytest.raises(ImportError) as caught:
         load(root, monkeypatch)
-    assert str(caught.value) == (
-        f"the backend {root / GOOD} cannot be read (No such file or directory): install the wheel again"
-    )
+    assert str(caught.value) == (f"{root / GOOD} cannot be read (No such file or directory): install the wheel again")
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
 
@@ -825,7 +828,7 @@ def test_a_backend_that_is_not_there_is_told_before_anything_is_opened(root, mon
 def test_a_folder_in_the_place_of_a_backend_is_told(root, monkeypatch):
     (root / GOOD).unlink()
     (root / GOOD).mkdir()
-    with pytest.raises(ImportError, match=r"cannot be read \(Is a directory\): install the wheel again"):
+    with pytest.raises(ImportError, match=r"is not the file that came with this wheel: install the wheel again"):
         load(root, monkeypatch)
 
 
@@ -927,7 +930,7 @@ def test_the_guard_runs_under_every_python_that_is_here(minor, tmp_path):
     if path is None:
         pytest.skip(f"there is no Python 3.{minor}")
     plan = make_dispatch_plan()
-    for name, member in add_guard(members_of(plan), plan, b"cpuid").items():
+    for name, member in add_guard(members_of(plan), plan, b"\x7fELF cpuid").items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(member.data)
     guarding = guard_of(plan)
@@ -950,3 +953,112 @@ def test_the_guard_runs_under_every_python_that_is_here(minor, tmp_path):
                 **expected._asdict(),
                 "library": str(tmp_path / expected.library),
             }
+
+
+# Files that are not the wheel's
+
+_TOUCH = """
+import ctypes, sys
+sys.path.insert(0, sys.argv[1])
+try:
+    import toy_engine
+except ImportError as error:
+    print(error)
+else:
+    print("works")
+"""
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """A package whose helper is a real library, as the build compiles it, and another library beside it."""
+    root = tmp_path_factory.mktemp("real")
+    source = resources.files("truewheel.carried").joinpath("cpuid.c").read_text()
+    (root / "cpuid.c").write_text(source)
+    command = ["gcc", "-shared", "-fPIC", "-O1", "-nostdlib", "cpuid.c", "-o", "cpuid.so"]
+    subprocess.run(command, cwd=root, check=True, timeout=60)
+    helper = (root / "cpuid.so").read_bytes()
+    plan = make_plan_of(toolchain=make_toolchain(native_features=()))
+    members = add_guard(wheel_members(**{"toy_engine/lib/libother.so": Member(helper + b"more")}), plan, helper)
+    for name, member in members.items():
+        (root / "wheel" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "wheel" / name).write_bytes(member.data)
+    return root / "wheel"
+
+
+def touch(real, path, change):
+    """Import the package in a process of its own, with a file of it changed; return how it ended and what it said."""
+    before = path.read_bytes()
+    try:
+        change(path)
+        command = [sys.executable, "-I", "-B", "-c", _TOUCH, str(real)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    finally:
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        path.write_bytes(before)
+    return done.returncode, done.stdout.strip()
+
+
+def _write(change):
+    return lambda path: path.write_bytes(change(path.read_bytes()))
+
+
+def _put(make):
+    def change(path):
+        path.unlink()
+        make(path)
+
+    return change
+
+
+def _for_another_machine(data):
+    return data[:18] + (183).to_bytes(2, "little") + data[20:]
+
+
+NOT_OURS = {
+    "cut in its headers": _write(lambda data: data[:100]),
+    "cut before its end": _write(lambda data: data[: len(data) // 2]),
+    "cut by a byte": _write(lambda data: data[:-1]),
+    "empty": _write(lambda _data: b""),
+    "longer": _write(lambda data: data + b"\0"),
+    "no library": _write(lambda data: b"#" * len(data)),
+    "a folder": _put(lambda path: path.mkdir()),
+    "a pipe": _put(os.mkfifo),
+}
+FLIPPED = {
+    "a bit of its code": _write(lambda data: data[:-700] + bytes([data[-700] ^ 1]) + data[-699:]),
+    "for another machine": _write(_for_another_machine),
+}
+
+
+def test_a_package_with_its_own_files_works(real):
+    assert touch(real, real / "toy_engine" / HELPER, lambda _path: None) == (0, "works")
+
+
+@pytest.mark.parametrize("change", [*NOT_OURS.values(), *FLIPPED.values()], ids=[*NOT_OURS, *FLIPPED])
+def test_a_helper_that_is_not_the_wheels_own_is_told_in_words(real, change):
+    path = real / "toy_engine" / HELPER
+    said = f"{path} is not the file that came with this wheel: install the wheel again"
+    assert touch(real, path, change) == (0, said)
+
+
+@pytest.mark.parametrize("name", [HELPER, "lib/libother.so"])
+def test_a_library_that_is_gone_is_told_in_words(real, name):
+    path = real / "toy_engine" / name
+    said = f"{path} cannot be read (No such file or directory): install the wheel again"
+    assert touch(real, path, Path.unlink) == (0, said)
+
+
+@pytest.mark.parametrize("change", [each for name, each in NOT_OURS.items() if name != "no library"])
+def test_a_cut_library_that_the_engine_opens_itself_is_told_in_words(real, change):
+    path = real / "toy_engine" / "lib" / "libother.so"
+    said = f"{path} is not the file that came with this wheel: install the wheel again"
+    assert touch(real, path, change) == (0, said)
+
+
+def test_without_the_guards_look_a_cut_helper_would_end_python(real, tmp_path):
+    cut = tmp_path / "cut.so"
+    data = (real / "toy_engine" / HELPER).read_bytes()
+    cut.write_bytes(data[: len(data) // 2])
+    command = [sys.executable, "-I", "-c", "import ctypes, sys; ctypes.CDLL(sys.argv[1])", str(cut)]
+    assert subprocess.run(command, capture_output=True, check=False, timeout=60).returncode != 0

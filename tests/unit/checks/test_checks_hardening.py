@@ -1,10 +1,11 @@
 """The check of hardening: what makes code easier to misuse, or harms the process that loads it."""
 
 import pytest
-from factories import LIBRARY, make_code, make_elf, make_facts
+from factories import LIBRARY, make_code, make_elf, make_facts, make_plan_of, make_toolchain, make_zig
 from planted_linkage import PLANTED_LINKAGE, library
 
 from truewheel.checks.hardening import CODES, check
+from truewheel.checks.run import run_checks
 
 OTHER = "toy_engine/lib/libother.so"
 PROGRAM = "toy_engine-1.2.3.data/scripts/toy"
@@ -94,7 +95,7 @@ def test_a_library_of_some_size_checks_the_stack_somewhere(functions, canaries, 
 
 def test_shares_are_those_of_the_whole_wheel():
     code = {LIBRARY: make_code(functions=100, canaries=0, endbr=0), OTHER: make_code(canaries=75, endbr=50)}
-    findings = found(wheel_of(make_elf(ibt=False), make_elf(), code=code))
+    findings = found(wheel_of(make_elf(shstk=False), make_elf(), code=code))
     assert set(findings) == {"HARD-CANARY", "HARD-CET"}
     assert findings["HARD-CANARY"].message == (
         f"1 of 2 libraries have no function that checks the stack, the first is {LIBRARY}; "
@@ -121,13 +122,62 @@ def test_a_wheel_for_another_machine_is_asked_for_no_marks():
     assert found(facts) == {}
 
 
-@pytest.mark.parametrize("mark", ["ibt", "shstk"])
-def test_both_marks_are_wanted(mark):
-    assert "HARD-CET" in found(library(**{mark: False}))
+def test_the_mark_of_indirect_branches_alone_is_no_fault_and_not_enough():
+    assert found(library(ibt=False)) == {}
+    assert "HARD-CET" in found(library(ibt=True, shstk=False))
+
+
+def test_rust_needs_no_canary_and_the_reason_is_told():
+    code = {LIBRARY: make_code(canaries=0), OTHER: make_code(canaries=0)}
+    findings = found(wheel_of(make_elf(rust=True), make_elf(), code=code))
+    assert set(findings) == {"HARD-CANARY", "HARD-CANNOT"}
+    assert findings["HARD-CANARY"].message.startswith(
+        f"1 of 2 libraries have no function that checks the stack, the first is {OTHER}"
+    )
+    assert findings["HARD-CANNOT"].message == (
+        f"HARD-CANARY: 1 of 2 libraries have no function that checks the stack, the first is {LIBRARY}; "
+        "stable Rust has no stack protector; safe Rust checks each index"
+    )
+
+
+def unmarked_by(toolchain):
+    """Return what is found in a wheel of ours without marks, with the severity that it has."""
+    plan = make_plan_of(toolchain=toolchain)
+    facts = make_facts(plan, libraries={LIBRARY: make_elf(shstk=False)})
+    return {finding.code: finding.severity for finding in run_checks(facts) if finding.code.startswith("HARD-")}
+
+
+def test_what_the_compiler_of_our_own_wheel_cannot_do_is_told_and_refuses_nothing():
+    assert unmarked_by(make_zig(native_features=make_toolchain().native_features)) == {"HARD-CANNOT": "info"}
+    assert unmarked_by(make_toolchain()) == {"HARD-CET": "error"}
+    assert unmarked_by(make_toolchain(kind="clang")) == {"HARD-CET": "error"}
+
+
+def test_a_strangers_wheel_has_no_excuse_of_a_compiler():
+    assert "HARD-CET" in found(make_facts(plan=None, libraries={LIBRARY: make_elf(shstk=False)}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"relro": "none"},
+        {"relro": "partial"},
+        {"shstk": False},
+        {"unfortified": ("printf",)},
+    ],
+)
+def test_a_warning_of_others_refuses_a_wheel_of_ours(change):
+    (ours,) = [each for each in run_checks(library(**change)) if each.code.startswith("HARD-")]
+    (others,) = [
+        each
+        for each in run_checks(make_facts(plan=None, libraries={LIBRARY: make_elf(**change)}))
+        if each.code.startswith("HARD-")
+    ]
+    assert (ours.severity, others.severity) == ("error", "warning")
 
 
 def test_nothing_is_said_of_code_that_could_not_be_read():
-    findings = found(make_facts(libraries={LIBRARY: make_elf(ibt=False)}, code={}))
+    findings = found(make_facts(libraries={LIBRARY: make_elf(shstk=False)}, code={}))
     assert set(findings) == {"HARD-CET"}
     assert "whole wheel" not in findings["HARD-CET"].message
 

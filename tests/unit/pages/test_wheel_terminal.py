@@ -237,7 +237,7 @@ def test_a_warning_of_the_whole_wheel_says_what_it_means():
     report = make_stored_report()
     report = make_stored_report([finding("warning", "HARD-CET", where=report.wheel, message="6 of 6 libraries")])
     line = next(line for line in to_lines(report) if "HARD-CET" in line)
-    assert line.startswith("  HARD-CET: The code is not marked for indirect-branch tracking and shadow stacks: 6 of 6")
+    assert line.startswith("  HARD-CET: The code is not marked for shadow stacks: 6 of 6")
 
 
 def test_verbose_shows_every_place():

@@ -24,11 +24,14 @@ from factories import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from truewheel.checks.run import CODES
+from truewheel.config.hardening import hardening
 from truewheel.config.tables import Recipe
 from truewheel.cpu.features import engine_names, engine_options, feature_table
 from truewheel.cpu.levels import LEVELS, level_features
 from truewheel.cpu.models import cpu_models
 from truewheel.errors import PlanError
+from truewheel.machine.probe import MINIMUM_VERSIONS
 from truewheel.plan.cmake import cmake_value
 from truewheel.plan.make import Changes, planned_source
 from truewheel.plan.plan import LinkedKernels, Plan
@@ -137,7 +140,7 @@ def test_an_engine_without_isa_options_claims_no_level():
     plan = make_plan_of(recipe=make_recipe(build={"isa": "none"}))
     assert (plan.code.level, plan.code.native, plan.code.features) == ("x86-64", False, ())
     assert not any(key.startswith("GGML_") for key in plan.builder.cmake.defines)
-    assert plan.builder.cmake.link_flags == ("-s",)
+    assert plan.builder.cmake.link_flags == ("-s", *hardening().link_flags("gcc"))
 
 
 def test_definitions_are_merged_the_profiles_last():
@@ -186,18 +189,37 @@ def test_values_are_spelled_as_cmake_does(value, text):
 @pytest.mark.parametrize("level", LEVELS[1:])
 def test_every_library_is_linked_with_the_note_of_the_level_by_an_option_or_by_an_object(level):
     profile = make_profile(label="level", level=level)
-    assert make_plan_of(profile=profile).builder.cmake.link_flags == ("-s", f"-Wl,-z,{level}")
-    assert make_plan_of(profile=profile, toolchain=make_toolchain(isa_note="object")).builder.cmake.link_flags == (
-        "-s",
-        "{note}",
-    )
+    assert make_plan_of(profile=profile).builder.cmake.link_flags[-1] == f"-Wl,-z,{level}"
+    by_object = make_plan_of(profile=profile, toolchain=make_toolchain(isa_note="object"))
+    assert by_object.builder.cmake.link_flags[-1] == "{note}"
 
 
 @pytest.mark.parametrize("toolchain", [make_toolchain(), make_zig()], ids=["linker", "object"])
 def test_what_runs_everywhere_is_linked_without_a_note(toolchain):
-    assert make_plan_of(
-        profile=make_profile(label="plain", level="x86-64"), toolchain=toolchain
-    ).builder.cmake.link_flags == ("-s",)
+    plan = make_plan_of(profile=make_profile(label="plain", level="x86-64"), toolchain=toolchain)
+    assert plan.builder.cmake.link_flags == ("-s", *hardening().link_flags(toolchain.kind))
+
+
+@pytest.mark.parametrize("toolchain", [make_toolchain(), make_toolchain(kind="clang"), make_zig()])
+def test_everything_is_hardened_and_a_profiles_own_flags_come_after(toolchain):
+    plan = make_plan_of(profile=make_profile(flags=("-fno-stack-protector",)), toolchain=toolchain)
+    flags, links = plan.builder.cmake.c_flags, plan.builder.cmake.link_flags
+    assert {"-fstack-protector-strong", "-fcf-protection=full", "-D_FORTIFY_SOURCE=3"} <= set(flags)
+    assert flags.index("-U_FORTIFY_SOURCE") < flags.index("-D_FORTIFY_SOURCE=3") < len(flags) - 1
+    assert flags[-1] == "-fno-stack-protector"
+    assert {"-Wl,-z,relro", "-Wl,-z,now"} <= set(links)
+    assert ("-Wl,-z,shstk" in links) is ("HARD-CET" not in hardening().of(toolchain.kind).cannot)
+
+
+def test_what_is_linked_without_a_run_time_library_asks_for_none():
+    # zig refuses a stack protector there.
+    assert set(hardening().bare) < set(hardening().compile)
+    assert not any("stack-protector" in flag or "FORTIFY" in flag for flag in hardening().bare)
+
+
+def test_what_a_compiler_cannot_do_is_a_code_of_the_check():
+    assert {code for each in hardening().compiler.values() for code in each.cannot} <= set(CODES)
+    assert set(hardening().compiler) <= set(MINIMUM_VERSIONS)
 
 
 def test_paths_stand_as_placeholders():
