@@ -21,7 +21,8 @@ from truewheel import process
 from truewheel.child.emulated_cpus import CpuPromise, PlannedRun, canary_codes, emulated_cpus
 from truewheel.child.emulated_run import THIS_MACHINE, EmulatedRun, judge_run
 from truewheel.child.ending import read_events
-from truewheel.child.environment import Environment, InstallError, fresh_environment
+from truewheel.child.environment import InstallError, fresh_environment
+from truewheel.child.installed import Environment
 from truewheel.child.limits import BESIDE_EMULATOR, EMULATED
 from truewheel.child.registry import EngineEntry
 from truewheel.child.request import Emulation, SmokeRequest

@@ -1,20 +1,24 @@
-"""A fresh Python environment that holds one wheel and what it depends on."""
+"""A fresh tree that holds one wheel and what it depends on, installed by a locked-down pip."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from filelock import FileLock
 from packaging.requirements import InvalidRequirement, Requirement
 
-from truewheel import process
+from truewheel.child.ending import judge, read_events
+from truewheel.child.installed import Environment, own_interpreter, site_of
+from truewheel.child.limits import INSTALL
+from truewheel.child.request import InstallRequest, place
+from truewheel.child.start import Confined, scratch_in
 from truewheel.config.locations import cache_root
 from truewheel.errors import CheckError
 from truewheel.files import replacing_folder
@@ -24,20 +28,6 @@ from truewheel.wheel.archive import WheelFile
 
 class InstallError(CheckError):
     """pip refuses to install the wheel on this machine."""
-
-
-class Environment(NamedTuple):
-    """An environment that nothing of the wheel has run in yet.
-
-    Attributes:
-        python: its interpreter.
-        site: its site-packages.
-        scratch: an empty folder beside it.
-    """
-
-    python: Path
-    site: Path
-    scratch: Path
 
 
 @contextlib.contextmanager
@@ -58,10 +48,10 @@ def fresh_environment(wheel: WheelFile, log: Path | None = None) -> Iterator[Env
 def open_environment(
     requirements: Sequence[str], links: Path, what: str, log: Path | None = None
 ) -> Iterator[Environment]:
-    """Install from a folder of wheels alone into a new environment, and delete it afterwards.
+    """Install from a folder of wheels alone into a new tree, and delete it afterwards.
 
-    No interpreter is started with its site-packages afterwards, so that nothing of what was installed runs here: a
-    start-up hook in it would.
+    There is no interpreter in it, and none is started with it in its path but in locked-down children: scripts, data
+    and start-up hooks of what was installed are files that nobody runs.
 
     Args:
         requirements: paths of wheels, or names and versions.
@@ -71,31 +61,56 @@ def open_environment(
 
     Raises:
         InstallError: pip refuses it on this machine.
-        CheckError: no environment can be made.
+        CheckError: this Python has no pip.
     """
-    folder = Path(tempfile.mkdtemp(prefix="truewheel-smoke-"))
-    try:
-        environment = folder / "environment"
-        done = process.run([sys.executable, "-m", "venv", "--without-pip", environment], log=log, timeout=120)
-        if done.returncode != 0:
-            raise CheckError(
-                f"no environment can be made: {done.output.strip()[-300:]}", hint="is the venv module installed?"
-            )
-        python = environment / "bin" / "python"
-        site = next((environment / "lib").glob("python*")) / "site-packages"
-        offline = ["--no-index", "--find-links", str(links), "--only-binary", ":all:", "--no-compile"]
-        command = [sys.executable, *index.PIP, "--python", str(python), "install", *offline, *requirements]
-        installed = process.run(command, env=index.pip_environment(), log=log, timeout=600)
-        if installed.returncode != 0:
-            errors = [line for line in installed.output.splitlines() if line.startswith("ERROR")]
-            reason = errors[-1].removeprefix("ERROR: ") if errors else "it gave no reason"
-            raise InstallError(
-                f"pip cannot install {what}: {reason}",
-                hint="its tags or its dependencies do not fit this Python and this machine",
-            )
-        scratch = folder / "scratch"
+    with temporary_folder("truewheel-smoke-") as folder:
+        tree, scratch = folder / "installed", folder / "scratch"
+        environment = Environment(own_interpreter(), tree, site_of(tree), scratch)
         scratch.mkdir()
-        yield Environment(python, site, scratch)
+        environment.site.mkdir(parents=True)
+        if sys.platlibdir != "lib":
+            # What is compiled would lie apart from the rest.
+            (tree / sys.platlibdir).symlink_to("lib")
+        _install(environment, requirements, links, what, log)
+        yield environment
+
+
+def _install(environment: Environment, requirements: Sequence[str], links: Path, what: str, log: Path | None) -> None:
+    with scratch_in(environment) as scratch:
+        confined = Confined(environment, scratch, INSTALL)
+        request = InstallRequest(
+            program="install",
+            **place(environment, scratch, INSTALL),
+            tree=str(environment.tree),
+            links=str(links),
+            requirements=tuple(requirements),
+            pip=str(_find_pip()),
+        )
+        done = confined.run(request, log=log)
+        ended = judge(("install",), read_events(Path(request.events)), done)
+    if ended.code:
+        errors = [line for line in done.output.splitlines() if line.startswith("ERROR")]
+        reason = errors[-1].removeprefix("ERROR: ") if errors else ended.words
+        raise InstallError(
+            f"pip cannot install {what}: {reason}",
+            hint="its tags or its dependencies do not fit this Python and this machine",
+        )
+
+
+def _find_pip() -> Path:
+    """Return the folder in which our pip lies."""
+    spec = importlib.util.find_spec("pip")
+    if spec is None or spec.origin is None:
+        raise CheckError("wheels cannot be installed: this Python has no pip", hint="python3 -m ensurepip")
+    return Path(spec.origin).parents[1]
+
+
+@contextlib.contextmanager
+def temporary_folder(prefix: str) -> Iterator[Path]:
+    """Make a folder, and delete it afterwards, as far as that goes."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    try:
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -30,6 +30,8 @@ class ChildLimits(NamedTuple):
 
 ANSWER = ChildLimits(wall_seconds=300, cpu_seconds=900, memory_bytes=4 << 30, per_model=3, file_bytes=64 << 20)
 """Of a smoke test, and of the logits of a text."""
+INSTALL = ChildLimits(wall_seconds=600, cpu_seconds=600, memory_bytes=4 << 30, per_model=0, file_bytes=8 << 30)
+"""Of pip, which unpacks a wheel and what it depends on."""
 TELL = ChildLimits(wall_seconds=120, cpu_seconds=60, memory_bytes=8 << 30, per_model=0, file_bytes=1 << 20)
 MEASURE = ChildLimits(wall_seconds=1800, cpu_seconds=7200, memory_bytes=16 << 30, per_model=4, file_bytes=256 << 20)
 BESIDE_EMULATOR = ANSWER._replace(wall_seconds=3600)

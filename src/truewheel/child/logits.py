@@ -12,7 +12,8 @@ import msgspec
 from truewheel import process
 from truewheel.child import ending
 from truewheel.child.ending import read_events, read_regular
-from truewheel.child.environment import Environment, InstallError, fresh_environment
+from truewheel.child.environment import InstallError, fresh_environment
+from truewheel.child.installed import Environment
 from truewheel.child.limits import ANSWER
 from truewheel.child.registry import EngineEntry
 from truewheel.child.request import LogitsRequest, drive, place

@@ -11,7 +11,7 @@ import msgspec
 
 from truewheel import process
 from truewheel.child.ending import judge, read_events
-from truewheel.child.environment import Environment
+from truewheel.child.installed import Environment
 from truewheel.child.limits import MEASURE
 from truewheel.child.registry import EngineEntry
 from truewheel.child.request import CutRequest, MeasureRequest, drive, place

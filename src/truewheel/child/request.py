@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from truewheel.child.environment import Environment
+from truewheel.child.installed import Environment
 from truewheel.child.limits import ChildLimits
 from truewheel.child.registry import EngineEntry
 from truewheel.child.work import Work
@@ -63,6 +63,22 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     start_hooks: bool = False
     listening: bool = False
     emulated: Emulation | None = None
+
+
+class InstallRequest(Request, frozen=True, kw_only=True, rename="kebab"):
+    """Let pip unpack wheels.
+
+    Attributes:
+        tree: the folder that they are installed into.
+        links: a folder with what they depend on.
+        requirements: paths of wheels, or names and versions.
+        pip: the folder in which pip lies.
+    """
+
+    tree: str
+    links: str
+    requirements: tuple[str, ...]
+    pip: str
 
 
 class TellRequest(Request, frozen=True, kw_only=True, rename="kebab"):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from truewheel import process
-from truewheel.child.environment import Environment
+from truewheel.child.installed import Environment
 from truewheel.child.limits import ChildLimits
 from truewheel.child.request import Request
 

@@ -9,7 +9,8 @@ import msgspec
 
 from truewheel.child import ending
 from truewheel.child.ending import read_events, signal_name
-from truewheel.child.environment import Environment, InstallError, fresh_environment
+from truewheel.child.environment import InstallError, fresh_environment
+from truewheel.child.installed import Environment
 from truewheel.child.limits import TELL
 from truewheel.child.request import TellRequest, place
 from truewheel.child.start import Confined, scratch_in

@@ -490,7 +490,7 @@ def test_a_lock_from_outside_is_found_and_its_absence_too():
 
 def test_the_request_names_every_feature_and_the_canary(tmp_path):
     session = emulation._Session(
-        emulation.Environment(tmp_path / "python", tmp_path / "site", tmp_path),
+        emulation.Environment(tmp_path / "python", tmp_path, tmp_path / "site", tmp_path),
         emulation.Model("tiny", Path(__file__), "Once", "", vocabulary_round_trips=True),
         emulation.EngineEntry(import_name="toy", driver="llama_cpp"),
         CpuPromise(V2),

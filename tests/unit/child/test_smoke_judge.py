@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from truewheel.checks.run import CODES
 from truewheel.child import smoke
 from truewheel.child.ending import read_events
-from truewheel.child.environment import Environment, InstallError
+from truewheel.child.environment import InstallError
+from truewheel.child.installed import Environment
 from truewheel.child.registry import engine_for
 from truewheel.child.smoke import STEPS, judge, run_smoke
 from truewheel.console import Console
@@ -267,7 +268,7 @@ def child(tmp_path, monkeypatch):
 
     @contextlib.contextmanager
     def environment(_wheel, _log):
-        yield Environment(tmp_path / "bin/python", tmp_path / "site", tmp_path)
+        yield Environment(tmp_path / "bin/python", tmp_path, tmp_path / "site", tmp_path)
 
     def call(command, *, stdin, **options):
         calls.update(options, command=[str(part) for part in command], request=json.loads(stdin))

@@ -101,7 +101,8 @@ def add_site(request):
         # An environment may hold packages by way of .pth files; they are followed only now.
         site.addsitedir(request["site"])
     else:
-        sys.path.insert(0, request["site"])
+        # Behind the standard library, as where packages are installed: they cannot take its place.
+        sys.path.append(request["site"])
 
 
 def try_canary(run, emulate):
@@ -128,9 +129,11 @@ def main():
         if emulated:
             # Before any code of the wheel can say so.
             run.emit(step="cpu", state="passed", facts={"features": emulate.read_features(emulated["features"])})
-        add_site(request)
+        program = importlib.import_module("truewheel.child.programs." + request["program"])
+        if getattr(program, "RUNS_PACKAGES", True):
+            add_site(request)
         try:
-            importlib.import_module("truewheel.child.programs." + request["program"]).work(run)
+            program.work(run)
         finally:
             if emulated:
                 try_canary(run, emulate)
