@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from truewheel import process
+from truewheel.child.confinement import Confinement, read_confinement
 
 _TAIL_LINES = 12
 _MOST_BYTES = 256 << 20
@@ -55,6 +56,7 @@ class Ending(NamedTuple):
         words: `passed`, or how it ended.
         locked: whether it could lock itself down.
         output: last lines of what it printed; empty when it ended well.
+        confinement: what it had given up before anything of the wheel was read.
     """
 
     steps: tuple[SmokeStep, ...]
@@ -62,6 +64,7 @@ class Ending(NamedTuple):
     words: str
     locked: bool
     output: str
+    confinement: Confinement = Confinement()
 
     def facts(self) -> dict[str, Any]:
         """Return what all steps measured."""
@@ -127,7 +130,8 @@ def judge(
     where = where or next((step.name for step in steps if step.state not in _DONE), "the end")
     code, words = explain_ending(done, steps, where, str(locked.get("reason", "")))
     tail = "\n".join(done.output.splitlines()[-_TAIL_LINES:]) if code else ""
-    return Ending(tuple(steps), code, words, locked.get("state") == "passed", tail)
+    force = read_confinement(locked.get("facts"))
+    return Ending(tuple(steps), code, words, locked.get("state") == "passed", tail, force)
 
 
 def read_step(

@@ -11,9 +11,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 from filelock import FileLock
 from packaging.requirements import InvalidRequirement, Requirement
 
+from truewheel.child.confinement import INSIST, STRANGERS, Required
 from truewheel.child.ending import judge, read_events
 from truewheel.child.installed import Environment, own_interpreter, site_of
 from truewheel.child.limits import INSTALL
@@ -27,12 +29,27 @@ from truewheel.wheel.archive import WheelFile
 
 
 class InstallError(CheckError):
-    """pip refuses to install the wheel on this machine."""
+    """pip refuses to install the wheel on this machine, or cannot be locked down.
+
+    Attributes:
+        code: the smoke test's code for it.
+    """
+
+    def __init__(self, message: str, *, code: str = "SMOKE-INSTALL", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
 
 
 @contextlib.contextmanager
-def fresh_environment(wheel: WheelFile, log: Path | None = None) -> Iterator[Environment]:
+def fresh_environment(
+    wheel: WheelFile, log: Path | None = None, *, required: Required = STRANGERS
+) -> Iterator[Environment]:
     """Install a wheel with its dependencies into a new environment, and delete it afterwards.
+
+    Args:
+        wheel: the wheel.
+        log: gets everything that is printed.
+        required: what a child may not be without, that installs or runs it; see `confinement.py`.
 
     Raises:
         InstallError: the wheel cannot be installed on this machine.
@@ -40,13 +57,20 @@ def fresh_environment(wheel: WheelFile, log: Path | None = None) -> Iterator[Env
         FetchError: a dependency cannot be had.
     """
     dependencies = fetch_wheels(declared_requirements(wheel))
-    with open_environment([str(wheel.path.absolute())], dependencies, wheel.path.name, log) as environment:
+    with open_environment(
+        [str(wheel.path.absolute())], dependencies, wheel.path.name, log, required=required
+    ) as environment:
         yield environment
 
 
 @contextlib.contextmanager
 def open_environment(
-    requirements: Sequence[str], links: Path, what: str, log: Path | None = None
+    requirements: Sequence[str],
+    links: Path,
+    what: str,
+    log: Path | None = None,
+    *,
+    required: Required = STRANGERS,
 ) -> Iterator[Environment]:
     """Install from a folder of wheels alone into a new tree, and delete it afterwards.
 
@@ -58,6 +82,7 @@ def open_environment(
         links: folder with what they depend on.
         what: what is installed, for the message.
         log: gets everything that is printed.
+        required: what a child may not be without, that installs or runs it; see `confinement.py`.
 
     Raises:
         InstallError: pip refuses it on this machine.
@@ -65,7 +90,7 @@ def open_environment(
     """
     with temporary_folder("truewheel-smoke-") as folder:
         tree, scratch = folder / "installed", folder / "scratch"
-        environment = Environment(own_interpreter(), tree, site_of(tree), scratch)
+        environment = Environment(own_interpreter(), tree, site_of(tree), scratch, required=required)
         scratch.mkdir()
         environment.site.mkdir(parents=True)
         if sys.platlibdir != "lib":
@@ -78,16 +103,20 @@ def open_environment(
 def _install(environment: Environment, requirements: Sequence[str], links: Path, what: str, log: Path | None) -> None:
     with scratch_in(environment) as scratch:
         confined = Confined(environment, scratch, INSTALL)
+        pip, wheels = str(_find_pip()), [one for one in requirements if one.endswith(".whl")]
         request = InstallRequest(
             program="install",
-            **place(environment, scratch, INSTALL),
+            **{**place(environment, scratch, INSTALL), "writable": (str(scratch), str(environment.tree))},
             tree=str(environment.tree),
             links=str(links),
             requirements=tuple(requirements),
-            pip=str(_find_pip()),
+            pip=pip,
         )
+        request = msgspec.structs.replace(request, readable=(pip, str(links), *wheels))
         done = confined.run(request, log=log)
         ended = judge(("install",), read_events(Path(request.events)), done)
+    if ended.code == "SMOKE-UNLOCKED":
+        raise InstallError(ended.words, code=ended.code, hint=INSIST)
     if ended.code:
         errors = [line for line in done.output.splitlines() if line.startswith("ERROR")]
         reason = errors[-1].removeprefix("ERROR: ") if errors else ended.words
@@ -98,11 +127,11 @@ def _install(environment: Environment, requirements: Sequence[str], links: Path,
 
 
 def _find_pip() -> Path:
-    """Return the folder in which our pip lies."""
+    """Return the folder that is our pip."""
     spec = importlib.util.find_spec("pip")
     if spec is None or spec.origin is None:
         raise CheckError("wheels cannot be installed: this Python has no pip", hint="python3 -m ensurepip")
-    return Path(spec.origin).parents[1]
+    return Path(spec.origin).parent
 
 
 @contextlib.contextmanager

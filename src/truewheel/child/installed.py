@@ -8,6 +8,8 @@ import sysconfig
 from pathlib import Path
 from typing import NamedTuple
 
+from truewheel.child.confinement import STRANGERS
+
 
 class Environment(NamedTuple):
     """A tree that packages were installed into, and that nothing was started from.
@@ -17,12 +19,24 @@ class Environment(NamedTuple):
         tree: what was installed; scripts and data lie beside the packages.
         site: the folder of its packages.
         scratch: an empty folder beside it.
+        foreign: whether it was there before, made by a person.
+        required: what a child that runs them may not be without; see `confinement.py`.
     """
 
     python: Path
     tree: Path
     site: Path
     scratch: Path
+    foreign: bool = False
+    required: tuple[str, ...] = STRANGERS
+
+    def readable(self) -> list[Path]:
+        """Return the folders that hold what is installed: the tree, and those that its .pth files name."""
+        found = [self.tree]
+        for path in sorted(self.site.glob("*.pth")) if self.foreign else ():
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            found += [Path(line) for line in lines if line.startswith("/")]
+        return found
 
 
 def own_interpreter() -> Path:

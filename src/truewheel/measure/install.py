@@ -73,14 +73,14 @@ def take_environment(place: Path, scratch: Path) -> Environment:
     """
     site = find_site(place)
     if site.parent.name == site_of(place).parent.name:
-        return Environment(own_interpreter(), place, site, scratch)
+        return Environment(own_interpreter(), place, site, scratch, foreign=True)
     python = (place / "bin" / "python").resolve()
     if python.is_relative_to(place.resolve()):
         raise LoadError(
             f"{place} is for another Python, which lies in the environment, where any package can replace it",
             hint=f"run truewheel with {site.parent.name}, or name the wheel itself",
         )
-    return Environment(python, place, site, scratch)
+    return Environment(python, place, site, scratch, foreign=True)
 
 
 def measure_folder(folder: Path) -> int:

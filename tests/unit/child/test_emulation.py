@@ -436,7 +436,8 @@ on_x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="machine c
 
 def child(body):
     """Run a body beside the drivers, as they run: without site-packages."""
-    script = f"import sys; sys.path.insert(0, {str(DRIVERS)!r})\nimport ctypes, emulate, lockdown, os\n{body}"
+    script = f"import sys; sys.path.insert(0, {str(DRIVERS.parents[2])!r})\nimport ctypes, os\n"
+    script += f"from truewheel.child.programs import emulate, lockdown\n{body}"
     command = [sys.executable, "-I", "-S", "-B", "-c", script]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 

@@ -267,7 +267,7 @@ def child(tmp_path, monkeypatch):
     (tmp_path / "model.gguf").write_bytes(bytes(1000))
 
     @contextlib.contextmanager
-    def environment(_wheel, _log):
+    def environment(_wheel, _log, **_options):
         yield Environment(tmp_path / "bin/python", tmp_path, tmp_path / "site", tmp_path)
 
     def call(command, *, stdin, **options):
@@ -298,27 +298,29 @@ def test_the_child_is_isolated_and_bounded(child, tmp_path, monkeypatch):
     assert child["request"]["adapter"].endswith("/engines/llama_cpp.py")
     assert Path(child["request"]["adapter"]).is_file()
     assert set(child["env"]) == {"PATH", "HOME", "TMPDIR", "LC_ALL", "OPENBLAS_NUM_THREADS"}
-    assert (child["cwd"], child["timeout"]) == (tmp_path, 7.0)
+    assert (child["cwd"].parent, child["timeout"]) == (tmp_path, 7.0)
     request = child["request"]
-    assert (request["import-name"], request["threads"], request["in-process"]) == ("toy_engine", 3, True)
+    assert (request["import-name"], request["threads"]) == ("toy_engine", 3)
+    assert request["required"] == ["filter", "files"]
+    assert request["writable"] == [str(child["cwd"])]
     assert request["memory-bytes"] == (4 << 30) + 3 * 1000
     assert request["file-bytes"] == 64 << 20
     assert request["cpu-seconds"] == 900
     assert request["site"] == str(tmp_path / "site")
 
 
-def test_the_steps_that_passed_are_shown(child, tmp_path, capsys):
-    smoke_test(tmp_path, in_process=False)
-    assert not child["request"]["in-process"]
+@pytest.mark.usefixtures("child")
+def test_the_steps_that_passed_are_shown(tmp_path, capsys):
+    smoke_test(tmp_path)
     lines = capsys.readouterr().err.splitlines()
-    assert [line.split()[0] for line in lines] == list(STEPS)
-    assert lines[STEPS.index("prefill")].endswith("100 tokens/s")
-    assert lines[STEPS.index("decode")].endswith("' there was', 10 tokens/s, smallest margin 0.250")
+    assert [line.split()[0] for line in lines] == ["locked", *STEPS]
+    assert lines[1 + STEPS.index("prefill")].endswith("100 tokens/s")
+    assert lines[1 + STEPS.index("decode")].endswith("' there was', 10 tokens/s, smallest margin 0.250")
 
 
 def test_a_wheel_that_cannot_be_installed_is_a_record_too(tmp_path, monkeypatch):
     @contextlib.contextmanager
-    def environment(_wheel, _log):
+    def environment(_wheel, _log, **_options):
         raise InstallError("pip cannot install it: wrong tags")
         yield
 

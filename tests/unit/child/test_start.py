@@ -42,7 +42,9 @@ def test_a_request_bounds_what_a_child_may_use(tmp_path, limits):
     told = msgspec.json.decode(msgspec.json.encode(request))
     assert (told["cpu-seconds"], told["file-bytes"]) == (limits.cpu_seconds, limits.file_bytes)
     assert told["memory-bytes"] == limits.memory_bytes + limits.per_model * 1000
-    assert told["in-process"]
+    assert told["required"] == ["filter", "files"]
+    assert told["writable"] == [str(tmp_path)]
+    assert told["readable"] == [str(tmp_path)]
     assert not told["listening"] | told["start-hooks"]
 
 

@@ -3,7 +3,7 @@
 There is no interpreter in the tree: pip is told that the tree is where this one keeps its packages.
 """
 
-import importlib.machinery
+import importlib.util
 import os
 import socket
 import subprocess  # noqa: TID251 - so that pip can start nothing
@@ -37,7 +37,10 @@ class _PipAlone:
         self.folder = folder
 
     def find_spec(self, name, path=None, target=None):
-        return importlib.machinery.PathFinder.find_spec(name, [self.folder], target) if name == "pip" else None
+        if name != "pip":
+            return None
+        begin = os.path.join(self.folder, "__init__.py")
+        return importlib.util.spec_from_file_location(name, begin, submodule_search_locations=[self.folder])
 
 
 def refuse_processes_and_sockets():
