@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+
 import msgspec
 
 Required = tuple[str, ...]
@@ -12,6 +16,24 @@ STRANGERS = (FILTER, FILES)
 """For every other wheel: it may read and write what it needs, and nothing else."""
 UNCONFINED: Required = ()
 """For whoever insists: what can be had is in force, and nothing is asked for."""
+_INSISTED: ContextVar[bool] = ContextVar("insisted", default=False)
+
+
+@contextlib.contextmanager
+def insisting() -> Iterator[None]:
+    """Let children of any wheel run with whatever can be had, while the block lasts: a person said so."""
+    token = _INSISTED.set(True)
+    try:
+        yield
+    finally:
+        _INSISTED.reset(token)
+
+
+def apply_insistence(required: Required) -> Required:
+    """Return what a child may not be without; nothing where a person insists."""
+    return UNCONFINED if _INSISTED.get() else required
+
+
 INSIST = "run it on Linux from 5.13 on with Landlock, or insist with --unconfined"
 
 

@@ -155,8 +155,9 @@ def explain_ending(
     done: process.Completed, steps: Sequence[SmokeStep], where: str, lock_reason: str
 ) -> tuple[str, str]:
     """Return the finding code and the words for how the child ended."""
-    if done.timed_out:
-        return "SMOKE-TIMEOUT", f"at {where}: ended after {done.seconds:.0f} s without an answer"
+    if done.excess or done.timed_out:
+        words = done.excess or f"ended after {done.seconds:.0f} s without an answer"
+        return "SMOKE-MEMORY" if done.excess else "SMOKE-TIMEOUT", f"at {where}: {words}"
     if done.returncode == 0 and all(step.state in _DONE for step in steps):
         return "", "passed"
     if done.returncode == _FILTER_OFF_EXIT:
@@ -174,7 +175,7 @@ _DEATHS: dict[int, tuple[str, str]] = {
     signal.SIGILL: ("SMOKE-ILLEGAL", "illegal instruction: the wheel ran code that this CPU refuses"),
     signal.SIGSEGV: ("SMOKE-SEGFAULT", "segmentation fault"),
     signal.SIGBUS: ("SMOKE-SEGFAULT", "bus error"),
-    signal.SIGSYS: ("SMOKE-ESCAPE", "it tried to start a process, open a socket or trace another"),
+    signal.SIGSYS: ("SMOKE-ESCAPE", "it tried to start a process, open a socket or reach for another process"),
     signal.SIGXCPU: ("SMOKE-TIMEOUT", "used up its CPU time"),
     signal.SIGKILL: ("SMOKE-MEMORY", "killed for memory"),
     signal.SIGABRT: ("SMOKE-ABORT", "the engine aborted"),

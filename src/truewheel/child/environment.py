@@ -102,7 +102,7 @@ def open_environment(
 
 def _install(environment: Environment, requirements: Sequence[str], links: Path, what: str, log: Path | None) -> None:
     with scratch_in(environment) as scratch:
-        confined = Confined(environment, scratch, INSTALL)
+        confined = Confined(environment, scratch, INSTALL, (environment.tree,))
         pip, wheels = str(_find_pip()), [one for one in requirements if one.endswith(".whl")]
         request = InstallRequest(
             program="install",

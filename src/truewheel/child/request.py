@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from truewheel.child.confinement import STRANGERS
+from truewheel.child.confinement import STRANGERS, apply_insistence
 from truewheel.child.installed import Environment
 from truewheel.child.limits import ChildLimits
 from truewheel.child.registry import EngineEntry
@@ -173,7 +173,7 @@ def place(environment: Environment, scratch: Path, limits: ChildLimits, model: P
     """Return the fields of a request that say where a child runs and what it may use."""
     return {
         "site": str(environment.site),
-        "required": environment.required,
+        "required": apply_insistence(environment.required),
         "readable": tuple(map(str, environment.readable())),
         "writable": (str(scratch),),
         "events": str(scratch / EVENTS),

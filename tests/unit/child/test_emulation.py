@@ -209,7 +209,7 @@ def test_an_escape_is_a_failure_with_its_words():
     run = judged(events, -signal.SIGSYS)
     assert (run.outcome, run.ending) == (
         "failed",
-        "at load: it tried to start a process, open a socket or trace another",
+        "at load: it tried to start a process, open a socket or reach for another process",
     )
 
 
