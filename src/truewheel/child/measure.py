@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -88,9 +90,9 @@ def run_child(
         cut: a text that is cut to so many of the engine's tokens first.
         wall_seconds: after which it is ended.
     """
-    with scratch_in(runner.environment) as scratch:
+    with scratch_in(runner.environment) as scratch, _lend_model(runner, model) as lent:
         confined = Confined(runner.environment, scratch, MEASURE._replace(wall_seconds=wall_seconds))
-        request = _request(runner, model, plan, prompt, confined, cut=CutRequest(*cut) if cut else None)
+        request = _request(runner, lent, plan, prompt, confined, cut=CutRequest(*cut) if cut else None)
         done = confined.run(request)
         return read_run(read_events(Path(request.events)), done)
 
@@ -157,13 +159,28 @@ def open_session(
         prompt: text of `answer`.
         wall_seconds: for each turn.
     """
-    with scratch_in(runner.environment) as scratch:
+    with scratch_in(runner.environment) as scratch, _lend_model(runner, model) as lent:
         confined = Confined(runner.environment, scratch, MEASURE._replace(wall_seconds=wall_seconds))
         with confined.converse() as talk:
-            request = _request(runner, model, plan, prompt, confined, orders=talk.answers)
+            request = _request(runner, lent, plan, prompt, confined, orders=talk.answers)
             session = Session(talk, Path(request.events), wall_seconds)
             session.begin(request)
             yield session
+
+
+@contextlib.contextmanager
+def _lend_model(runner: Runner, model: Path) -> Iterator[Path]:
+    """Give an engine its model as it takes it; what was made for it is deleted afterwards."""
+    if not runner.engine.lends:
+        yield model
+        return
+    with tempfile.TemporaryDirectory(prefix="model-", dir=runner.environment.scratch) as folder:
+        lent = Path(folder) / model.name
+        if runner.engine.lends == "copy":
+            shutil.copy(model, lent)
+        else:
+            lent.symlink_to(model.absolute())
+        yield lent
 
 
 def _request(
@@ -175,9 +192,14 @@ def _request(
     cut: CutRequest | None = None,
     orders: int = 0,
 ) -> MeasureRequest:
+    found = place(runner.environment, confined.scratch, confined.limits, model)
+    if runner.engine.lends:
+        found["readable"] = (*found["readable"], str(model.parent))
+    if runner.engine.lends == "copy":
+        found["writable"] = (*found["writable"], str(model))
     return MeasureRequest(
         program="measure",
-        **place(runner.environment, confined.scratch, confined.limits, model),
+        **found,
         **drive(runner.engine),
         settings=runner.settings,
         start_hooks=True,
