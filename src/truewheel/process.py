@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import selectors
 import shlex
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,12 +24,14 @@ from truewheel.scratch import GUARD, SCRATCH
 _TAIL_LINES = 400
 _GRACE_SECONDS = 2.0
 _POLL_SECONDS = 0.01
+_WATCH_SECONDS = 0.25
 _ERROR_BYTES = 64 << 10
 _LINE_BYTES = 1 << 20
 """A line that is longer is passed on in pieces: one without an end would fill the memory."""
 _TAIL_BYTES = 1 << 20
 _LOG_BYTES = 256 << 20
 _CUT = b"\n... the rest of what it printed is left out\n"
+_PR_SET_DUMPABLE = 4
 
 
 class Completed(NamedTuple):
@@ -39,6 +43,7 @@ class Completed(NamedTuple):
         output: standard output (and standard error, where merged), at most the last lines asked for.
         timed_out: whether we ended it because its time was up.
         seconds: wall time.
+        excess: why whoever watched it ended it; empty where it was not.
     """
 
     command: str
@@ -46,6 +51,7 @@ class Completed(NamedTuple):
     output: str
     timed_out: bool
     seconds: float
+    excess: str = ""
 
 
 _PASSED = (
@@ -67,6 +73,12 @@ def plain_environment() -> dict[str, str]:
     return {**environment, "PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
 
 
+def hide() -> None:
+    """Keep other processes of this person, children above all, from reading our memory and environment."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
 def quote(command: Sequence[str | os.PathLike[str]]) -> str:
     """Return the command as a person would type it."""
     return shlex.join(os.fspath(part) for part in command)
@@ -80,6 +92,7 @@ class Child:
     Attributes:
         pid: number of its process and of its group.
         timed_out: whether its time was up.
+        excess: why whoever watches it ended it.
         over: whether it was waited for to its end, or ended: its number may be another's by now.
     """
 
@@ -87,6 +100,7 @@ class Child:
         self._process, self._quoted, self._answers, self._mark = process, quoted, answers, mark
         self._start = time.monotonic()
         self.pid, self.timed_out, self.over = process.pid, False, False
+        self.excess = ""
 
     def running(self) -> bool:
         """Return whether it has not left yet; those that it started may be there all the same."""
@@ -189,11 +203,40 @@ class Child:
     def completed(self, output: str) -> Completed:
         """Return how it ended, when it has."""
         seconds = time.monotonic() - self._start
-        return Completed(self._quoted, self._process.returncode, output, self.timed_out, seconds)
+        return Completed(self._quoted, self._process.returncode, output, self.timed_out, seconds, self.excess)
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
+
+
+Watch = Callable[[int], str]
+"""Is given the number of a process, and returns what it has too much of, in words; an empty text where all is well."""
+
+
+@contextlib.contextmanager
+def _watched(child: Child, watch: Watch | None) -> Iterator[None]:
+    """Look at a program beside whatever waits for it, and end it where it has too much of something."""
+    if watch is None:
+        yield
+        return
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(_WATCH_SECONDS) and child.running():
+            if excess := watch(child.pid):
+                child.excess = excess
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
+                return
+
+    watcher = threading.Thread(target=look, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
 
 
 @contextlib.contextmanager
@@ -207,6 +250,7 @@ def start(
     stderr: IO[bytes] | int,
     answers: int = -1,
     descriptors: tuple[int, ...] = (),
+    watch: Watch | None = None,
 ) -> Iterator[Child]:
     """Start a program; one that still runs when the block is left is ended, with its group.
 
@@ -219,6 +263,7 @@ def start(
         stderr: where it prints errors.
         answers: an open file from which `ask` reads its answers.
         descriptors: open files that it inherits.
+        watch: is asked again and again what it has too much of; where that is anything, it is ended.
 
     Raises:
         OSError: there is no such program.
@@ -239,7 +284,8 @@ def start(
             )
             child = Child(process, quote(command), answers, mark)
             GUARD.began(mark, child.pid)
-        yield child
+        with _watched(child, watch):
+            yield child
     except BaseException:
         # What it left behind is ended too.
         if child is not None and not child.over:
@@ -271,6 +317,7 @@ def run(
     timeout: float | None = None,
     on_line: Callable[[str], None] | None = None,
     stdin: bytes | None = None,
+    watch: Watch | None = None,
     merge_stderr: bool = True,
     keep_lines: int = _TAIL_LINES,
     most: int = _LOG_BYTES,
@@ -285,6 +332,7 @@ def run(
         timeout: seconds after which the whole process group is ended.
         on_line: called with each line as it comes.
         stdin: bytes to feed; None is an empty input.
+        watch: see `start`.
         merge_stderr: take standard error together with standard output, else drop it.
         keep_lines: how many of the last lines are returned.
         most: bytes that the log may grow by; what is printed after them is read, and left out there.
@@ -302,7 +350,8 @@ def run(
         try:
             errors = writes if merge_stderr else subprocess.DEVNULL
             whole = plain_environment() if env is None else env
-            child = stack.enter_context(start(command, env=whole, cwd=cwd, stdin=feed, stdout=writes, stderr=errors))
+            files: dict[str, Any] = {"stdin": feed, "stdout": writes, "stderr": errors}
+            child = stack.enter_context(start(command, env=whole, cwd=cwd, watch=watch, **files))
         except OSError as error:
             return Completed(quoted, 127, str(error), timed_out=False, seconds=0.0)
         finally:
@@ -458,19 +507,22 @@ class Talk(NamedTuple):
 
 
 @contextlib.contextmanager
-def converse(command: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str], cwd: Path) -> Iterator[Talk]:
+def converse(
+    command: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str], cwd: Path, watch: Watch | None = None
+) -> Iterator[Talk]:
     """Start a program that is told what to do line by line, and end it, with its group, when the block is left.
 
     Args:
         command: program and arguments, never a shell line.
         env: the whole environment.
         cwd: the folder to run in.
+        watch: see `start`.
     """
     with contextlib.ExitStack() as stack:
         answers, writes = os.pipe()
         stack.callback(os.close, answers)
         output = stack.enter_context(tempfile.TemporaryFile())
-        options: dict[str, Any] = {"env": env, "cwd": cwd, "answers": answers, "descriptors": (writes,)}
+        options: dict[str, Any] = {"env": env, "cwd": cwd, "answers": answers, "descriptors": (writes,), "watch": watch}
         with os.fdopen(writes, "wb"):
             talking = start(command, stdin=subprocess.PIPE, stdout=output, stderr=output, **options)
             child = stack.enter_context(talking)
@@ -478,22 +530,24 @@ def converse(command: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str
 
 
 class Job(NamedTuple):
-    """A command that runs beside others: what it reads, open files that it inherits, its own environment and folder."""
+    """A command that runs beside others: what it reads and inherits, its environment and folder, who watches it."""
 
     command: Sequence[str | os.PathLike[str]]
     stdin: bytes
     descriptors: tuple[int, ...] = ()
     env: Mapping[str, str] | None = None
     cwd: Path | None = None
+    watch: Watch | None = None
 
 
 class Result(NamedTuple):
-    """How a job ended: its exit status (negative: a signal), what it printed, and whether its time was up."""
+    """How a job ended: its exit status (negative: a signal), what it printed, if its time was up, and its excess."""
 
     returncode: int
     stdout: bytes
     stderr: bytes
     timed_out: bool
+    excess: str = ""
 
 
 def run_together(
@@ -514,7 +568,7 @@ def run_together(
             # Files, not pipes: what a child wrote before it died is there.
             feed = stack.enter_context(_file_of(job.stdin))
             output, errors = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
-            place: dict[str, Any] = {"env": env if job.env is None else job.env, "cwd": job.cwd}
+            place: dict[str, Any] = {"env": env if job.env is None else job.env, "cwd": job.cwd, "watch": job.watch}
             begun = start(job.command, stdin=feed, stdout=output, stderr=errors, descriptors=job.descriptors, **place)
             started.append((stack.enter_context(begun), output, errors))
         for child, _, _ in started:
@@ -526,4 +580,5 @@ def _result(child: Child, output: IO[bytes], errors: IO[bytes], most: int | None
     output.seek(0)
     errors.seek(0)
     returncode = child.completed("").returncode
-    return Result(returncode, output.read(-1 if most is None else most), errors.read(_ERROR_BYTES), child.timed_out)
+    said, problems = output.read(-1 if most is None else most), errors.read(_ERROR_BYTES)
+    return Result(returncode, said, problems, child.timed_out, child.excess)

@@ -121,7 +121,7 @@ def test_code_beyond_the_cpu_is_found_where_the_cpu_lacks_it_alone(emulate):
 def test_a_wheel_that_would_escape_is_stopped(emulate, statement):
     ((run,), codes) = emulate(CPUS["Nehalem"], statement=statement)
     assert (run.outcome, codes) == ("failed", {"EMULATE-FAILED"})
-    assert run.ending == "at system-info: it tried to start a process, open a socket or trace another"
+    assert run.ending == "at system-info: it tried to start a process, open a socket or reach for another process"
 
 
 def test_a_refusal_in_words_and_a_wheel_that_runs_all_the_same(emulate):

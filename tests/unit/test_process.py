@@ -314,9 +314,9 @@ def test_commands_side_by_side_have_each_their_own_place_and_input(tmp_path):
     first, second, third = process.run_together(
         [own, shared, late], env={"PATH": "/bin:/usr/bin", "NAME": "shared"}, timeout=1.5
     )
-    assert first == (0, f"{tmp_path}\nhello\nown\n".encode(), b"problem\n", False)
-    assert second == (0, f"{Path.cwd()}\nthere\nshared\n".encode(), b"problem\n", False)
-    assert third == (-signal.SIGTERM, b"begun\n", b"", True)
+    assert first == (0, f"{tmp_path}\nhello\nown\n".encode(), b"problem\n", False, "")
+    assert second == (0, f"{Path.cwd()}\nthere\nshared\n".encode(), b"problem\n", False, "")
+    assert third == (-signal.SIGTERM, b"begun\n", b"", True, "")
 
 
 FLOOD = "import os\nfor _ in range(%d): os.write(1, b'x' * (1 << 20))\n"

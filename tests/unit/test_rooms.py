@@ -49,8 +49,12 @@ ROOMS = [
 ]
 """From the ground up. A room is a file or a folder of the package; the package itself holds the version alone."""
 
-DOORS = {"checks/__init__.py -> corridor.verify"}
-"""`from truewheel.checks import check_wheel` is where users look for the call; it is looked up when it is asked for."""
+DOORS = {
+    # `from truewheel.checks import check_wheel` is where users look for the call; it is looked up when it is asked for.
+    "checks/__init__.py -> corridor.verify",
+    # A process of its own, which gives up what it does not need; programs of children import nothing of other rooms.
+    "models/gguf_child.py -> child.programs",
+}
 
 
 def imported(path):

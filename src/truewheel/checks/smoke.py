@@ -13,13 +13,15 @@ CODES = {
     "operating system, refuses. Either it was built for another CPU, or its compiler made wrong code.",
     "SMOKE-SEGFAULT": "The process died of a segmentation fault.",
     "SMOKE-ABORT": "The engine aborted the process instead of raising an exception.",
-    "SMOKE-MEMORY": "The process was killed, or gave up, for want of memory.",
+    "SMOKE-MEMORY": "The process was killed, or gave up, for want of memory; or it filled its "
+    "folder, or started too many threads.",
     "SMOKE-TIMEOUT": "The process did not finish in its time.",
-    "SMOKE-ESCAPE": "The process tried to start another process, to open a socket or to trace one. An in-process "
-    "engine does nothing of the kind.",
+    "SMOKE-ESCAPE": "The process tried to start another process, to open a socket or to reach for another process. "
+    "An in-process engine does nothing of the kind.",
     "SMOKE-DIED": "The process died by another signal.",
-    "SMOKE-UNLOCKED": "This system does not let a process lock itself down (no seccomp), so the promise that the "
-    "engine starts no process and opens no socket cannot be shown here.",
+    "SMOKE-UNLOCKED": "This system does not let a process lock itself down: without seccomp the promise that the "
+    "engine starts no process and opens no socket cannot be shown, and without Landlock a stranger's wheel could read "
+    "and change your files. It was not run.",
     "SMOKE-INSTALL": "pip refuses to install the wheel here: its tags or its dependencies do not fit this Python and "
     "this machine.",
     "SMOKE-NOT-RUN": "The wheel was not run.",
@@ -60,5 +62,5 @@ _HINTS = {
     "SMOKE-MEMORY": "free memory, or try `--model tiny`",
     "SMOKE-ESCAPE": "the traceback in the report names the place",
     "SMOKE-UNPROVEN": "run `truewheel smoke` on it where the CPU has that, or `truewheel check --emulate` here",
-    "SMOKE-UNLOCKED": "run it where the kernel has seccomp",
+    "SMOKE-UNLOCKED": "run it on Linux from 5.13 on with seccomp and Landlock, or insist with `--unconfined`",
 }

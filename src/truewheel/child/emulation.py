@@ -19,10 +19,12 @@ import msgspec
 
 from truewheel import process
 from truewheel.child.challenge import Question, draw_question
+from truewheel.child.confinement import STRANGERS, Required
 from truewheel.child.emulated_cpus import CpuPromise, PlannedRun, canary_codes, emulated_cpus
 from truewheel.child.emulated_run import THIS_MACHINE, EmulatedRun, judge_run
-from truewheel.child.environment import Environment, InstallError, fresh_environment
+from truewheel.child.environment import InstallError, fresh_environment
 from truewheel.child.events import Script, read_said
+from truewheel.child.installed import Environment
 from truewheel.child.limits import BESIDE_EMULATOR, EMULATED
 from truewheel.child.registry import EngineEntry
 from truewheel.child.request import Emulation, SmokeRequest
@@ -87,6 +89,7 @@ def run_emulated(
     *,
     host: Host,
     console: Console,
+    required: Required = STRANGERS,
 ) -> tuple[EmulatedRun, ...]:
     """Install a wheel into a fresh environment and run one inference from it for each order, locked down.
 
@@ -98,6 +101,7 @@ def run_emulated(
         orders: what to run.
         host: this machine.
         console: shows each run when it has ended.
+        required: what a child may not be without; see `confinement.py`.
 
     Raises:
         CheckError: there is no emulator, or the wheel's METADATA cannot be followed.
@@ -106,7 +110,7 @@ def run_emulated(
     emulator = find_emulator()
     runs: dict[int, EmulatedRun] = {}
     try:
-        with fresh_environment(wheel) as environment:
+        with fresh_environment(wheel, required=required) as environment:
             session = _Session(environment, model, engine, target, host, emulator)
             for number, run in session.run_all(orders):
                 runs[number] = run
@@ -170,7 +174,7 @@ class _Session(NamedTuple):
 
     def _request(self, confined: Confined, question: Question) -> SmokeRequest:
         # One thread: several wait for each other in a loop, which takes minutes where two emulators share two cores.
-        return make_request(confined, question, self.engine, 1, in_process=True)
+        return make_request(confined, question, self.engine, 1)
 
     def _emulated(self, order: PlannedRun, confined: Confined, question: Question) -> SmokeRequest:
         assert order.cpu is not None

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from truewheel import process
+from truewheel.child.confinement import Confinement, read_confinement
 from truewheel.child.events import Event, Said, tell
 
 _TAIL_LINES = 12
@@ -45,6 +46,7 @@ class Ending(NamedTuple):
         words: `passed`, or how it ended.
         locked: whether it could lock itself down.
         output: last lines of what it printed; empty when it ended well.
+        confinement: what it had given up before anything of the wheel was read.
     """
 
     steps: tuple[SmokeStep, ...]
@@ -52,6 +54,7 @@ class Ending(NamedTuple):
     words: str
     locked: bool
     output: str
+    confinement: Confinement = Confinement()
 
     def facts(self) -> dict[str, Any]:
         """Return what all steps measured."""
@@ -82,8 +85,8 @@ def judge(
     where = where or next((step.name for step in steps if step.state not in _DONE), "the end")
     code, words = explain_ending(done, steps, where, said)
     tail = "\n".join(done.output.splitlines()[-_TAIL_LINES:])[-_TAIL_CHARACTERS:] if code else ""
-    lock = states.get("lock")
-    return Ending(tuple(steps), code, words, lock is not None and lock.state == "passed", tail)
+    lock = states.get("lock", Event("lock", "failed"))
+    return Ending(tuple(steps), code, words, lock.state == "passed", tail, read_confinement(lock.facts))
 
 
 def read_step(name: str, event: Event | None, needed: Mapping[str, type[msgspec.Struct]]) -> SmokeStep:
@@ -103,8 +106,9 @@ def read_step(name: str, event: Event | None, needed: Mapping[str, type[msgspec.
 
 def explain_ending(done: process.Completed, steps: Sequence[SmokeStep], where: str, said: Said) -> tuple[str, str]:
     """Return the finding code and the words for how the child ended: first what the system knows, then what it says."""
-    if done.timed_out:
-        return "SMOKE-TIMEOUT", f"at {where}: ended after {done.seconds:.0f} s without an answer"
+    if done.excess or done.timed_out:
+        words = done.excess or f"ended after {done.seconds:.0f} s without an answer"
+        return "SMOKE-MEMORY" if done.excess else "SMOKE-TIMEOUT", f"at {where}: {words}"
     if done.returncode < 0:
         return _death(-done.returncode, done.output, where)
     if said.fault:
@@ -129,7 +133,7 @@ _DEATHS: dict[int, tuple[str, str]] = {
     signal.SIGILL: ("SMOKE-ILLEGAL", "illegal instruction: the wheel ran code that this CPU refuses"),
     signal.SIGSEGV: ("SMOKE-SEGFAULT", "segmentation fault"),
     signal.SIGBUS: ("SMOKE-SEGFAULT", "bus error"),
-    signal.SIGSYS: ("SMOKE-ESCAPE", "it tried to start a process, open a socket or trace another"),
+    signal.SIGSYS: ("SMOKE-ESCAPE", "it tried to start a process, open a socket or reach for another process"),
     signal.SIGXCPU: ("SMOKE-TIMEOUT", "used up its CPU time"),
     signal.SIGKILL: ("SMOKE-MEMORY", "killed: by the system, for want of memory, or by itself"),
     signal.SIGABRT: ("SMOKE-ABORT", "the engine aborted"),

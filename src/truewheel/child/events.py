@@ -69,14 +69,12 @@ class Script(NamedTuple):
         before: what is said once, without a beginning, before the first step.
         work: ids of what is measured, or skipped, before the last step, in any order.
         canary: whether an instruction is tried at the end, which the process should die of.
-        unlocked: whether it goes on where it cannot lock itself down.
     """
 
     steps: tuple[str, ...]
     before: tuple[str, ...] = ("lock",)
     work: frozenset[str] = frozenset()
     canary: bool = False
-    unlocked: bool = False
 
     def lines(self) -> int:
         """Return how many lines a program writes, but for repetitions of work."""
@@ -238,7 +236,7 @@ class Turns:
         return self._end_badly(step) if state == "failed" else self._in_work(step)
 
     def _begin(self, step: str, state: str) -> bool:
-        self._failed = state == "failed" and not self._script.unlocked
+        self._failed = state == "failed"
         return self._before.pop(0) == step and state in ("passed", "failed")
 
     def _end(self) -> bool:

@@ -11,8 +11,10 @@ import msgspec
 
 from truewheel import process
 from truewheel.child import ending
-from truewheel.child.environment import Environment, InstallError, fresh_environment
+from truewheel.child.confinement import STRANGERS, Required
+from truewheel.child.environment import InstallError, fresh_environment
 from truewheel.child.events import Said, Script, read_regular, read_said
+from truewheel.child.installed import Environment
 from truewheel.child.limits import ANSWER
 from truewheel.child.registry import EngineEntry
 from truewheel.child.request import LogitsRequest, drive, place
@@ -152,7 +154,13 @@ class LogitsRunner(NamedTuple):
 
 @contextlib.contextmanager
 def open_runner(
-    wheel: WheelFile, model: Model, engine: EngineEntry, *, threads: int, log: Path | None = None
+    wheel: WheelFile,
+    model: Model,
+    engine: EngineEntry,
+    *,
+    threads: int,
+    log: Path | None = None,
+    required: Required = STRANGERS,
 ) -> Iterator[LogitsRunner]:
     """Install a wheel into a fresh environment, to be run once for each of its backends.
 
@@ -161,7 +169,7 @@ def open_runner(
         CheckError: its METADATA cannot be followed.
         FetchError: a dependency cannot be had.
     """
-    with fresh_environment(wheel, log) as environment:
+    with fresh_environment(wheel, log, required=required) as environment:
         yield LogitsRunner(environment, model, engine, threads, log)
 
 
@@ -193,7 +201,7 @@ def run_logits(
         with open_runner(wheel, model, engine, threads=threads, log=log) as runner:
             return runner.run(variant, environment)
     except InstallError as error:
-        return failed_answer(variant, error.message, "SMOKE-INSTALL")
+        return failed_answer(variant, error.message, error.code)
 
 
 def failed_answer(variant: str, failure: str, code: str = "SMOKE-FAILED") -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,8 +11,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from truewheel import process
-from truewheel.child.environment import Environment
 from truewheel.child.events import Listener
+from truewheel.child.installed import Environment
 from truewheel.child.limits import MEASURE
 from truewheel.child.registry import EngineEntry
 from truewheel.child.request import CutRequest, MeasureRequest, drive, place
@@ -19,6 +20,7 @@ from truewheel.child.run_account import Run, read_measured, read_run, script_of
 from truewheel.child.start import Confined, scratch_in
 from truewheel.child.work import Workload
 from truewheel.config.presets import Settings
+from truewheel.scratch import SCRATCH
 
 _END_SECONDS = 60.0
 
@@ -56,9 +58,9 @@ def run_child(
         cut: a text that is cut to so many of the engine's tokens first.
         wall_seconds: after which it is ended.
     """
-    with scratch_in(runner.environment) as scratch:
+    with scratch_in(runner.environment) as scratch, _lend_model(runner, model) as lent:
         confined = Confined(runner.environment, scratch, MEASURE._replace(wall_seconds=wall_seconds))
-        request = _request(runner, model, plan, prompt, confined, cut=CutRequest(*cut) if cut else None)
+        request = _request(runner, lent, plan, prompt, confined, cut=CutRequest(*cut) if cut else None)
         done = confined.run(request)
         listener = Listener(Path(request.events), script_of(plan, cut=cut is not None))
         listener.most_lines += sum(item.repeat for item in plan.work)
@@ -130,13 +132,28 @@ def open_session(
         prompt: text of `answer`.
         wall_seconds: for each turn.
     """
-    with scratch_in(runner.environment) as scratch:
+    with scratch_in(runner.environment) as scratch, _lend_model(runner, model) as lent:
         confined = Confined(runner.environment, scratch, MEASURE._replace(wall_seconds=wall_seconds))
         with confined.converse() as talk:
-            request = _request(runner, model, plan, prompt, confined, orders=talk.answers)
+            request = _request(runner, lent, plan, prompt, confined, orders=talk.answers)
             session = Session(talk, Listener(Path(request.events), script_of(plan)), wall_seconds)
             session.begin(request)
             yield session
+
+
+@contextlib.contextmanager
+def _lend_model(runner: Runner, model: Path) -> Iterator[Path]:
+    """Give an engine its model as it takes it; what was made for it is deleted afterwards."""
+    if not runner.engine.lends:
+        yield model
+        return
+    with SCRATCH.folder("model", runner.environment.scratch) as folder:
+        lent = folder / model.name
+        if runner.engine.lends == "copy":
+            shutil.copy(model, lent)
+        else:
+            lent.symlink_to(model.absolute())
+        yield lent
 
 
 def _request(
@@ -148,9 +165,14 @@ def _request(
     cut: CutRequest | None = None,
     orders: int = 0,
 ) -> MeasureRequest:
+    found = place(runner.environment, confined.scratch, confined.limits, model)
+    if runner.engine.lends:
+        found["readable"] = (*found["readable"], str(model.parent))
+    if runner.engine.lends == "copy":
+        found["writable"] = (*found["writable"], str(model))
     return MeasureRequest(
         program="measure",
-        **place(runner.environment, confined.scratch, confined.limits, model),
+        **found,
         **drive(runner.engine),
         settings=runner.settings,
         start_hooks=True,

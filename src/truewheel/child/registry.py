@@ -24,6 +24,8 @@ class EngineEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
         shape: whether it has llama_cpp's calls.
         extra: requirements that are installed with it because its metadata forgets them.
         mends: what that means, for its row.
+        lends: how it gets its model: as a `copy` where it opens it to write, as a `link` in a folder of its own where
+            it lists the folder; as it is by itself.
         listening: it starts a server in any case: let it, in a network of its own where nobody else is.
         chat: it puts a template of its own around every prompt.
         name: of the project, normalized.
@@ -35,6 +37,7 @@ class EngineEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     shape: Literal["llama.cpp", "other"] = "other"
     extra: tuple[str, ...] = ()
     mends: str = ""
+    lends: Literal["", "link", "copy"] = ""
     listening: bool = False
     chat: bool = False
     name: str = ""

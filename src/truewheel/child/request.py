@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from truewheel.child.environment import Environment
+from truewheel.child.confinement import STRANGERS, apply_insistence
+from truewheel.child.installed import Environment
 from truewheel.child.limits import ChildLimits
 from truewheel.child.registry import EngineEntry
 from truewheel.child.work import Work
@@ -44,7 +45,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         adapter: the engine's adapter; empty where no engine is driven.
         import_name: the engine's package.
         settings: what the engine is run with.
-        in_process: leave where it cannot be locked down.
+        required: leave where one of these cannot be had; see `confinement.py`.
+        readable: what it may read besides the system's libraries, Python's, its adapter and its model.
+        writable: where it may write.
         start_hooks: follow .pth files, once it is locked down.
         listening: let it start a server in a network of its own.
         emulated: the CPU; None for this machine's.
@@ -59,10 +62,28 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     adapter: str = ""
     import_name: str = ""
     settings: Settings = {}
-    in_process: bool = True
+    required: tuple[str, ...] = STRANGERS
+    readable: tuple[str, ...] = ()
+    writable: tuple[str, ...] = ()
     start_hooks: bool = False
     listening: bool = False
     emulated: Emulation | None = None
+
+
+class InstallRequest(Request, frozen=True, kw_only=True, rename="kebab"):
+    """Let pip unpack wheels.
+
+    Attributes:
+        tree: the folder that they are installed into.
+        links: a folder with what they depend on.
+        requirements: paths of wheels, or names and versions.
+        pip: the folder that is pip.
+    """
+
+    tree: str
+    links: str
+    requirements: tuple[str, ...]
+    pip: str
 
 
 class TellRequest(Request, frozen=True, kw_only=True, rename="kebab"):
@@ -154,6 +175,9 @@ def place(environment: Environment, scratch: Path, limits: ChildLimits, model: P
     """Return the fields of a request that say where a child runs and what it may use."""
     return {
         "site": str(environment.site),
+        "required": apply_insistence(environment.required),
+        "readable": tuple(map(str, environment.readable())),
+        "writable": (str(scratch),),
         "events": str(scratch / EVENTS),
         "cpu_seconds": limits.cpu_seconds,
         "memory_bytes": limits.memory(model),

@@ -11,13 +11,14 @@ from truewheel import process
 from truewheel.child import ending
 from truewheel.child.answers import judge_answers
 from truewheel.child.challenge import Question, draw_question
+from truewheel.child.confinement import STRANGERS, Confinement, Required
 from truewheel.child.ending import SmokeStep
 from truewheel.child.environment import InstallError, fresh_environment
 from truewheel.child.events import Said, Script, read_said
 from truewheel.child.limits import ANSWER
 from truewheel.child.registry import EngineEntry
 from truewheel.child.request import SmokeRequest, drive, place
-from truewheel.child.start import ONE_BLAS_THREAD, Confined
+from truewheel.child.start import ONE_BLAS_THREAD, Confined, scratch_in
 from truewheel.child.told import FACTS
 from truewheel.console import Console
 from truewheel.models.models import Model
@@ -42,6 +43,7 @@ class SmokeRecord(msgspec.Struct, frozen=True, kw_only=True):
         code: finding code of the ending; empty when it passed.
         locked: whether the child could lock itself down.
         output: last lines of what the child printed; empty when it passed.
+        confinement: what was in force; nothing in older records, which do not tell.
     """
 
     model: str
@@ -50,6 +52,7 @@ class SmokeRecord(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     locked: bool
     output: str = ""
+    confinement: Confinement = Confinement()
 
     @property
     def passed(self) -> bool:
@@ -73,7 +76,7 @@ def run_smoke(
     *,
     threads: int,
     console: Console,
-    in_process: bool = True,
+    required: Required = STRANGERS,
     wall_seconds: float = ANSWER.wall_seconds,
     log: Path | None = None,
 ) -> SmokeRecord:
@@ -85,7 +88,7 @@ def run_smoke(
         engine: how it is imported and driven.
         threads: threads of the engine.
         console: shows the steps.
-        in_process: fail when the child cannot be kept from starting processes and opening sockets.
+        required: what the child may not be without; see `confinement.py`.
         wall_seconds: after which the child is ended.
         log: gets everything that is printed.
 
@@ -94,10 +97,10 @@ def run_smoke(
         FetchError: a dependency cannot be had.
     """
     try:
-        return _run_child(wheel, model, engine, threads, console, wall_seconds, log, in_process=in_process)
+        return _run_child(wheel, model, engine, threads, console, wall_seconds, log, required=required)
     except InstallError as error:
         steps = tuple(SmokeStep(name, "not reached") for name in STEPS)
-        return SmokeRecord(model=model.name, steps=steps, ending=error.message, code="SMOKE-INSTALL", locked=False)
+        return SmokeRecord(model=model.name, steps=steps, ending=error.message, code=error.code, locked=False)
 
 
 def unproven(model: Model, reason: str) -> SmokeRecord:
@@ -115,24 +118,24 @@ def _run_child(
     wall_seconds: float,
     log: Path | None,
     *,
-    in_process: bool,
+    required: Required,
 ) -> SmokeRecord:
-    with fresh_environment(wheel, log) as environment:
-        confined = Confined(environment, environment.scratch, ANSWER._replace(wall_seconds=wall_seconds))
+    with fresh_environment(wheel, log, required=required) as environment, scratch_in(environment) as scratch:
+        confined = Confined(environment, scratch, ANSWER._replace(wall_seconds=wall_seconds))
         question = draw_question(model, chat=engine.chat)
-        request = make_request(confined, question, engine, threads, in_process=in_process)
+        request = make_request(confined, question, engine, threads)
         done = confined.run(request, variables=ONE_BLAS_THREAD, log=log)
-        said = read_said(Path(request.events), Script(STEPS, unlocked=not in_process))
+        said = read_said(Path(request.events), Script(STEPS))
     record = judge(question, said, done)
+    if record.locked:
+        console.say(f"         {'locked down':<12} {record.confinement.words()}")
     for step in record.steps:
         if step.state in ("passed", "absent"):
             console.say(f"         {step.name:<12} {step.seconds:6.2f} s  {_summary(step)}".rstrip())
     return record
 
 
-def make_request(
-    confined: Confined, question: Question, engine: EngineEntry, threads: int, *, in_process: bool
-) -> SmokeRequest:
+def make_request(confined: Confined, question: Question, engine: EngineEntry, threads: int) -> SmokeRequest:
     """Return what the smoke test's program is asked for: what is to be done, and nothing of what should come of it."""
     model = question.model
     return SmokeRequest(
@@ -140,7 +143,6 @@ def make_request(
         **place(confined.environment, confined.scratch, confined.limits, model.path),
         **drive(engine),
         settings={"n_threads": threads, "n_threads_batch": threads},
-        in_process=in_process,
         steps=STEPS,
         model=str(model.path),
         prompt=model.prompt,
@@ -171,6 +173,7 @@ def judge(question: Question, said: Said, done: process.Completed) -> SmokeRecor
         code=code,
         locked=ended.locked,
         output=ended.output,
+        confinement=ended.confinement,
     )
 
 

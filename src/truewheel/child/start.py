@@ -10,7 +10,8 @@ from typing import NamedTuple
 import msgspec
 
 from truewheel import process
-from truewheel.child.environment import Environment
+from truewheel.child.excess import find_excess
+from truewheel.child.installed import Environment
 from truewheel.child.limits import ChildLimits
 from truewheel.child.request import Request
 from truewheel.scratch import SCRATCH
@@ -33,20 +34,27 @@ class Confined(NamedTuple):
         environment: where the engine is installed.
         scratch: the folder to run in, home and place for temporary files.
         limits: what they may use.
+        more: folders besides in which they may write.
     """
 
     environment: Environment
     scratch: Path
     limits: ChildLimits
+    more: tuple[Path, ...] = ()
 
     def command(self, *more: str) -> list[str]:
-        """Return what is started."""
+        """Return what is started; from now on it could not read our memory either."""
+        process.hide()
         return [str(self.environment.python), *PYTHON_OPTIONS, str(MAIN), *more]
 
     def variables(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the whole environment: a few fixed variables, which win over any others."""
         home = str(self.scratch)
         return {**(more or {}), "PATH": "/usr/bin:/bin", "HOME": home, "TMPDIR": home, "LC_ALL": "C.UTF-8"}
+
+    def watch(self, pid: int) -> str:
+        """Return what a child has too much of; see `excess.py`."""
+        return find_excess(pid, (self.scratch, *self.more), self.limits)
 
     def run(
         self, request: Request, *, variables: Mapping[str, str] | None = None, log: Path | None = None
@@ -58,18 +66,23 @@ class Confined(NamedTuple):
             cwd=self.scratch,
             log=log,
             timeout=self.limits.wall_seconds,
+            watch=self.watch,
             stdin=msgspec.json.encode(request),
             most=_MOST_PRINTED,
         )
 
     def converse(self) -> contextlib.AbstractContextManager[process.Talk]:
         """Start a program that takes a request and then orders; see `process.converse`."""
-        return process.converse(self.command(), env=self.variables(), cwd=self.scratch)
+        return process.converse(self.command(), env=self.variables(), cwd=self.scratch, watch=self.watch)
 
     def job(self, request: Request, *, variables: Mapping[str, str] | None = None) -> process.Job:
         """Return a program that runs beside others."""
         return process.Job(
-            self.command(), msgspec.json.encode(request), env=self.variables(variables), cwd=self.scratch
+            self.command(),
+            msgspec.json.encode(request),
+            env=self.variables(variables),
+            cwd=self.scratch,
+            watch=self.watch,
         )
 
 
@@ -80,7 +93,9 @@ def run_together(places: Sequence[Confined], requests: Sequence[Request]) -> lis
     found = []
     for one, result in zip(places, results, strict=True):
         output = (result.stdout + result.stderr).decode("utf-8", "replace")
-        found.append(process.Completed("", result.returncode, output, result.timed_out, one.limits.wall_seconds))
+        found.append(
+            process.Completed("", result.returncode, output, result.timed_out, one.limits.wall_seconds, result.excess)
+        )
     return found
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import msgspec
 
 from truewheel.child import ending
+from truewheel.child.confinement import STRANGERS, Required
 from truewheel.child.ending import signal_name
-from truewheel.child.environment import Environment, InstallError, fresh_environment
+from truewheel.child.environment import InstallError, fresh_environment
 from truewheel.child.events import Script, read_said
+from truewheel.child.installed import Environment
 from truewheel.child.limits import TELL
 from truewheel.child.request import TellRequest, place
 from truewheel.child.start import Confined, scratch_in
@@ -41,12 +43,13 @@ class SystemInfo(msgspec.Struct, frozen=True, kw_only=True):
     failure: str = ""
 
 
-def ask_libraries(wheel: WheelFile, able: Sequence[str]) -> tuple[SystemInfo, ...]:
+def ask_libraries(wheel: WheelFile, able: Sequence[str], required: Required = STRANGERS) -> tuple[SystemInfo, ...]:
     """Install a wheel into a fresh environment and return what those of its libraries say that can tell.
 
     Args:
         wheel: a wheel that was accepted.
         able: paths of its libraries that offer `SYSTEM_INFO`.
+        required: what a child may not be without; see `confinement.py`.
 
     Raises:
         CheckError: its METADATA cannot be followed.
@@ -55,7 +58,7 @@ def ask_libraries(wheel: WheelFile, able: Sequence[str]) -> tuple[SystemInfo, ..
     if not able:
         return ()
     try:
-        with fresh_environment(wheel) as environment:
+        with fresh_environment(wheel, required=required) as environment:
             return tuple(_ask(environment, path) for path in able[:_MOST])
     except InstallError as error:
         return tuple(SystemInfo(library=path, failure=error.message) for path in able[:_MOST])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from truewheel.cli import VERBS
-from truewheel.cli.common import Output, account_options, json_text, refuse_unwritable, write_text
+from truewheel.cli.common import Output, account_options, json_text, refuse_unwritable, unconfined_option, write_text
 
 if TYPE_CHECKING:
     from truewheel.console import Console
@@ -75,6 +75,7 @@ _QUICK = {"prefill": (128, 512), "decode": (64,), "depth": (0,), "rounds": 3}
 @click.option("--limits/--no-limits", default=True, help="Measure the limits of the machine.")
 @click.option("--tuning", type=click.Path(dir_okay=False, path_type=Path), help="JSON of `tune`, for the page.")
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Also write the JSON.")
+@unconfined_option
 @account_options
 @click.pass_context
 def command(

@@ -14,6 +14,7 @@ from truewheel.cli.common import (
     model_option,
     order_arguments,
     toolchain_option,
+    unconfined_option,
     wheelhouse_option,
 )
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--keep-work", is_flag=True, help="Keep the work folder and print its path.")
 @model_option
 @wheelhouse_option
+@unconfined_option
 @account_options
 def command(
     engine: str,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from truewheel.cli import VERBS
-from truewheel.cli.common import Output, account_options, model_option
+from truewheel.cli.common import Output, account_options, model_option, unconfined_option
 
 if TYPE_CHECKING:
     from truewheel.report import Report
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 )
 @click.option("--verbose", "-v", is_flag=True, help="Also show findings for information.")
 @click.option("--no-cache", is_flag=True, help="Read the wheel again, ignoring cached facts.")
+@unconfined_option
 @account_options
 def command(
     wheels: tuple[Path, ...],

@@ -26,6 +26,25 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _STDOUT = "-"
 
 
+def unconfined_option(command: _F) -> _F:
+    """Add an option that lets wheels run where they cannot be confined."""
+
+    def insist(context: click.Context, _: click.Parameter, value: bool) -> None:
+        from truewheel.child.confinement import insisting
+
+        if value:
+            context.with_resource(insisting())
+
+    option = click.option(
+        "--unconfined",
+        is_flag=True,
+        expose_value=False,
+        callback=insist,
+        help="Run it even where this system cannot confine it: it could then read and change your files.",
+    )
+    return option(command)
+
+
 class Output(NamedTuple):
     """In which forms an account is asked for.
 

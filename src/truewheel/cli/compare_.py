@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from truewheel.cli import VERBS
-from truewheel.cli.common import Output, account_options
+from truewheel.cli.common import Output, account_options, unconfined_option
 
 
 @click.command("compare", short_help=VERBS["compare"])
@@ -25,6 +25,7 @@ from truewheel.cli.common import Output, account_options
     metavar="LABEL",
     help="Compare with this variant [default: the first of the lowest level that runs].",
 )
+@unconfined_option
 @account_options
 def command(wheels: tuple[Path, ...], model: str, reference: str, output: Output) -> int:
     """Run one model in several WHEELs of an engine and report whether they give the same answers.

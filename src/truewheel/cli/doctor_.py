@@ -20,11 +20,12 @@ def command(output: Output) -> None:
     Example:
       truewheel doctor --json
     """
+    from truewheel.child.account import find_confinement
     from truewheel.child.emulation import emulated_here
     from truewheel.console import Console
     from truewheel.machine.doctor import diagnose
     from truewheel.pages.machine import describe_machine
 
     console = Console()
-    found = diagnose(emulated_here(), console.say)
+    found = diagnose(emulated_here(), console.say, find_confinement().words())
     output.show(console, found, lambda: describe_machine(found))

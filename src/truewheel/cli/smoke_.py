@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from truewheel.cli import VERBS
-from truewheel.cli.common import Output, account_options, model_option
+from truewheel.cli.common import Output, account_options, model_option, unconfined_option
 
 
 @click.command("smoke", short_help=VERBS["smoke"])
 @click.argument("wheel", type=click.Path(path_type=Path))
 @model_option
+@unconfined_option
 @account_options
 def command(wheel: Path, model: str, output: Output) -> int:
     """Install WHEEL into a fresh environment and run inference from it in a locked-down process.

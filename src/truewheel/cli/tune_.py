@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from truewheel.cli import VERBS
-from truewheel.cli.common import Output, account_options, json_text, refuse_unwritable, write_text
+from truewheel.cli.common import Output, account_options, json_text, refuse_unwritable, unconfined_option, write_text
 
 if TYPE_CHECKING:
     from truewheel.console import Console
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     help="File of the preset [default: presets/MACHINE-MODEL-GOAL.toml of the checkout, else of this folder].",
 )
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Write all trials as JSON.")
+@unconfined_option
 @account_options
 def command(
     wheel: Path | None,

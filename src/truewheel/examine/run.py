@@ -229,8 +229,8 @@ def _ask(
             jobs.append(process.Job(command, data, (descriptor,)))
         if audit is not None:
             limits = list(map(str, bound_audit(audit)))
-            command = [sys.executable, "-I", "-B", str(_HERE / "audit.py"), str(audit.path.absolute()), *limits]
-            jobs.append(process.Job(command, b""))
+            command = [sys.executable, "-I", "-B", str(_HERE / "audit.py"), str(_PACKAGE_PARENT)]
+            jobs.append(process.Job([*command, str(audit.path.absolute()), *limits], b""))
         environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TMPDIR": str(folder), "HOME": str(folder)}
         results = process.run_together(jobs, env=environment, timeout=_WALL_SECONDS, most=_MOST_SAID)
     answers = [list(_lines(result.stdout, AnswerLine)) for result in results[: len(requests)]]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from truewheel.child.confinement import OWN, STRANGERS, UNCONFINED, Required
 from truewheel.child.emulated_cpus import plan_runs
 from truewheel.child.emulation import run_emulated
 from truewheel.child.registry import EngineEntry, engine_for
@@ -21,7 +22,13 @@ from truewheel.plan.plan import Plan
 
 
 def smoke(
-    facts: Facts, *, model: Model, console: Console, engine: EngineEntry | None = None, log: Path | None = None
+    facts: Facts,
+    *,
+    model: Model,
+    console: Console,
+    engine: EngineEntry | None = None,
+    log: Path | None = None,
+    required: Required = STRANGERS,
 ) -> Facts:
     """Run the smoke test; a wheel of ours that needs another CPU than this one is unproven instead.
 
@@ -41,7 +48,7 @@ def smoke(
             engine or engine_for(facts.wheel.name.project),
             threads=host.usable_cores,
             console=console,
-            in_process=plan is None or plan.expect.in_process,
+            required=_required(facts, required),
             log=log,
         )
     return facts._replace(smoke=record)
@@ -52,7 +59,14 @@ def list_lacking(plan: Plan, host: Host) -> list[str]:
     return [] if plan.code.native else [name for name in plan.code.features if name not in host.features]
 
 
-def load_libraries(facts: Facts) -> Facts:
+def _required(facts: Facts, required: Required) -> Required:
+    """Return what a child of this wheel may not be without: of one that was just built here, as its recipe says."""
+    if facts.plan is None:
+        return required
+    return OWN if facts.plan.expect.in_process else UNCONFINED
+
+
+def load_libraries(facts: Facts, *, required: Required = STRANGERS) -> Facts:
     """Load the libraries that can tell what they were compiled with, and let them.
 
     Raises:
@@ -60,10 +74,17 @@ def load_libraries(facts: Facts) -> Facts:
         FetchError: a dependency cannot be had.
     """
     able = [path for path, elf in facts.libraries.items() if SYSTEM_INFO in elf.defined]
-    return facts._replace(told=ask_libraries(facts.wheel, able))
+    return facts._replace(told=ask_libraries(facts.wheel, able, _required(facts, required)))
 
 
-def emulate(facts: Facts, *, model: Model, console: Console, engine: EngineEntry | None = None) -> Facts:
+def emulate(
+    facts: Facts,
+    *,
+    model: Model,
+    console: Console,
+    engine: EngineEntry | None = None,
+    required: Required = STRANGERS,
+) -> Facts:
     """Run the wheel on emulated CPUs, and on this one to compare.
 
     Raises:
@@ -74,7 +95,6 @@ def emulate(facts: Facts, *, model: Model, console: Console, engine: EngineEntry
     host, target = detect_host(), target_of(facts)
     engine = engine or engine_for(facts.wheel.name.project)
     orders = plan_runs(target, frozenset(host.features))
-    runs = run_emulated(
-        facts.wheel, model, engine or engine_for(facts.wheel.name.project), target, orders, host=host, console=console
-    )
+    asked = _required(facts, required)
+    runs = run_emulated(facts.wheel, model, engine, target, orders, host=host, console=console, required=asked)
     return facts._replace(emulation=runs)

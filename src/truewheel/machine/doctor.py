@@ -43,6 +43,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         disk_free: bytes, where the caches are.
         cache: our cache folder.
         wheelhouse: the wheelhouse.
+        confinement: what is in force where a wheel is run.
         problems: what would stop a build or a benchmark, a sentence each.
     """
 
@@ -55,14 +56,16 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     cache: str
     wheelhouse: str
     problems: tuple[str, ...]
+    confinement: str = ""
 
 
-def diagnose(emulated: Emulated, say: Say) -> Diagnosis:
+def diagnose(emulated: Emulated, say: Say, confinement: str = "") -> Diagnosis:
     """Look at everything; compilers that are here are tried, nothing is fetched.
 
     Args:
         emulated: CPUs that can be emulated here.
         say: is told before a compiler is tried.
+        confinement: what is in force where a wheel is run.
     """
     host = detect_host()
     cache = cache_root()
@@ -93,6 +96,7 @@ def diagnose(emulated: Emulated, say: Say) -> Diagnosis:
         cache=str(cache),
         wheelhouse=str(wheelhouse_root()),
         problems=tuple(problems),
+        confinement=confinement,
     )
 
 

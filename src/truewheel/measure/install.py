@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 from packaging.utils import canonicalize_name
 
-from truewheel.child.environment import Environment, fetch_wheels, fresh_environment, open_environment
+from truewheel.child.environment import fetch_wheels, fresh_environment, open_environment
+from truewheel.child.installed import Environment, own_interpreter, site_of
 from truewheel.child.measure import Runner
 from truewheel.config.presets import Settings
+from truewheel.errors import LoadError
 from truewheel.measure.subjects import Asked, find_site
 from truewheel.scratch import SCRATCH
 from truewheel.wheel.archive import read_wheel
@@ -46,7 +48,7 @@ def open_subject(asked: Asked, settings: Settings) -> Iterator[Installed]:
         if asked.kind == "environment":
             assert asked.place is not None
             scratch = stack.enter_context(SCRATCH.folder("truewheel-bench"))
-            environment = Environment(asked.place / "bin" / "python", find_site(asked.place), scratch)
+            environment = take_environment(asked.place, scratch)
         elif asked.kind == "wheel":
             assert asked.place is not None
             environment = stack.enter_context(fresh_environment(read_wheel(asked.place)))
@@ -58,6 +60,28 @@ def open_subject(asked: Asked, settings: Settings) -> Iterator[Installed]:
             own = (path for path in links.glob("*.whl") if canonicalize_name(path.name.split("-")[0]) == asked.project)
             wheel, size = next(own).stat().st_size, measure_folder(environment.site)
         yield Installed(Runner(environment, asked.engine, settings), wheel, size)
+
+
+def take_environment(place: Path, scratch: Path) -> Environment:
+    """Return an environment that is there, with an interpreter that no package in it could have put there.
+
+    Args:
+        place: the environment.
+        scratch: an empty folder.
+
+    Raises:
+        LoadError: it is for another Python, which lies in the environment itself.
+    """
+    site = find_site(place)
+    if site.parent.name == site_of(place).parent.name:
+        return Environment(own_interpreter(), place, site, scratch, foreign=True)
+    python = (place / "bin" / "python").resolve()
+    if python.is_relative_to(place.resolve()):
+        raise LoadError(
+            f"{place} is for another Python, which lies in the environment, where any package can replace it",
+            hint=f"run truewheel with {site.parent.name}, or name the wheel itself",
+        )
+    return Environment(python, place, site, scratch, foreign=True)
 
 
 def measure_folder(folder: Path) -> int:

@@ -15,6 +15,7 @@ if __name__ == "__main__":
 
 import msgspec
 
+from truewheel.child.programs import lockdown
 from truewheel.errors import LoadError
 from truewheel.models.gguf_header import GgufContents, read_gguf_stream
 
@@ -41,14 +42,9 @@ def answer(descriptor: int) -> ModelAnswer:
 
 def main() -> None:
     """Lock down, read, answer."""
-    programs = str(Path(__file__).resolve().parents[1] / "child" / "programs")
-    sys.path.insert(0, programs)
-    import lockdown  # type: ignore[import-not-found]
-
-    sys.path.remove(programs)
     msgspec.json.encode(ModelAnswer())
-    lockdown.limit(*map(int, sys.argv[3:6]))
-    lockdown.confine()
+    lockdown.limit(*map(int, sys.argv[3:6]))  # type: ignore[no-untyped-call]
+    lockdown.confine()  # type: ignore[no-untyped-call]
     sys.stdout.buffer.write(msgspec.json.encode(answer(int(sys.argv[2]))))
     sys.stdout.buffer.flush()
 

@@ -32,6 +32,7 @@ def describe_machine(found: Diagnosis) -> Document:
         ("memory", f"{host.memory_bytes >> 20} MiB, {found.memory_available >> 20} MiB available"),
         ("disk", f"{found.disk_free >> 30} GiB free at the caches"),
         ("system", f"{host.system} {host.machine}, {host.libc}"),
+        *((("a wheel runs with", found.confinement),) if found.confinement else ()),
         ("caches", Span(found.cache, "code")),
         ("wheelhouse", Span(found.wheelhouse, "code")),
     )

@@ -155,6 +155,8 @@ def _built_rows(report: Report) -> Iterator[tuple[str, str]]:
         yield "built", f"{report.level}{cpu}, {compiler.kind} {compiler.version}, digest {report.digest[:12]}"
     if report.smoke is not None:
         yield "smoke", f"on {report.smoke.model}: {report.smoke.ending}"
+        if report.smoke.locked:
+            yield "confined", report.smoke.confinement.words()
 
 
 def _advice(report: Report, form: Form) -> Block:

@@ -105,6 +105,8 @@ def space_sections(report: Report) -> Iterator[Section]:
 def smoke_section(record: SmokeRecord) -> Section:
     """Return how the smoke test ended, its steps, and what the engine printed."""
     blocks: list[Block] = [Paragraph(f"It {'passed' if record.passed else f'ended {record.ending}'}.")]
+    if record.locked:
+        blocks.append(Paragraph(f"In force: {record.confinement.words()}."))
     decode = record.facts("decode")
     if decode:
         said = f"It continued with {decode['text']!r}; smallest margin between the two best logits"

@@ -214,7 +214,7 @@ def test_an_escape_is_a_failure_with_its_words():
     run = judged(events, -signal.SIGSYS)
     assert (run.outcome, run.ending) == (
         "failed",
-        "at load: it tried to start a process, open a socket or trace another",
+        "at load: it tried to start a process, open a socket or reach for another process",
     )
 
 
@@ -443,7 +443,8 @@ on_x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="machine c
 
 def child(body):
     """Run a body beside the drivers, as they run: without site-packages."""
-    script = f"import sys; sys.path.insert(0, {str(DRIVERS)!r})\nimport ctypes, emulate, lockdown, os\n{body}"
+    script = f"import sys; sys.path.insert(0, {str(DRIVERS.parents[2])!r})\nimport ctypes, os\n"
+    script += f"from truewheel.child.programs import emulate, lockdown\n{body}"
     command = [sys.executable, "-I", "-S", "-B", "-c", script]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
@@ -497,7 +498,7 @@ def test_a_lock_from_outside_is_found_and_its_absence_too():
 
 def test_the_request_names_every_feature_and_the_canary(tmp_path):
     session = emulation._Session(
-        emulation.Environment(tmp_path / "python", tmp_path / "site", tmp_path),
+        emulation.Environment(tmp_path / "python", tmp_path, tmp_path / "site", tmp_path),
         emulation.Model("tiny", Path(__file__), "Once", "", vocabulary_round_trips=True),
         emulation.EngineEntry(import_name="toy", driver="llama_cpp"),
         CpuPromise(V2),

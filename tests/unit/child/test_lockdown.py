@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-import truewheel.child.programs
-from truewheel.child.programs import lockdown
+import truewheel
+from truewheel.child.programs import calls_x86_64, filters, lockdown
 
-FOLDER = Path(truewheel.child.programs.__file__).parent
+FOLDER = Path(truewheel.__file__).parents[1]
 NO_FILTER = 97
 PREAMBLE = f"""
 import sys
 sys.path.insert(0, {str(FOLDER)!r})
-import lockdown
+from truewheel.child.programs import landlock, lockdown, spaces
 sys.path.pop(0)
 """
 LOCK = """
@@ -130,11 +130,18 @@ def test_a_thread_that_was_there_before_is_locked_down_too(locked):
     [
         "socket.socket(socket.AF_UNIX)",
         "socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)",
-        "check(libc.unshare(0x10000000))",
-        "check(libc.mount(b'x', b'/x', b'tmpfs', 0, None))",
         "check(libc.syscall(425, 1, ctypes.byref(ctypes.create_string_buffer(120))))",
-        "check(libc.syscall(321, 0, 0, 0))",
-        "check(libc.setns(0, 0))",
+        "check(libc.syscall(298, 0, 0, -1, -1, 0))",
+        "check(libc.prctl(1, 0, 0, 0, 0))",
+        "check(libc.kill(os.getppid(), 0))",
+        "check(libc.setpriority(0, os.getppid(), 19))",
+        "check(libc.syscall(203, os.getppid(), 8, b'x' * 8))",
+        "check(libc.fcntl(1, 8, os.getppid()))",
+        "check(libc.link(b'/etc/passwd', b'x'))",
+        "check(libc.mknod(b'x', 0o10600, 0))",
+        "check(libc.syscall(29, 1, 4096, 0o1600))",
+        "os.open('/etc/passwd', os.O_RDONLY | os.O_TRUNC)",
+        "socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)",
     ],
 )
 def test_what_name_services_and_run_times_try_is_refused_and_goes_on(locked, call):
@@ -153,8 +160,9 @@ def test_what_name_services_and_run_times_try_is_refused_and_goes_on(locked, cal
     assert (result.returncode, result.stdout) == (0, "refused\n"), result.stderr
 
 
-LISTENING = LOCK.replace("reason := lockdown", "reason := lockdown.leave_network() or lockdown").replace(
-    "forbid()", "forbid(listening=True)"
+LISTENING = LOCK.replace(
+    "reason := lockdown.forbid()",
+    "reason := spaces.leave()[1] or spaces.raise_loopback() or lockdown.forbid(listening=True)",
 )
 
 
@@ -218,12 +226,11 @@ def test_the_lock_cannot_be_taken_off(locked):
     body = """
         import ctypes
         libc = ctypes.CDLL(None)
-        print(libc.prctl(39, 0, 0, 0, 0), libc.prctl(21, 0, 0, 0, 0), lockdown.forbid() == "")
-        import os
-        os.fork()
+        print(libc.prctl(39, 0, 0, 0, 0), libc.prctl(21, 0, 0, 0, 0), flush=True)
+        lockdown.forbid()
     """
     result = locked(body)
-    assert result.stdout == "" or result.stdout.startswith("1 2 ")
+    assert result.stdout == "1 2\n"
     assert result.returncode == -signal.SIGSYS
 
 
@@ -295,16 +302,129 @@ def test_another_architecture_is_told_and_nothing_is_done(monkeypatch):
 
 
 def test_the_filter_is_a_sound_program():
-    code = lockdown.build_filter()
-    assert len(code) % 8 == 0
-    instructions = [struct.unpack_from("=HBBI", code, offset) for offset in range(0, len(code), 8)]
-    assert len(instructions) < 4096
-    for position, (operation, if_true, if_false, _) in enumerate(instructions):
-        if operation & 0x07 == 0x05:
-            assert position + 1 + max(if_true, if_false) < len(instructions)
-    assert instructions[-1] == (0x06, 0, 0, 0x7FFF0000)
+    for code in (filters.running(), filters.running(listening=True), filters.running(program_name=1 << 40), COMPUTING):
+        assert len(code) % 8 == 0
+        instructions = decode(code)
+        assert len(instructions) < 4096
+        for position, (operation, if_true, if_false, value) in enumerate(instructions):
+            if operation & 0x07 == 0x05:
+                assert position + 1 + (value if operation == 0x05 else max(if_true, if_false)) < len(instructions)
+        assert instructions[-1][0] == 0x06
+
+
+COMPUTING = filters.computing()
+ARCHITECTURE = calls_x86_64.ARCHITECTURE
+
+
+def decode(code):
+    return [struct.unpack_from("=HBBI", code, offset) for offset in range(0, len(code), 8)]
+
+
+def follow(code, number, *arguments, architecture=ARCHITECTURE):
+    """Run a program as the kernel does; return what follows, and how many steps it took."""
+    data = struct.pack("=IIQ6Q", number, architecture, 0, *arguments, *[0] * (6 - len(arguments)))
+    instructions, place, value, steps = decode(code), 0, 0, 0
+    while True:
+        operation, if_true, if_false, constant = instructions[place]
+        place, steps = place + 1, steps + 1
+        if operation == 0x06:
+            return constant, steps
+        if operation == 0x20:
+            value = struct.unpack_from("=I", data, constant)[0]
+        elif operation == 0x54:
+            value &= constant
+        elif operation == 0x05:
+            place += constant
+        else:
+            met = {0x15: value == constant, 0x35: value >= constant}[operation]
+            place += if_true if met else if_false
+
+
+TABLE = calls_x86_64
+NUMBER = TABLE.NUMBERS
+
+
+def test_each_call_of_the_table_leads_to_what_it_says():
+    code = filters.running()
+    for names, action in (
+        (TABLE.ALLOWED, TABLE.ALLOW),
+        (TABLE.ABSENT, TABLE.ENOSYS),
+        (TABLE.PRETENDED, TABLE.PRETEND),
+        (TABLE.TRAPPED, TABLE.TRAP),
+        (TABLE.KILLED, TABLE.KILL),
+        (TABLE.LISTENING, TABLE.EPERM),
+    ):
+        for name in names:
+            assert follow(code, NUMBER[name])[0] == action, name
+    named = set(NUMBER.values())
+    for number in range(600):
+        if number not in named:
+            assert follow(code, number)[0] == TABLE.EPERM, number
+    assert follow(code, 0x40000000)[0] == follow(code, 1, architecture=3)[0] == TABLE.KILL
+
+
+def test_no_call_is_in_two_lists():
+    lists = [TABLE.ALLOWED, TABLE.ABSENT, TABLE.PRETENDED, TABLE.TRAPPED, TABLE.KILLED, TABLE.LISTENING]
+    names = [name for each in [*lists, TABLE.LOOKED_AT] for name in each]
+    assert len(names) == len(set(names))
+    assert len(set(NUMBER.values())) == len(NUMBER)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "action"),
+    [
+        ("clone", (0x3D0F00,), TABLE.ALLOW),
+        ("clone", (0x11,), TABLE.TRAP),
+        ("clone", (0x3D0F00 | 0x10000000,), TABLE.TRAP),
+        ("kill", (os.getpid(), 9), TABLE.ALLOW),
+        ("kill", (os.getppid(), 19), TABLE.TRAP),
+        ("kill", (0xFFFFFFFF, 9), TABLE.TRAP),
+        ("kill", (os.getppid(), 0), TABLE.EPERM),
+        ("tgkill", (os.getppid(), 1, 9), TABLE.TRAP),
+        ("prctl", (15,), TABLE.ALLOW),
+        ("prctl", (1,), TABLE.EPERM),
+        ("ioctl", (0, 0x5401), TABLE.ALLOW),
+        ("ioctl", (0, 0x5412), TABLE.ENOTTY),
+        ("socketpair", (1, 1 | 0o2000000), TABLE.ALLOW),
+        ("socketpair", (1, 2), TABLE.EPERM),
+        ("socketpair", (16, 1), TABLE.EPERM),
+        ("openat", (0, 0, 0o1101), TABLE.ALLOW),
+        ("openat", (0, 0, 0o1000), TABLE.EPERM),
+        ("sched_setaffinity", (0,), TABLE.ALLOW),
+        ("sched_setaffinity", (os.getpid() + 1,), TABLE.ALLOW),
+        ("sched_setaffinity", (os.getpid() - 1,), TABLE.EPERM),
+        ("prlimit64", (0,), TABLE.ALLOW),
+        ("prlimit64", (1,), TABLE.EPERM),
+        ("execve", (1 << 40,), TABLE.TRAP),
+    ],
+)
+def test_arguments_are_looked_at(name, arguments, action):
+    assert follow(filters.running(), NUMBER[name], *arguments)[0] == action
+
+
+def test_one_program_alone_may_be_started_by_its_address():
+    code, execve = filters.running(program_name=(7 << 32) + 5), NUMBER["execve"]
+    assert follow(code, execve, (7 << 32) + 5)[0] == TABLE.ALLOW
+    for other in (5, 7 << 32, (7 << 32) + 6, (8 << 32) + 5):
+        assert follow(code, execve, other)[0] == TABLE.TRAP
+
+
+def test_threads_that_wait_are_let_through_first():
+    code = filters.running()
+    assert max(follow(code, NUMBER[name])[1] for name in ("futex", "sched_yield", "read")) <= 8
+    assert max(follow(code, NUMBER[name])[1] for name in TABLE.ALLOWED) <= 32
+
+
+def test_a_process_that_computes_may_do_nothing_else():
+    allowed = {number for number in range(600) if follow(COMPUTING, number)[0] == TABLE.ALLOW}
+    assert allowed == {NUMBER[name] for name in TABLE.COMPUTING}
+    assert follow(COMPUTING, NUMBER["newfstatat"], 3, 0, 0, 0x1000)[0] == TABLE.ALLOW
 
 
 def test_the_lock_needs_nothing_but_the_standard_library():
-    assert run("print('truewheel' in sys.modules)", lock="").stdout == "False\n"
+    body = """
+        own = {name for name in sys.modules if name.startswith("truewheel")}
+        print(*sorted(name for name in own if not name.startswith("truewheel.child.programs")))
+    """
+    assert run(body, lock="").stdout == "truewheel truewheel.child\n"
     assert resource.getrlimit(resource.RLIMIT_CORE) is not None

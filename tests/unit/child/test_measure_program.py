@@ -74,6 +74,7 @@ def make_request(stand, **more):
     return MeasureRequest(
         program="measure", site=str(stand / "site"), events=str(stand / "events.jsonl"), cpu_seconds=60,
         memory_bytes=4 << 30, file_bytes=1 << 20, adapter=str(stand / "stand_in.py"), import_name="stand_in",
+        readable=(str(stand / "site"),), writable=(str(stand),),
         start_hooks=True, model="m.gguf", context=512, prompt="Once upon", work=tuple(WORK),
         **{"settings": {"n_threads": 3, "poll": 1}, **more},
     )  # fmt: skip

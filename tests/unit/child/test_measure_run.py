@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
+import pytest
 from factories import hear
 
+from truewheel.child.installed import Environment
+from truewheel.child.limits import MEASURE
+from truewheel.child.measure import Runner, _lend_model, _request
+from truewheel.child.registry import EngineEntry
 from truewheel.child.run_account import read_run as read_said_run
 from truewheel.child.run_account import script_of
+from truewheel.child.start import Confined
 from truewheel.child.work import Work, Workload
 from truewheel.process import Completed
 
@@ -86,3 +93,21 @@ def test_what_makes_no_sense_is_not_believed():
     ]
     run = read_run(events, ended())
     assert (run.version, run.peak, run.notes, run.measured) == ("", 0, (), {})
+
+
+@pytest.mark.parametrize("lends", ["", "link", "copy"])
+def test_an_engine_gets_its_model_as_it_takes_it(tmp_path, lends):
+    model, scratch = tmp_path / "model.gguf", tmp_path / "scratch"
+    model.write_bytes(b"weights")
+    scratch.mkdir()
+    engine = EngineEntry(import_name="toy", driver="llama_cpp", lends=lends)
+    runner = Runner(Environment(tmp_path, tmp_path, tmp_path, scratch), engine, {})
+    with _lend_model(runner, model) as lent:
+        confined = Confined(runner.environment, scratch, MEASURE)
+        request = _request(runner, lent, Workload((), 8), "", confined)
+        assert lent.read_bytes() == b"weights"
+        assert (lent == model, lent.is_symlink()) == (not lends, lends == "link")
+        # The person's own file can be written by none of them.
+        assert request.writable == ((str(scratch), str(lent)) if lends == "copy" else (str(scratch),))
+        assert (str(scratch) in {str(place.parent) for place in map(Path, request.readable)}) == bool(lends)
+    assert not list(scratch.iterdir())

@@ -6,14 +6,14 @@ import signal
 from pathlib import Path
 
 import pytest
-from factories import QUESTION, ended, hear, judge_smoke, make_engine, make_wheel, smoke_events, with_beginnings
+from factories import QUESTION, ended, judge_smoke, make_engine, make_wheel, smoke_events, with_beginnings
 from hypothesis import given
 from hypothesis import strategies as st
 
 from truewheel.checks.run import CODES
 from truewheel.child import smoke
-from truewheel.child.environment import Environment, InstallError
-from truewheel.child.events import Script
+from truewheel.child.environment import InstallError
+from truewheel.child.installed import Environment
 from truewheel.child.registry import engine_for
 from truewheel.child.smoke import STEPS, run_smoke
 from truewheel.console import Console
@@ -163,10 +163,15 @@ def test_a_child_that_could_not_lock_itself_down():
 
 
 def test_a_child_that_could_not_lock_itself_down_and_need_not_may_pass():
-    events = [{"step": "lock", "state": "failed", "reason": "seccomp"}, *smoke_events()[1:]]
-    record = smoke.judge(QUESTION, hear(events, Script(STEPS, unlocked=True)), ended(0))
+    facts = {"filter": False, "landlock": 0, "missing": {"filter": "seccomp"}}
+    record = judge_smoke("tiny", [{"step": "lock", "state": "passed", "facts": facts}, *smoke_events()[1:]], ended(0))
     assert record.passed
-    assert not record.locked
+    assert not record.confinement.enough
+    assert record.confinement.missing == {"filter": "seccomp"}
+
+
+def test_a_child_that_goes_on_after_a_lock_that_failed_did_not_pass():
+    events = [{"step": "lock", "state": "failed", "reason": "seccomp"}, *smoke_events()[1:]]
     assert judge_smoke("tiny", events, ended(0)).ending.endswith("event 2 cannot be read: import begin is out of turn")
 
 
@@ -229,8 +234,8 @@ def child(tmp_path, monkeypatch):
     (tmp_path / "model.gguf").write_bytes(bytes(1000))
 
     @contextlib.contextmanager
-    def environment(_wheel, _log):
-        yield Environment(tmp_path / "bin/python", tmp_path / "site", tmp_path)
+    def environment(_wheel, _log, **_options):
+        yield Environment(tmp_path / "bin/python", tmp_path, tmp_path / "site", tmp_path)
 
     def call(command, *, stdin, **options):
         calls.update(options, command=[str(part) for part in command], request=json.loads(stdin))
@@ -261,27 +266,29 @@ def test_the_child_is_isolated_and_bounded(child, tmp_path, monkeypatch):
     assert child["request"]["adapter"].endswith("/engines/llama_cpp.py")
     assert Path(child["request"]["adapter"]).is_file()
     assert set(child["env"]) == {"PATH", "HOME", "TMPDIR", "LC_ALL", "OPENBLAS_NUM_THREADS"}
-    assert (child["cwd"], child["timeout"]) == (tmp_path, 7.0)
+    assert (child["cwd"].parent, child["timeout"]) == (tmp_path, 7.0)
     request = child["request"]
-    assert (request["import-name"], request["threads"], request["in-process"]) == ("toy_engine", 3, True)
+    assert (request["import-name"], request["threads"]) == ("toy_engine", 3)
+    assert request["required"] == ["filter", "files"]
+    assert request["writable"] == [str(child["cwd"])]
     assert request["memory-bytes"] == (4 << 30) + 3 * 1000
     assert request["file-bytes"] == 64 << 20
     assert request["cpu-seconds"] == 900
     assert request["site"] == str(tmp_path / "site")
 
 
-def test_the_steps_that_passed_are_shown(child, tmp_path, capsys):
-    smoke_test(tmp_path, in_process=False)
-    assert not child["request"]["in-process"]
+@pytest.mark.usefixtures("child")
+def test_the_steps_that_passed_are_shown(tmp_path, capsys):
+    smoke_test(tmp_path)
     lines = capsys.readouterr().err.splitlines()
-    assert [line.split()[0] for line in lines] == list(STEPS)
-    assert lines[STEPS.index("prefill")].endswith("100 tokens/s")
-    assert lines[STEPS.index("decode")].endswith("' there was', 10 tokens/s, smallest margin 0.250")
+    assert [line.split()[0] for line in lines] == ["locked", *STEPS]
+    assert lines[1 + STEPS.index("prefill")].endswith("100 tokens/s")
+    assert lines[1 + STEPS.index("decode")].endswith("' there was', 10 tokens/s, smallest margin 0.250")
 
 
 def test_a_wheel_that_cannot_be_installed_is_a_record_too(tmp_path, monkeypatch):
     @contextlib.contextmanager
-    def environment(_wheel, _log):
+    def environment(_wheel, _log, **_options):
         raise InstallError("pip cannot install it: wrong tags")
         yield
 

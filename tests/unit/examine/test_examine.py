@@ -16,6 +16,7 @@ from factories import (
     make_zig,
 )
 
+from truewheel.child.confinement import OWN, STRANGERS, UNCONFINED
 from truewheel.child.smoke import SmokeRecord
 from truewheel.console import Console
 from truewheel.errors import LoadError
@@ -91,10 +92,18 @@ def test_a_wheel_is_driven_as_it_is_said_or_as_its_recipe_says(smoked):
     assert isinstance(facts.smoke, SmokeRecord)
     driven, options = smoked[0]
     assert driven is engine
-    assert options["in_process"]
+    assert options["required"] == OWN
     assert options["threads"] == make_host().usable_cores
     with pytest.raises(LoadError, match="toy-engine"):
         runs.smoke(make_facts(smoke=None), model=MODEL, console=Console())
+
+
+def test_a_stranger_s_wheel_is_run_with_more_than_one_that_was_built_here(smoked):
+    mine = make_facts(smoke=None)
+    for required in (STRANGERS, UNCONFINED):
+        for facts in (mine, mine._replace(plan=None)):
+            runs.smoke(facts, model=MODEL, console=Console(), engine=make_engine(), required=required)
+    assert [options["required"] for _, options in smoked] == [OWN, STRANGERS, OWN, UNCONFINED]
 
 
 def test_a_wheel_that_needs_another_cpu_is_unproven_and_not_run(smoked):
@@ -107,5 +116,5 @@ def test_a_wheel_that_needs_another_cpu_is_unproven_and_not_run(smoked):
 
 def test_only_libraries_that_can_tell_are_loaded(monkeypatch):
     facts = make_facts()._replace(libraries={"a.so": make_elf(), "b.so": make_elf(defined=(runs.SYSTEM_INFO,))})
-    monkeypatch.setattr(runs, "ask_libraries", lambda _wheel, paths: tuple(paths))
-    assert runs.load_libraries(facts).told == ("b.so",)
+    monkeypatch.setattr(runs, "ask_libraries", lambda _wheel, paths, required: (*paths, *required))
+    assert runs.load_libraries(facts).told == ("b.so", "filter")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from factories import make_host
 
-from truewheel.child.environment import Environment, InstallError
+from truewheel.child.environment import InstallError
+from truewheel.child.installed import Environment
 from truewheel.child.measure import Runner
 from truewheel.child.run_account import Run
 from truewheel.console import Console
@@ -66,7 +67,7 @@ def stage(monkeypatch):
         if one.project == "missing":
             raise InstallError("pip cannot install it")
         place = Path(one.project)
-        yield Installed(Runner(Environment(place, place, place), None, settings), 1000 * len(one.project), 0)
+        yield Installed(Runner(Environment(place, place, place, place), None, settings), 1000 * len(one.project), 0)
 
     def run_child(runner, *_, **__):
         name = runner.environment.python.name

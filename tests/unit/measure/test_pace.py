@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from factories import make_host
 
-from truewheel.child.environment import Environment
+from truewheel.child.installed import Environment
 from truewheel.child.measure import Runner
 from truewheel.child.run_account import Run
 from truewheel.console import Console, Steps
@@ -100,7 +100,7 @@ def measure(monkeypatch, tmp_path, clock):
     @contextlib.contextmanager
     def open_subject(one, settings):
         place = Path(one.project)
-        yield Installed(Runner(Environment(place, place, place), None, settings), 1000, 0)
+        yield Installed(Runner(Environment(place, place, place, place), None, settings), 1000, 0)
 
     def run_child(runner, _model, plan, *_, **__):
         name = runner.environment.python.name

@@ -13,7 +13,7 @@ import sys
 
 _FILTER_OFF_EXIT = 97
 _NOT_FOUND_EXIT = 127
-_PR_SET_PDEATHSIG = 1
+_LOADERS = ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-x86-64.so.2")
 
 _CPUID = "53 4989d0 89f8 89f1 0fa2 418900 41895804 41894808 4189500c 5b c3"
 """push rbx; mov r8, rdx; mov eax, edi; mov ecx, esi; cpuid; its four registers to [r8]; pop rbx; ret"""
@@ -61,21 +61,20 @@ def run_canary(code):
     call()
 
 
-def become(request, lockdown):
+def become(request, lockdown, readable):
     """Lock this process down, and let it become the emulator, whose guest reads the same request."""
     os.lseek(sys.stdin.fileno(), 0, os.SEEK_SET)
-    command = [os.fsencode(part) for part in request["emulated"]["command"]]
-    variables = [os.fsencode("%s=%s" % pair) for pair in os.environ.items()]
-    name = ctypes.create_string_buffer(command[0])
-    libc = ctypes.CDLL(None, use_errno=True)
-    # A run may take an hour: it ends with whoever waits for it.
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    lockdown.limit(request["cpu-seconds"], request["memory-bytes"], request["file-bytes"])
-    reason = lockdown.forbid(ctypes.addressof(name))
+    emulator, *arguments = request["emulated"]["command"]
+    name = ctypes.create_string_buffer(os.fsencode(emulator))
+    account = lockdown.give_up(request, readable, ctypes.addressof(name), (emulator, *_LOADERS))
+    reason = lockdown.lacks(account, request)
     if reason:
         with open(request["events"], "w") as events:
-            events.write(json.dumps({"step": "lock", "state": "failed", "reason": reason}) + "\n")
+            events.write(json.dumps({"step": "lock", "state": "failed", "reason": reason, "facts": account}) + "\n")
         sys.exit(_FILTER_OFF_EXIT)
+    command = [os.fsencode(part) for part in (emulator, *arguments, json.dumps(account))]
+    variables = [os.fsencode("%s=%s" % pair) for pair in os.environ.items()]
+    libc = ctypes.CDLL(None, use_errno=True)
     libc.execve(
         name,
         (ctypes.c_char_p * (len(command) + 1))(*command, None),

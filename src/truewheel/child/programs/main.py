@@ -5,12 +5,10 @@ first line of standard input is a JSON request; to the file that it names goes o
 package, and no adapter, is read before the process is locked down.
 """
 
-import ctypes
 import importlib
 import importlib.util
 import json
 import os
-import signal
 import site
 import sys
 import time
@@ -19,8 +17,8 @@ import types
 
 _FILTER_OFF_EXIT = 97
 _FAILED_EXIT = 98
-_PR_SET_PDEATHSIG = 1
 _MOST_TEXT = 2000
+_LIBRARIES = ("lib", "lib64")
 _ROOM = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 INSIDE = "inside"
 """The argument by which a process knows that it is the emulator's guest."""
@@ -89,16 +87,21 @@ class Task:
         sys.exit(_FAILED_EXIT)
 
 
+def find_readable(request):
+    """Return what is read besides the system's libraries: Python's own, this package, and what the request names."""
+    python = [sys.executable, os.path.dirname(os.__file__), *sys.path]
+    python += [os.path.join(prefix, name) for prefix in (sys.base_prefix, sys.base_exec_prefix) for name in _LIBRARIES]
+    asked = [*request["readable"], request["adapter"], request.get("model", "")]
+    return [path for path in [*python, os.path.dirname(_ROOM), *asked] if path]
+
+
 def lock(request, lockdown):
-    """Give up what inference does not need; return an empty text, or why it could not be done."""
+    """Give up what inference does not need; return an account of it, and an empty text or why this cannot go on."""
     if request["emulated"]:
-        # The launcher has done both: a guest of the emulator cannot.
-        return lockdown.find_lock()
-    # It may be stopped, or run for an hour: it ends with whoever waits for it.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    lockdown.limit(request["cpu-seconds"], request["memory-bytes"], request["file-bytes"])
-    listening = request["listening"]
-    return (lockdown.leave_network() if listening else "") or lockdown.forbid(listening=listening)
+        # The launcher has done it: a guest of the emulator cannot.
+        return json.loads(sys.argv[-1]), lockdown.find_lock()
+    account = lockdown.give_up(request, find_readable(request))
+    return account, lockdown.lacks(account, request)
 
 
 def add_site(request):
@@ -107,7 +110,8 @@ def add_site(request):
         # An environment may hold packages by way of .pth files; they are followed only now.
         site.addsitedir(request["site"])
     else:
-        sys.path.insert(0, request["site"])
+        # Behind the standard library, as where packages are installed: they cannot take its place.
+        sys.path.append(request["site"])
 
 
 def try_canary(run, emulate):
@@ -124,19 +128,21 @@ def main():
 
     emulated = request["emulated"]
     if emulated and INSIDE not in sys.argv:
-        emulate.become(request, lockdown)
+        emulate.become(request, lockdown, find_readable(request))
     with open(request["events"], "w") as events:
         run = Task(request, events)
-        reason = lock(request, lockdown)
-        run.emit(step="lock", state="passed" if not reason else "failed", reason=reason)
-        if reason and request["in-process"]:
+        account, reason = lock(request, lockdown)
+        run.emit(step="lock", state="failed" if reason else "passed", reason=reason, facts=account)
+        if reason:
             sys.exit(_FILTER_OFF_EXIT)
         if emulated:
             # Before any code of the wheel can say so.
             run.emit(step="cpu", state="passed", facts={"features": emulate.read_features(emulated["features"])})
-        add_site(request)
+        program = importlib.import_module("truewheel.child.programs." + request["program"])
+        if getattr(program, "RUNS_PACKAGES", True):
+            add_site(request)
         try:
-            importlib.import_module("truewheel.child.programs." + request["program"]).work(run)
+            program.work(run)
         finally:
             if emulated:
                 try_canary(run, emulate)
