@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-from importlib import resources
 
 import msgspec
+
+from truewheel.decoding import load_table
 
 
 class CompilerHardening(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,5 +48,4 @@ class Hardening(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @functools.cache
 def hardening() -> Hardening:
     """Return how every build is hardened."""
-    text = resources.files("truewheel.config").joinpath("hardening.toml").read_bytes()
-    return msgspec.toml.decode(text, type=Hardening)
+    return load_table("truewheel.config", "hardening.toml", Hardening)
