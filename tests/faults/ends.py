@@ -20,6 +20,7 @@ from filelock import FileLock
 import truewheel
 from truewheel.config.locations import cache_root
 from truewheel.machine.tools import fetch_tool
+from truewheel.models.tiny import write_tiny_model
 from truewheel.wheel.archive import Member
 from truewheel.wheel.writer import write_wheel
 
@@ -34,7 +35,7 @@ class Verb(NamedTuple):
     """A verb, and what matters of the result that it prints as JSON.
 
     Attributes:
-        arguments: of the command line; WHEEL and RECIPE stand for paths.
+        arguments: of the command line; WHEEL, RECIPE and MODEL stand for paths.
         result: takes what must be the same each time out of it.
         code: with which it ends undisturbed.
     """
@@ -49,13 +50,15 @@ def _report(answer: Any) -> object:
     return [[each["verdict"], each["sha256"], [finding["code"] for finding in each["findings"]]] for each in reports]
 
 
+_STRANGER = ("--model", "MODEL")
+"""A model of which nothing is known: what a stand-in for an engine answers is not what `tiny` gives."""
 _LITTLE = ("--model", "tiny", "--rounds", "2", "--repeat", "1", "--prefill", "8", "--decode", "8")
 _LESS = ("--depth", "0", "--answer", "0", "--no-limits")
 VERBS = {
-    "build": Verb(("build", "RECIPE", "--toolchain", "gcc"), lambda answer: answer["report"]["verdict"]),
+    "build": Verb(("build", "RECIPE", "--toolchain", "gcc", *_STRANGER), lambda answer: answer["report"]["verdict"]),
     "check": Verb(("check", "WHEEL"), _report),
     "check --run": Verb(("check", "--run", "WHEEL"), _report),
-    "smoke": Verb(("smoke", "WHEEL"), _report),
+    "smoke": Verb(("smoke", "WHEEL", *_STRANGER), _report),
     "compare": Verb(("compare", "WHEEL", "WHEEL"), len),
     # The engine answers, but has none of what is measured: that is told after it was installed and tried.
     "bench": Verb(("bench", "WHEEL", *_LITTLE, *_LESS), len, code=7),
@@ -86,6 +89,7 @@ class Place(NamedTuple):
         words = {
             "WHEEL": str(next(iter(self.house.glob("*.whl")), "")),
             "RECIPE": str(self.root / "engine/recipe.toml"),
+            "MODEL": str(self.root / "links/stranger.gguf"),
         }
         arguments = [words.get(argument, argument) for argument in verb.arguments]
         return [sys.executable, "-m", "truewheel", *arguments, "--json"]
@@ -192,6 +196,7 @@ def _make_engine(root: Path) -> None:
         f"{folder}/METADATA": Member(b"Metadata-Version: 2.1\nName: truewheel-nothing\nVersion: 1.0\n"),
         f"{folder}/WHEEL": Member(b"Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n"),
     }
+    write_tiny_model(root / "links" / "stranger.gguf")
     write_wheel(root / "links" / "truewheel_nothing-1.0-py3-none-any.whl", members, folder)
 
 

@@ -114,6 +114,6 @@ def test_what_runs_on_or_stays_is_seen(ground, tmp_path):
     (place.cache / "runs").mkdir()
     (place.cache / "runs" / "1-x").touch()
     assert place.litter() == ["temporary/truewheel-smoke.x", "cache/runs/1-x"]
-    script = "setsid sleep 60 & exec sleep 60"
+    script = "setsid sleep 60 >/dev/null 2>&1 & exec sleep 60"
     with pytest.raises(AssertionError, match=r"still running: .*sleep 60"):
         end_and_look(ground, "list", signal.SIGTERM, tmp_path / "case", lambda _: ["/bin/sh", "-c", script], 0.3)
