@@ -59,8 +59,8 @@ def tests(session: nox.Session) -> None:
     # Hundreds of processes import truewheel: where no byte code is kept, each of them compiles it anew.
     kept = {"PYTHONDONTWRITEBYTECODE": ""}
     session.run("pytest", "-n", "auto", "--dist", "worksteal", "-m", "not alone", env=kept)
-    session.run("pytest", "-m", "alone", "tests/integration", env=kept)
-    session.run("pytest", "-n", "auto", "--dist", "worksteal", "tests/faults", env=kept)
+    session.run("pytest", "-m", "alone", "tests/integration", "tests/faults", env=kept)
+    session.run("pytest", "-n", "auto", "--dist", "worksteal", "-m", "not alone", "tests/faults", env=kept)
 
 
 @nox.session(venv_backend="venv")

@@ -15,6 +15,7 @@ from filelock import FileLock
 from tests.faults.ends import VERBS, Ground, Place, end_and_look, lay_ground
 from tests.faults.frame import Case
 
+pytestmark = pytest.mark.alone
 SIGNALS = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 POINTS = 100
 _FIRST = 39
