@@ -65,9 +65,9 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(venv_backend="venv")
 def faults(session: nox.Session) -> None:
-    """Try every planted fault (hostile wheels, flips, signals, full disks): hours; arguments go to pytest."""
+    """Try every planted fault (hostile wheels, flips, signals, full disks): hours; arguments name files of one kind."""
     install(session, "tests")
-    session.run("pytest", "tests/faults", "--every", *session.posargs)
+    session.run("pytest", "--every", *(session.posargs or ("tests/faults",)))
 
 
 @nox.session(venv_backend="venv")

@@ -157,8 +157,9 @@ def test_forcing_what_this_cpu_cannot_run_or_nobody_made_is_refused(site):
         assert f"choose one of {', '.join(FIT)}, or unset it" in last
     # A CPU without AVX, made by taking the bit away from what the guard knows of this one.
     guard = site / "tiny_engine" / "truewheel.py"
-    guard.write_text(guard.read_text().replace("    features = _read_cpu(folder)\n", "    features = _old(folder)\n"))
-    old = "def _old(folder):\n    return {n: w for n, w in _read_cpu(folder).items() if 'avx' not in n}\n\n\n_BACKEND ="
+    assert guard.read_text().count("    features = _read_cpu(root)\n") == 1
+    guard.write_text(guard.read_text().replace("    features = _read_cpu(root)\n", "    features = _old(root)\n"))
+    old = "def _old(root):\n    return {n: w for n, w in _read_cpu(root).items() if 'avx' not in n}\n\n\n_BACKEND ="
     guard.write_text(guard.read_text().replace("_BACKEND =", old, 1))
     last = refused(tell(site, variables={"TRUEWHEEL_BACKEND": "sandybridge"}))
     assert "this CPU (x86-64-v2) cannot run that backend, it lacks avx: choose one of sse42, or unset it" in last

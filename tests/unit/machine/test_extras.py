@@ -121,7 +121,7 @@ def test_the_environment_has_nothing_else(light):
 
 def test_a_wheel_is_checked(light, wheel):
     done = light("-m", "truewheel", "check", wheel)
-    assert done.stdout.startswith(f"refused: {wheel.name}\n  because of HARD-STACK; "), done.stderr
+    assert done.stdout.startswith(f"refused: {wheel.name}\n  because of LOAD-SEGMENTS and HARD-STACK; "), done.stderr
     assert done.returncode == CheckError.exit_code
     done = light("-c", f"from truewheel.checks import check_wheel; print(check_wheel({str(wheel)!r}).verdict)")
     assert done.stdout == "refused\n", done.stderr
