@@ -18,6 +18,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.faults.frame import SHORT, Case, select
+from truewheel.models.tiny import write_tiny_model
 from truewheel.wheel.archive import Member
 from truewheel.wheel.writer import write_wheel
 
@@ -67,6 +68,8 @@ class World(NamedTuple):
     def arguments(self, verb: str) -> list[str]:
         wheel = next(iter((self.folder / "house").glob("*.whl")), Path("none.whl"))
         recipe = self.folder / "engine" / "recipe.toml"
+        # Nothing is known of it: what a stand-in for an engine answers is not what `tiny` gives.
+        stranger = ("--model", str(self.folder / "stranger.gguf"))
         return {
             "list": ["list", "--json"],
             "check": ["check", str(wheel), "--no-cache", "--html", str(self.folder / "page.html")],
@@ -75,8 +78,8 @@ class World(NamedTuple):
             "plan": ["plan", str(recipe), "--json"],
             "doctor": ["doctor"],
             "matrix": ["matrix"],
-            "smoke": ["smoke", str(self.folder / FAKE)],
-            "build": ["build", str(recipe)],
+            "smoke": ["smoke", str(self.folder / FAKE), *stranger],
+            "build": ["build", str(recipe), *stranger],
         }[verb]
 
     def run(self, verb: str, *before: str) -> subprocess.CompletedProcess[str]:
@@ -114,6 +117,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         (made.folder / name).mkdir(parents=True)
     shutil.copytree(ENGINE, made.folder / "engine")
     _write_fake(made.folder / FAKE)
+    write_tiny_model(made.folder / "stranger.gguf")
     tools = cache_root() / "tools"
     tools.mkdir(parents=True, exist_ok=True)
     (made.folder / "cache" / "tools").symlink_to(tools)
