@@ -36,6 +36,7 @@ CODES = {
 _SHOWN = 3
 _MANY = 50
 _RUST = "stable Rust has no stack protector; safe Rust checks each index"
+_RUST_CALLS = "Rust calls the C library without its headers, in which the checks are"
 _ALWAYS = frozenset(
     ("dprintf", "fprintf", "longjmp", "printf", "snprintf", "sprintf", "syslog", "vfprintf", "vsnprintf", "vsprintf")
 )
@@ -156,7 +157,10 @@ def _twins(facts: Facts) -> Iterator[_Lack]:
     unchecked = sum(len(elf.unfortified) for elf in libraries.values())
     share = _share(checked, checked + unchecked, "such functions are called with it")
     what, hint = "call no function with its check", "compile with -O2 -D_FORTIFY_SOURCE=3"
-    yield _Lack("HARD-FORTIFY", plain, len(libraries), what, hint, share)
+    rust = [path for path in plain if libraries[path].rust]
+    yield _Lack("HARD-FORTIFY", rust, len(libraries), what, "", reason=_RUST_CALLS)
+    others = [path for path in plain if path not in rust]
+    yield _Lack("HARD-FORTIFY", others, len(libraries), what, hint, share)
 
 
 def _is_x86_64(elf: ElfFacts) -> bool:

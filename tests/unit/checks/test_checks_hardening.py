@@ -199,6 +199,14 @@ def test_a_library_that_prints_is_compiled_with_the_checks_or_not(fortified, unf
     assert ("HARD-FORTIFY" in found(library(fortified=fortified, unfortified=unfortified))) is said
 
 
+def test_rust_calls_no_checked_function_and_the_reason_is_told():
+    findings = found(wheel_of(make_elf(rust=True, unfortified=("printf",)), make_elf(fortified=("memcpy",))))
+    assert "HARD-FORTIFY" not in findings
+    assert "Rust calls the C library without its headers" in findings["HARD-CANNOT"].message
+    both = found(wheel_of(make_elf(rust=True, unfortified=("printf",)), make_elf(unfortified=("printf",))))
+    assert {"HARD-FORTIFY", "HARD-CANNOT"} <= both.keys()
+
+
 def test_the_share_of_checked_functions():
     facts = wheel_of(make_elf(unfortified=("memcpy", "printf")), make_elf(fortified=("memcpy",), unfortified=("read",)))
     assert found(facts)["HARD-FORTIFY"].message == (
