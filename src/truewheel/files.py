@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from truewheel import scratch
 from truewheel.scratch import SCRATCH
 from truewheel.text import size_words
 
@@ -85,19 +86,10 @@ def remove(path: Path) -> None:
     Raises:
         OSError: it cannot be removed.
     """
-    if path.is_symlink() or not path.is_dir():
-        path.unlink(missing_ok=True)
-        return
-    # Not by shutil, which calls itself for each level: what lies in a cache may be deeper than the stack.
-    folders = [path]
-    for folder in folders:
-        for each in folder.iterdir():
-            if each.is_symlink() or not each.is_dir():
-                each.unlink()
-            else:
-                folders.append(each)
-    for folder in reversed(folders):
-        folder.rmdir()
+    scratch.remove(path)
+    if os.path.lexists(path):
+        # It is tried once more, for what the system says of it.
+        (path.rmdir if path.is_dir() and not path.is_symlink() else path.unlink)()
 
 
 def sync(path: Path) -> None:
