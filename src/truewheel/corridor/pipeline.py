@@ -98,9 +98,7 @@ def _build(order: Order, ready: Prepared, house: Wheelhouse, console: Console, s
 
 def _find(order: Order, ready: Prepared, house: Wheelhouse) -> Stored | None:
     provable = not runs.list_lacking(ready.plan, ready.host)
-    # A model that is a file is called by the file's name in the account.
-    model = Path(order.model).name
-    return house.find(ready.plan.digest, ready.plan.proof, model, emulated=order.emulate, provable=provable)
+    return house.find(ready.plan.digest, ready.plan.proof, order.model, emulated=order.emulate, provable=provable)
 
 
 def _repair(built: BuiltWheel, work: Path) -> RepairedWheel:
