@@ -24,7 +24,7 @@ enum {
     GGML_STEP_PREPARES = 64,  // whoever computes it quantizes the activations of the product behind it
 };
 
-#define GGML_STEP_MOST_ALONE 16384  // numbers; 1 µs for 10,000 of most operations, and more than that for a gate
+#define GGML_STEP_MOST_ALONE 16384  // numbers: the widest single token of models that are run on a CPU; not tuned
 #define GGML_STEP_MOST_ROWS  4      // tokens, where an operation costs more
 #define GGML_STEP_MOST_GROUP 8
 
@@ -75,14 +75,11 @@ static bool ggml_step_apart(const struct ggml_tensor * one, const struct ggml_te
 }
 
 // Whether a product may be computed together with those from `leader` on.
-static bool ggml_step_follows(const struct ggml_cgraph * graph, const uint8_t * steps, int leader, int i) {
+static bool ggml_step_follows(const struct ggml_cgraph * graph, int leader, int i) {
     const struct ggml_tensor * node = graph->nodes[i];
     int count = 1;
     for (int j = leader; j < i; j = ggml_step_next(graph, j)) {
         count++;
-        if (j != leader && !(steps[j] & GGML_STEP_FOLLOWS)) {
-            return false;
-        }
         if (!ggml_panel_same_right(graph->nodes[j], node) || !ggml_step_apart(graph->nodes[j], node)) {
             return false;
         }
@@ -106,7 +103,7 @@ static void ggml_steps_plan(uint8_t * steps, const struct ggml_cgraph * graph) {
                 steps[before] |= GGML_STEP_PREPARES;
                 steps[i] |= GGML_STEP_READY;
             }
-            if (before >= 0 && leader >= 0 && ggml_step_follows(graph, steps, leader, i)) {
+            if (leader >= 0 && ggml_step_follows(graph, leader, i)) {
                 steps[leader] |= GGML_STEP_LEADS;
                 steps[before] |= GGML_STEP_ON;
                 steps[i] |= GGML_STEP_FOLLOWS;
